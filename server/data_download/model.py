@@ -1,0 +1,202 @@
+"""The values that travel from a request to the files on disk."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+class Resolution(enum.Enum):
+    """Length of a bar, by LEAN's names (LEAN: ``Resolution``, lower case in paths)."""
+
+    DAILY = "daily"
+    MINUTE = "minute"
+    SECOND = "second"
+
+    @property
+    def milliseconds(self) -> int:
+        """Length of one bar in milliseconds."""
+        return _MILLISECONDS[self]
+
+
+_MILLISECONDS = {Resolution.DAILY: 86_400_000, Resolution.MINUTE: 60_000, Resolution.SECOND: 1_000}
+
+_SYMBOL = re.compile(r"[A-Z][A-Z0-9]{0,9}(?:\.[A-Z0-9]{1,3}){0,2}", re.ASCII)
+
+
+def parse_symbol(text: str) -> str:
+    """Give the symbol in capitals, as LEAN and the vendor write it (``SPY``, ``BRK.B``).
+
+    Raises:
+        ValueError: The text is not a US equity symbol. No path is ever built from such a text.
+    """
+    symbol = text.upper() if text.isascii() else text
+    if not _SYMBOL.fullmatch(symbol):
+        shown = text if len(text) <= 24 else text[:21] + "..."
+        raise ValueError(
+            f"{shown!r} is not a US equity symbol; write it as LEAN does, for example SPY or BRK.B"
+        )
+    return symbol
+
+
+@frozen(kw_only=True)
+class Gap:
+    """Trading days of one symbol that the host wants: not on disk, not known to be empty.
+
+    ``days`` ascend. ``refresh`` are those among them that an earlier answer had left without bars or had
+    covered before they were settled: a provider must not answer them from a cache.
+    """
+
+    symbol: str
+    resolution: Resolution
+    days: tuple[date, ...]
+    refresh: frozenset[date] = frozenset()
+
+
+@frozen(kw_only=True, eq=False)
+class Bars:
+    """Bars as columns of one length, ascending and unique in time.
+
+    Attributes:
+        time: int64, start of the bar, milliseconds since 1970-01-01 UTC.
+        open, high, low, close: float64, dollars as traded (not adjusted).
+        volume: float64, shares; may be fractional.
+    """
+
+    time: npt.NDArray[np.int64]
+    open: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
+    low: npt.NDArray[np.float64]
+    close: npt.NDArray[np.float64]
+    volume: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def __getitem__(self, rows: slice) -> Bars:
+        return Bars(
+            time=self.time[rows],
+            open=self.open[rows],
+            high=self.high[rows],
+            low=self.low[rows],
+            close=self.close[rows],
+            volume=self.volume[rows],
+        )
+
+
+def _sorted_symbols(symbols: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(parse_symbol(symbol) for symbol in symbols))
+
+
+@frozen(kw_only=True)
+class DownloadRequest:
+    """Symbols and trading days, first and last included, at one resolution.
+
+    ``symbols`` are parsed, and repeated ones dropped.
+
+    Raises:
+        ValueError: A symbol that is none, no symbol at all, or an end before the start.
+    """
+
+    symbols: tuple[str, ...] = field(converter=_sorted_symbols)
+    resolution: Resolution
+    start: date
+    end: date
+
+    def __attrs_post_init__(self) -> None:
+        if not self.symbols:
+            raise ValueError("no symbol was given; name at least one, for example SPY")
+        if self.end < self.start:
+            raise ValueError(f"the end {self.end} lies before the start {self.start}; swap them")
+
+
+@frozen(kw_only=True)
+class Failure:
+    """Days of one symbol that are neither on disk nor known to be empty, and why.
+
+    ``code`` is the error's stable word (see errors.py), ``survivable`` whether another provider could help.
+    """
+
+    symbol: str
+    resolution: Resolution
+    days: tuple[date, ...]
+    error: str
+    code: str = "data_download"
+    survivable: bool = False
+
+
+@frozen(kw_only=True)
+class DownloadReport:
+    """What one download did. ``days_*`` count symbol-days; requested = present + downloaded + empty + failed."""
+
+    provider: str
+    resolution: Resolution
+    symbols: tuple[str, ...]
+    start: date
+    end: date
+    days_requested: int
+    days_present: int
+    days_downloaded: int
+    days_empty: int
+    days_failed: int
+    api_calls: int
+    http_cache_hits: int
+    retries: int
+    bytes_fetched: int
+    bars: int
+    started_at: datetime
+    finished_at: datetime
+    duration_s: float
+    failures: tuple[Failure, ...] = ()
+    notices: tuple[str, ...] = ()
+    fallback: str | None = None
+    cancelled: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether every requested day is on disk or known to be empty."""
+        return self.days_failed == 0 and not self.cancelled
+
+    def as_json(self) -> dict[str, Any]:
+        """The report in JSON's types; the command line's ``--json`` contract."""
+        return {
+            "provider": self.provider,
+            "resolution": self.resolution.value,
+            "symbols": list(self.symbols),
+            "start": self.start.isoformat(),
+            "end": self.end.isoformat(),
+            "days_requested": self.days_requested,
+            "days_present": self.days_present,
+            "days_downloaded": self.days_downloaded,
+            "days_empty": self.days_empty,
+            "days_failed": self.days_failed,
+            "api_calls": self.api_calls,
+            "http_cache_hits": self.http_cache_hits,
+            "retries": self.retries,
+            "bytes_fetched": self.bytes_fetched,
+            "bars": self.bars,
+            "started_at": self.started_at.isoformat(),
+            "finished_at": self.finished_at.isoformat(),
+            "duration_s": round(self.duration_s, 6),
+            "failures": [
+                {
+                    "symbol": failure.symbol,
+                    "resolution": failure.resolution.value,
+                    "days": [day.isoformat() for day in failure.days],
+                    "error": failure.error,
+                }
+                for failure in self.failures
+            ],
+            "notices": list(self.notices),
+            "fallback": self.fallback,
+            "cancelled": self.cancelled,
+        }

@@ -1,0 +1,1 @@
+"""The provider contract (`hookspecs`), the plugin manager, and the built-in providers."""

@@ -1,0 +1,1 @@
+"""Market data through `lean data download`, the legacy path, run into a staging folder."""

@@ -1,0 +1,1 @@
+"""Market data from Polygon's (Massive's) REST aggregates."""
