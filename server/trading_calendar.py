@@ -1,8 +1,8 @@
 """Trading days of US equities: which days are sessions, when they open, close and are settled.
 
 The sessions come from exchange_calendars' XNYS, whose days from 1998-01-02 on are LEAN's own (LEAN:
-market-hours-database.json, Equity-usa-[*]). Working them out takes that package and pandas half a second, so the
-list is kept as a small file and read from there by every later run.
+market-hours-database.json, Equity-usa-[*]). Working them out takes that package and pandas half a second, so
+the list is kept as a small file and read from there by every later run.
 """
 
 from __future__ import annotations

@@ -136,7 +136,10 @@ class Failure:
 
 @frozen(kw_only=True)
 class DownloadReport:
-    """What one download did. ``days_*`` count symbol-days; requested = present + downloaded + empty + failed."""
+    """What one download did.
+
+    ``days_*`` count symbol-days; requested = present + downloaded + empty + failed.
+    """
 
     provider: str
     resolution: Resolution

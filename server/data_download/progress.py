@@ -20,7 +20,7 @@ EventKind = Literal["started", "symbol", "days", "request", "retry", "wait", "no
 started: a download begins; ``days`` symbol-days are missing, ``days_present`` are there already.
 symbol: the gap of one symbol begins; ``days`` are missing of it.
 days: ``days`` of ``symbol`` came to ``outcome``, with ``bars`` bars.
-request: ``api_calls`` requests were answered with ``bytes`` bytes, or ``cache_hits`` came from the HTTP cache.
+request: ``api_calls`` requests were answered with ``bytes`` bytes, or ``cache_hits`` came from the cache.
 retry: a request failed for a passing reason and is tried again after ``wait_seconds``; ``message`` says why.
 wait: a budget of requests or another run makes this one wait ``wait_seconds``.
 notice: ``message`` is for people.

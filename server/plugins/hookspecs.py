@@ -89,8 +89,8 @@ class DataProvider(Protocol):
         """Fetch these days into the sink.
 
         Days it cannot get it reports through `sink.unavailable`, or it raises a `DataDownloadError` that then
-        stands for every day not delivered. Afterwards the host looks for itself: a day that is neither on disk
-        nor known to be empty counts as failed.
+        stands for every day not delivered. Afterwards the host looks for itself: a day that is neither on
+        disk nor known to be empty counts as failed.
         """
 
     def close(self) -> None:
