@@ -42,9 +42,7 @@ def parse_symbol(text: str) -> str:
     symbol = text.upper() if text.isascii() else text
     if not _SYMBOL.fullmatch(symbol):
         shown = text if len(text) <= 24 else text[:21] + "..."
-        raise ValueError(
-            f"{shown!r} is not a US equity symbol; write it as LEAN does, for example SPY or BRK.B"
-        )
+        raise ValueError(f"{shown!r} is not a US equity symbol; write it as LEAN does, for example SPY or BRK.B")
     return symbol
 
 
