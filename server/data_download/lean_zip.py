@@ -11,6 +11,7 @@ import io
 import struct
 import zipfile
 import zlib
+from typing import cast
 
 from zlib_ng import zlib_ng
 
@@ -20,6 +21,7 @@ _END = struct.Struct("<4s4H2IH")
 _DEFLATE = 8
 _NO_TIME, _NO_DATE = 0, 0x21  # 1980-01-01: the same bars give the same bytes
 _UNKNOWN = 0xFFFFFFFF
+_DAMAGED = (cast("type[Exception]", zlib_ng.error), UnicodeDecodeError, struct.error)
 
 COMPRESSION_LEVEL = 6
 """zlib's level of .NET's ``CompressionLevel.Optimal``, with which LEAN writes."""
@@ -79,7 +81,7 @@ def _plain_member(data: bytes) -> tuple[str, bytes] | None:
     try:
         content = zlib_ng.decompress(memoryview(data)[begin : begin + packed], -15, unpacked or 1)
         name = data[start + _CENTRAL.size : start + _CENTRAL.size + name_length].decode("ascii")
-    except (zlib.error, UnicodeDecodeError):
+    except _DAMAGED:
         return None
     if len(content) != unpacked or zlib_ng.crc32(content) != crc:
         return None

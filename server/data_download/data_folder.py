@@ -1,0 +1,258 @@
+"""LEAN's data folder: the only place that writes into it, and the look at what is there.
+
+A file appears whole or not at all: it is written under a temporary name in its own folder, synced, read back and
+compared, and only then put in place. Two processes that want the same symbol take turns by a lock file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from server.data_download.atomic import explained, put_zip, sync_folder, temporary_prefix
+from server.data_download.availability import Holdings
+from server.data_download.lean_paths import folder_of, member_name, relative_path, zip_name
+from server.data_download.ledger import FileMark, Ledger
+from server.data_download.model import Resolution
+
+if TYPE_CHECKING:
+    from server.data_download.lean_format import DayText
+
+STATE_FOLDER = ".backtest-server"
+
+
+@frozen(kw_only=True)
+class DamagedFile:
+    """A file that is not what LEAN would have written, and why."""
+
+    path: Path
+    reason: str
+
+
+class DataFolder:
+    """LEAN's data folder with its ledger. Safe to use from several threads."""
+
+    def __init__(self, path: Path, ledger: Ledger) -> None:
+        self.path = path
+        self.ledger = ledger
+        self._root = str(path)
+        self._made: set[str] = set()
+
+    # --- looking ---
+
+    def holdings(
+        self, symbol: str, resolution: Resolution, days: Sequence[date], *, trust_ledger: bool = True
+    ) -> tuple[Holdings, list[DamagedFile]]:
+        """What is there of these days. A file the ledger knows unchanged is believed, any other is verified.
+
+        Args:
+            trust_ledger: False opens every file.
+        """
+        known = self.ledger.files(symbol, resolution) if trust_ledger else {}
+        if resolution is Resolution.DAILY:
+            on_disk, damaged, files = self._daily_days(symbol, known.get(0))
+        else:
+            on_disk, damaged, files = self._day_files(symbol, resolution, days, known)
+        holdings = Holdings(
+            symbol=symbol,
+            resolution=resolution,
+            on_disk=on_disk,
+            damaged=damaged,
+            provisional=self.ledger.provisional_days(symbol, resolution),
+            empty=self.ledger.empty_days(symbol, resolution),
+        )
+        return holdings, files
+
+    def _day_files(
+        self, symbol: str, resolution: Resolution, days: Sequence[date], known: Mapping[int, FileMark]
+    ) -> tuple[set[date], set[date], list[DamagedFile]]:
+        folder = f"{self._root}/{folder_of(symbol, resolution)}/"
+        on_disk: set[date] = set()
+        unknown: list[tuple[date, str, os.stat_result]] = []
+        if not Path(folder).is_dir():
+            return on_disk, set(), []
+        for day in days:
+            path = f"{folder}{day:%Y%m%d}_trade.zip"
+            try:
+                found = os.stat(path)
+            except OSError:
+                continue
+            mark = known.get(day.toordinal())
+            if mark is not None and mark.size == found.st_size and mark.changed == found.st_mtime_ns:
+                on_disk.add(day)
+            else:
+                unknown.append((day, path, found))
+        if not unknown:
+            return on_disk, set(), []
+        return self._verify_files(symbol, resolution, unknown, on_disk)
+
+    def _verify_files(
+        self,
+        symbol: str,
+        resolution: Resolution,
+        files: Sequence[tuple[date, str, os.stat_result]],
+        on_disk: set[date],
+    ) -> tuple[set[date], set[date], list[DamagedFile]]:
+        from server.data_download.lean_format import FormatError, check_zip
+
+        verified: list[tuple[date | None, FileMark]] = []
+        damaged: dict[date, DamagedFile] = {}
+        for day, path, found in files:
+            try:
+                rows = len(check_zip(_read(path), symbol, resolution, day))
+            except FormatError as error:
+                damaged[day] = DamagedFile(path=Path(path), reason=str(error))
+                continue
+            except OSError as error:
+                damaged[day] = DamagedFile(path=Path(path), reason=f"it cannot be read ({error.strerror})")
+                continue
+            on_disk.add(day)
+            verified.append((day, FileMark(found.st_size, found.st_mtime_ns, rows)))
+        self.ledger.record_files(symbol, resolution, verified)
+        return on_disk, set(damaged), list(damaged.values())
+
+    def _daily_days(self, symbol: str, mark: FileMark | None) -> tuple[set[date], set[date], list[DamagedFile]]:
+        path = self.path / relative_path(symbol, Resolution.DAILY, None)
+        try:
+            found = path.stat()
+        except OSError:
+            return set(), set(), []
+        if mark is not None and mark.size == found.st_size and mark.changed == found.st_mtime_ns:
+            return set(mark.days), set(), []
+        from server.data_download.lean_format import FormatError
+
+        try:
+            days = tuple(_daily_zip(symbol, path.read_bytes()))
+        except (FormatError, OSError) as error:
+            return set(), self._days_once_held(symbol, path), [DamagedFile(path=path, reason=str(error))]
+        self.ledger.record_files(
+            symbol, Resolution.DAILY, [(None, FileMark(found.st_size, found.st_mtime_ns, len(days), days))]
+        )
+        return set(days), set(), []
+
+    def _days_once_held(self, symbol: str, path: Path) -> set[date]:
+        """The days that a damaged daily zip held: from the ledger, and from what can be read of it still."""
+        from server.data_download.lean_format import salvaged_days
+        from server.data_download.lean_zip import salvage
+
+        mark = self.ledger.files(symbol, Resolution.DAILY).get(0)
+        days = set(mark.days if mark else ())
+        with suppress(OSError):
+            days.update(salvaged_days(salvage(path.read_bytes())))
+        return days
+
+    # --- writing ---
+
+    @contextmanager
+    def lock(self, symbol: str, resolution: Resolution, *, blocking: bool) -> Iterator[bool]:
+        """Hold the symbol's lock across processes; yields whether it was had. Sweeps what a killed run left."""
+        from filelock import FileLock, Timeout
+
+        folder = self.path / STATE_FOLDER / "locks"
+        with explained(folder, symbol, resolution):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / f"{resolution.value}-{symbol}.lock", thread_local=False)
+            try:
+                lock.acquire(blocking=blocking)
+            except Timeout:
+                pass
+        try:
+            if lock.is_locked:
+                self._sweep(symbol, resolution)
+            yield lock.is_locked
+        finally:
+            lock.release()
+
+    def _sweep(self, symbol: str, resolution: Resolution) -> None:
+        with suppress(OSError), os.scandir(self.path / folder_of(symbol, resolution)) as entries:
+            for entry in entries:
+                if entry.name.startswith(temporary_prefix(symbol)) and entry.name.endswith(".part"):
+                    with suppress(OSError):
+                        Path(entry.path).unlink()
+
+    def write_days(self, symbol: str, resolution: Resolution, days: Sequence[DayText]) -> None:
+        """Put these days on disk: a file a day, or merged into the daily zip with new rows winning.
+
+        Raises:
+            WriteFailedError: Nothing changed on disk for the file concerned.
+        """
+        if resolution is Resolution.DAILY:
+            self._merge_daily(symbol, {text.day: text.csv for text in days})
+            return
+        contents = [(text.day, member_name(symbol, resolution, text.day), text.csv) for text in days]
+        marks = self._put_all(symbol, resolution, contents)
+        self.ledger.record_files(
+            symbol,
+            resolution,
+            [(text.day, FileMark(*mark, text.rows)) for text, mark in zip(days, marks, strict=True)],
+        )
+
+    def _merge_daily(self, symbol: str, new: Mapping[date, bytes]) -> None:
+        from server.data_download.lean_format import FormatError
+
+        path = self.path / relative_path(symbol, Resolution.DAILY, None)
+        rows: dict[date, bytes] = {}
+        with explained(path, symbol, Resolution.DAILY):
+            try:
+                rows = _daily_zip(symbol, path.read_bytes())
+            except FileNotFoundError:
+                pass
+            except FormatError:
+                self.set_aside(symbol, Resolution.DAILY, None)
+        rows.update(new)
+        days = tuple(sorted(rows))
+        csv = b"\n".join(rows[day] for day in days)
+        content = (None, member_name(symbol, Resolution.DAILY, None), csv)
+        (mark,) = self._put_all(symbol, Resolution.DAILY, [content])
+        self.ledger.record_files(symbol, Resolution.DAILY, [(None, FileMark(*mark, len(days), days))])
+
+    def set_aside(self, symbol: str, resolution: Resolution, day: date | None) -> Path | None:
+        """Move a damaged file out of LEAN's way, keeping it under a name that nothing reads."""
+        path = self.path / relative_path(symbol, resolution, day)
+        if not path.exists():
+            return None
+        aside = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}")
+        with explained(path, symbol, resolution):
+            path.replace(aside)
+        self.ledger.forget_file(symbol, resolution, day)
+        return aside
+
+    def _put_all(
+        self, symbol: str, resolution: Resolution, contents: Sequence[tuple[date | None, str, bytes]]
+    ) -> list[tuple[int, int]]:
+        """Write zips of one folder; returns each one's size and time of change (ns)."""
+        folder = f"{self._root}/{folder_of(symbol, resolution)}"
+        marks: list[tuple[int, int]] = []
+        with explained(Path(folder), symbol, resolution):
+            self._make_folder(folder)
+            for day, member, csv in contents:
+                name = zip_name(symbol, resolution, day)
+                marks.append(put_zip(folder, temporary_prefix(symbol), name, member, csv))
+            sync_folder(folder)
+        return marks
+
+    def _make_folder(self, folder: str) -> None:
+        if folder not in self._made:
+            os.makedirs(folder, exist_ok=True)
+            self._made.add(folder)
+
+
+def _daily_zip(symbol: str, data: bytes) -> dict[date, bytes]:
+    from server.data_download.lean_format import FormatError, daily_rows, only_member
+
+    name, content = only_member(data)
+    expected = member_name(symbol, Resolution.DAILY, None)
+    if name != expected:
+        raise FormatError(f"the member is called {name}, LEAN writes {expected}")
+    return daily_rows(content)
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        return file.read()

@@ -1,0 +1,192 @@
+"""What is known about the data beside the data itself: verified files, empty days, provisional days.
+
+One SQLite file in the state folder. It only saves work: a file is believed only while its size and time of change
+are those that were recorded, and without the ledger everything is looked at again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from server.data_download.model import Resolution
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (
+    symbol TEXT NOT NULL, resolution TEXT NOT NULL, day INTEGER NOT NULL,
+    size INTEGER NOT NULL, changed INTEGER NOT NULL, row_count INTEGER NOT NULL, days BLOB,
+    PRIMARY KEY (symbol, resolution, day)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS empty_days (
+    symbol TEXT NOT NULL, resolution TEXT NOT NULL, day INTEGER NOT NULL,
+    asked_at REAL NOT NULL, times INTEGER NOT NULL,
+    PRIMARY KEY (symbol, resolution, day)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS provisional_days (
+    symbol TEXT NOT NULL, resolution TEXT NOT NULL, day INTEGER NOT NULL, fetched_at REAL NOT NULL,
+    PRIMARY KEY (symbol, resolution, day)
+) WITHOUT ROWID;
+"""
+
+
+@frozen
+class FileMark:
+    """A file that was verified: its size and time of change (ns) then, its rows, and a daily zip's days."""
+
+    size: int
+    changed: int
+    rows: int
+    days: tuple[date, ...] = ()
+
+
+@frozen
+class EmptyMark:
+    """A settled day without bars: when it was last asked for (seconds since 1970 UTC), and how often."""
+
+    asked_at: float
+    times: int
+
+
+class Ledger:
+    """The SQLite file. Safe to use from several threads and processes at once."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Open the ledger, or one in memory where the path is None or its folder cannot be written.
+
+        A ledger that is damaged or of another version is set aside and begun anew.
+        """
+        self._lock = threading.RLock()
+        self.path = path
+        self._connection = self._open(path)
+
+    def _open(self, path: Path | None) -> sqlite3.Connection:
+        if path is not None:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                return _connect(str(path))
+            except (sqlite3.DatabaseError, OSError) as error:
+                if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                    with suppress(OSError):
+                        path.replace(path.with_suffix(".damaged"))
+                        for behind in ("-wal", "-shm"):
+                            path.with_name(path.name + behind).unlink(missing_ok=True)
+                        return _connect(str(path))
+            self.path = None
+        return _connect(":memory:")
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._connection:
+            yield self._connection
+
+    def _rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._lock, closing(self._connection.execute(sql, values)) as cursor:
+            return cursor.fetchall()
+
+    def files(self, symbol: str, resolution: Resolution) -> dict[int, FileMark]:
+        """Verified files by the ordinal of their day (`date.toordinal`), 0 for a daily zip."""
+        rows = self._rows(
+            "SELECT day, size, changed, row_count, days FROM files WHERE symbol = ? AND resolution = ?",
+            symbol,
+            resolution.value,
+        )
+        return {day: FileMark(size, changed, count, _unpack(days)) for day, size, changed, count, days in rows}
+
+    def empty_days(self, symbol: str, resolution: Resolution) -> dict[date, EmptyMark]:
+        """Settled days that had no bars when last asked for."""
+        rows = self._rows(
+            "SELECT day, asked_at, times FROM empty_days WHERE symbol = ? AND resolution = ?", symbol, resolution.value
+        )
+        return {date.fromordinal(day): EmptyMark(asked_at, times) for day, asked_at, times in rows}
+
+    def provisional_days(self, symbol: str, resolution: Resolution) -> set[date]:
+        """Days that were fetched before they were settled."""
+        rows = self._rows(
+            "SELECT day FROM provisional_days WHERE symbol = ? AND resolution = ?", symbol, resolution.value
+        )
+        return {date.fromordinal(day) for (day,) in rows}
+
+    def record_files(self, symbol: str, resolution: Resolution, marks: Iterable[tuple[date | None, FileMark]]) -> None:
+        """Remember that these files (day None: the daily zip) were verified."""
+        rows = [
+            (symbol, resolution.value, day.toordinal() if day else 0, mark.size, mark.changed, mark.rows, _pack(mark))
+            for day, mark in marks
+        ]
+        with self._writing() as connection:
+            connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def forget_file(self, symbol: str, resolution: Resolution, day: date | None) -> None:
+        """Forget that a file was verified: it is damaged or gone."""
+        with self._writing() as connection:
+            connection.execute(
+                "DELETE FROM files WHERE symbol = ? AND resolution = ? AND day = ?",
+                (symbol, resolution.value, day.toordinal() if day else 0),
+            )
+
+    def record_days(
+        self,
+        symbol: str,
+        resolution: Resolution,
+        *,
+        now: datetime,
+        settled: Sequence[date] = (),
+        provisional: Sequence[date] = (),
+        empty: Sequence[date] = (),
+    ) -> None:
+        """Remember what became of days: on disk for good, on disk for now, or without bars."""
+        at = now.timestamp()
+
+        def keys(days: Sequence[date]) -> list[tuple[str, str, int]]:
+            return [(symbol, resolution.value, day.toordinal()) for day in days]
+
+        delete = "WHERE symbol = ? AND resolution = ? AND day = ?"
+        with self._writing() as connection:
+            connection.executemany(f"DELETE FROM empty_days {delete}", keys([*settled, *provisional]))  # noqa: S608
+            connection.executemany(f"DELETE FROM provisional_days {delete}", keys([*settled, *empty]))  # noqa: S608
+            connection.executemany(
+                "INSERT OR REPLACE INTO provisional_days VALUES (?, ?, ?, ?)", [(*key, at) for key in keys(provisional)]
+            )
+            connection.executemany(
+                "INSERT INTO empty_days VALUES (?, ?, ?, ?, 1) ON CONFLICT DO UPDATE"
+                " SET asked_at = excluded.asked_at, times = times + 1",
+                [(*key, at) for key in keys(empty)],
+            )
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version not in (0, _VERSION):
+            raise sqlite3.DatabaseError(f"the ledger has version {version}, this program reads {_VERSION}")
+        connection.executescript(_SCHEMA)
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _pack(mark: FileMark) -> bytes | None:
+    return b"".join(day.toordinal().to_bytes(3, "big") for day in mark.days) or None
+
+
+def _unpack(days: bytes | None) -> tuple[date, ...]:
+    if not days:
+        return ()
+    return tuple(date.fromordinal(int.from_bytes(days[at : at + 3], "big")) for at in range(0, len(days), 3))
