@@ -158,10 +158,8 @@ class DataFolder:
         with explained(folder, symbol, resolution):
             folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(folder / f"{resolution.value}-{symbol}.lock", thread_local=False)
-            try:
+            with suppress(Timeout):
                 lock.acquire(blocking=blocking)
-            except Timeout:
-                pass
         try:
             if lock.is_locked:
                 self._sweep(symbol, resolution)

@@ -1,0 +1,184 @@
+"""From a request to a report: look, lock, look again, fetch, look once more."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import date, datetime
+
+from attrs import field, frozen
+
+from server.data_download.availability import DayState, Holdings, find_gap
+from server.data_download.data_folder import DamagedFile, DataFolder
+from server.data_download.errors import ConfigurationError
+from server.data_download.fetch import Fetch
+from server.data_download.model import DownloadReport, DownloadRequest, Failure, Gap, Resolution
+from server.data_download.progress import CancelToken, ProgressListener, no_progress
+from server.data_download.provider import NamedProvider
+from server.data_download.tally import Tally
+from server.trading_calendar import DayOutOfBounds, USEquityTradingCalendar
+
+
+@frozen(kw_only=True)
+class Look:
+    """What a look at the data folder found for a request.
+
+    Attributes:
+        days: The trading days asked for, ascending.
+        states: For each symbol the state of each of these days.
+        gaps: What to fetch.
+        notices: What people should know: a range that was cut, damaged files.
+    """
+
+    days: tuple[date, ...]
+    states: dict[str, dict[date, DayState]]
+    gaps: tuple[Gap, ...]
+    damaged: tuple[DamagedFile, ...]
+    notices: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class DataDownloader:
+    """Makes the trading days of a request be on disk, or known to be empty.
+
+    Attributes:
+        provider: Where missing days come from.
+        fallback: Where they come from if the provider fails with an error that another could survive.
+        clock: The instant now, in UTC.
+        on_finished: Called with the report of each download.
+    """
+
+    folder: DataFolder
+    calendar: USEquityTradingCalendar
+    clock: Callable[[], datetime]
+    provider: NamedProvider
+    fallback: NamedProvider | None = None
+    listener: ProgressListener = no_progress
+    on_finished: Callable[[DownloadReport], object] = field(default=lambda report: None)
+
+    def look(self, request: DownloadRequest) -> Look:
+        """See what is there and what is missing. Opens nothing, sends nothing.
+
+        Raises:
+            ConfigurationError: The range lies outside the calendar or wholly in the future.
+        """
+        now = self.clock()
+        days, notices = trading_days(request.start, request.end, self.calendar, now)
+        states: dict[str, dict[date, DayState]] = {}
+        gaps: list[Gap] = []
+        damaged: list[DamagedFile] = []
+        for symbol in request.symbols:
+            holdings, files = self.folder.holdings(symbol, request.resolution, days)
+            damaged += files
+            wanted = sorted({*days, *holdings.damaged}) if request.resolution is Resolution.DAILY else days
+            states[symbol] = states_of(holdings, wanted)
+            gap = find_gap(wanted, holdings, now, self.calendar)
+            if gap:
+                gaps.append(gap)
+        notices += [f"{file.path} is damaged ({file.reason}); its days are fetched again" for file in damaged]
+        return Look(days=tuple(days), states=states, gaps=tuple(gaps), damaged=tuple(damaged), notices=tuple(notices))
+
+    def download(self, request: DownloadRequest, cancel: CancelToken | None = None) -> DownloadReport:
+        """Fetch what is missing.
+
+        Failures of single days stand in the report; only what makes the whole request senseless is raised.
+
+        Raises:
+            ConfigurationError: As for `look`.
+        """
+        started_at, started = self.clock(), time.perf_counter()
+        cancel = cancel or CancelToken()
+        look = self.look(request)
+        requested = sum(len(states) for states in look.states.values())
+        fetch = Fetch(
+            folder=self.folder,
+            calendar=self.calendar,
+            clock=self.clock,
+            providers=[self.provider, *([self.fallback] if self.fallback else [])],
+            listener=self.listener,
+            resolution=request.resolution,
+            cancel=cancel,
+            tally=Tally(notices=list(look.notices)),
+        )
+        if look.gaps:
+            missing = sum(len(gap.days) for gap in look.gaps)
+            fetch.tell("started", days=missing, days_present=requested - missing)
+            fetch.run(look.gaps)
+        counts, failures = self._account(look, fetch)
+        tally = fetch.tally
+        report = DownloadReport(
+            provider=self.provider.name,
+            resolution=request.resolution,
+            symbols=request.symbols,
+            start=request.start,
+            end=request.end,
+            days_requested=requested,
+            days_present=counts["present"],
+            days_downloaded=counts["downloaded"],
+            days_empty=counts["empty"],
+            days_failed=counts["failed"],
+            api_calls=tally.api_calls,
+            http_cache_hits=tally.cache_hits,
+            retries=tally.retries,
+            bytes_fetched=tally.bytes,
+            bars=tally.bars,
+            started_at=started_at,
+            finished_at=self.clock(),
+            duration_s=time.perf_counter() - started,
+            failures=tuple(failures),
+            notices=tuple(tally.notices),
+            fallback=fetch.fallback_used,
+            cancelled=cancel.cancelled and counts["failed"] > 0,
+        )
+        fetch.tell("finished", days=counts["downloaded"] + counts["empty"])
+        self.on_finished(report)
+        return report
+
+    def _account(self, look: Look, fetch: Fetch) -> tuple[Counter[str], list[Failure]]:
+        """Count the days by what became of them, as the data folder has it now."""
+        counts: Counter[str] = Counter()
+        wanted = {gap.symbol: set(gap.days) for gap in look.gaps}
+        for symbol, states in look.states.items():
+            missing = wanted.get(symbol, set())
+            counts.update(
+                "empty" if state is DayState.EMPTY else "present" for day, state in states.items() if day not in missing
+            )
+        failures: list[Failure] = []
+        for gap in look.gaps:
+            outcomes = fetch.outcomes(gap)
+            counts.update(outcomes.values())
+            failures += fetch.failures(gap, [day for day in gap.days if outcomes[day] == "failed"])
+        return counts, failures
+
+
+def trading_days(
+    start: date, end: date, calendar: USEquityTradingCalendar, now: datetime
+) -> tuple[list[date], list[str]]:
+    """The sessions of a range that can have bars by now, and what people should know about it.
+
+    Raises:
+        ConfigurationError: The range begins before the calendar or after the last session.
+    """
+    last = calendar.last_session(now)
+    notices = []
+    if start > last:
+        raise ConfigurationError(
+            f"the range {start} to {end} lies wholly in the future: the last session so far is {last}"
+        )
+    if end > last:
+        if calendar.trading_days(min(last, calendar.last_day), min(end, calendar.last_day)) != [last]:
+            notices.append(f"the range is cut at {last}, the last session so far")
+        end = last
+    try:
+        days = calendar.trading_days(start, end)
+    except DayOutOfBounds as error:
+        raise ConfigurationError(str(error)) from error
+    if not days:
+        notices.append(f"there is no trading day from {start} to {end}")
+    return days, notices
+
+
+def states_of(holdings: Holdings, days: Iterable[date]) -> dict[date, DayState]:
+    """The state of each of these days."""
+    return {day: holdings.state(day) for day in days}

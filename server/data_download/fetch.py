@@ -1,0 +1,184 @@
+"""The middle of a download: gaps under their locks to one provider, and to the fallback what it leaves."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import date, datetime
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from server.data_download.availability import DayState, find_gap
+from server.data_download.data_folder import DataFolder
+from server.data_download.errors import ConfigurationError, DataDownloadError, DownloadCancelled
+from server.data_download.model import Failure, Gap, Resolution
+from server.data_download.progress import CancelToken, EventKind, ProgressEvent, ProgressListener
+from server.data_download.provider import NamedProvider
+from server.data_download.tally import Tally
+from server.trading_calendar import USEquityTradingCalendar
+
+_MAX_LOCKS = 200
+"""Symbols fetched in one go: each holds an open lock file."""
+
+_LOCK_POLL_SECONDS = 0.1
+
+
+@frozen(kw_only=True, eq=False)
+class Fetch:
+    """One fetch of gaps at one resolution. ``providers`` are asked in turn; ``tally`` gathers what they did."""
+
+    folder: DataFolder
+    calendar: USEquityTradingCalendar
+    clock: Callable[[], datetime]
+    providers: Sequence[NamedProvider]
+    listener: ProgressListener
+    resolution: Resolution
+    cancel: CancelToken
+    tally: Tally
+    _used: list[str] = field(factory=list, init=False)
+
+    @property
+    def fallback_used(self) -> str | None:
+        """The name of the fallback, if it was asked."""
+        return self._used[1] if len(self._used) > 1 else None
+
+    def run(self, gaps: Sequence[Gap]) -> None:
+        """Fetch the gaps. A symbol that another run holds is waited for, with no lock held meanwhile."""
+        pending = {gap.symbol: gap for gap in gaps}
+        waited = False
+        while pending and not self.cancel.cancelled:
+            with ExitStack() as locks:
+                mine = [
+                    gap
+                    for gap in list(pending.values())[:_MAX_LOCKS]
+                    if locks.enter_context(self.folder.lock(gap.symbol, gap.resolution, blocking=False))
+                ]
+                if mine:
+                    self._fetch_locked(mine)
+            for gap in mine:
+                del pending[gap.symbol]
+            if pending and not mine:
+                if not waited:
+                    self.tell("wait", message=f"another run is fetching {', '.join(pending)}; waiting for it")
+                    waited = True
+                self.cancel.wait(_LOCK_POLL_SECONDS)
+
+    def _fetch_locked(self, gaps: Sequence[Gap]) -> None:
+        for position, named in enumerate(self.providers):
+            gaps = self._still_missing(gaps, only_survivable=position > 0)
+            if not gaps or self.cancel.cancelled:
+                return
+            if position > 0:
+                self._notice_fallback(named, gaps)
+            if named.name not in self._used:
+                self._used.append(named.name)
+            for gap in gaps:
+                self.tell("symbol", provider=named.name, symbol=gap.symbol, days=len(gap.days))
+            try:
+                self._ask(named, gaps)
+            except DataDownloadError as error:
+                for gap in gaps:
+                    reasons = self.tally.reasons[gap.symbol]
+                    reasons.update((day, error) for day in gap.days if position > 0 or day not in reasons)
+
+    def _ask(self, named: NamedProvider, gaps: Sequence[Gap]) -> None:
+        from server.data_download.sink import HostSink
+
+        provider = named.open(self.cancel)
+        sink = HostSink(
+            provider=named.name,
+            folder=self.folder,
+            calendar=self.calendar,
+            clock=self.clock,
+            cancel=self.cancel,
+            listener=self.listener,
+            tally=self.tally,
+        )
+        try:
+            if self.resolution not in provider.resolutions:
+                raise ConfigurationError(
+                    f"the provider {named.name} has no {self.resolution.value} bars, only "
+                    + ", ".join(sorted(known.value for known in provider.resolutions))
+                )
+            provider.fetch(gaps, sink)
+        finally:
+            sink.close()
+            provider.close()
+
+    def _still_missing(self, gaps: Sequence[Gap], *, only_survivable: bool) -> list[Gap]:
+        """The gaps as they are now that the locks are held: another run may have filled them meanwhile."""
+        missing = []
+        for gap in gaps:
+            holdings, _ = self.folder.holdings(gap.symbol, gap.resolution, gap.days)
+            now = find_gap(gap.days, holdings, self.clock(), self.calendar)
+            if now and only_survivable:
+                reasons = self.tally.reasons[gap.symbol]
+                days = tuple(day for day in now.days if day in reasons and reasons[day].survivable)
+                now = evolve(now, days=days, refresh=now.refresh.intersection(days)) if days else None
+            if now:
+                missing.append(now)
+        return missing
+
+    def _notice_fallback(self, named: NamedProvider, gaps: Sequence[Gap]) -> None:
+        days = sum(len(gap.days) for gap in gaps)
+        why = self.tally.reasons[gaps[0].symbol][gaps[0].days[0]]
+        self.notice(f"{self.providers[0].name} failed ({why}); {days} symbol-days go to the fallback {named.name}")
+
+    # --- afterwards ---
+
+    def outcomes(self, gap: Gap) -> Mapping[date, str]:
+        """What became of each day of a gap, as the data folder has it now."""
+        holdings, _ = self.folder.holdings(gap.symbol, gap.resolution, gap.days)
+        now = self.clock()
+        delivered = self.tally.delivered[gap.symbol]
+
+        def outcome(day: date) -> str:
+            state = holdings.state(day)
+            if state is DayState.EMPTY:
+                return "empty"
+            stale = state is DayState.PROVISIONAL and self.calendar.settled(day, now)
+            if stale or state not in (DayState.PRESENT, DayState.PROVISIONAL):
+                return "failed"
+            return "downloaded" if day in delivered else "present"
+
+        return {day: outcome(day) for day in gap.days}
+
+    def failures(self, gap: Gap, days: Sequence[date]) -> list[Failure]:
+        """The failed days of a gap, together by their reason."""
+        groups: defaultdict[tuple[str, str, bool], list[date]] = defaultdict(list)
+        for day in days:
+            error = self.tally.reasons[gap.symbol].get(day) or self._unexplained(gap)
+            groups[str(error), error.code, error.survivable].append(day)
+        return [
+            Failure(
+                symbol=gap.symbol,
+                resolution=gap.resolution,
+                days=tuple(grouped),
+                error=text,
+                code=code,
+                survivable=survivable,
+            )
+            for (text, code, survivable), grouped in groups.items()
+        ]
+
+    def _unexplained(self, gap: Gap) -> DataDownloadError:
+        if self.cancel.cancelled:
+            return DownloadCancelled("the run was stopped before this was fetched; run it again to go on")
+        return DataDownloadError(
+            f"{gap.symbol} {gap.resolution.value}: the provider {self._used[-1]} ended without delivering these days; "
+            "run with --debug and report it to the provider's authors"
+        )
+
+    # --- telling ---
+
+    def tell(self, kind: EventKind, **facts: Any) -> None:
+        """Send an event of the host's own."""
+        facts = {"provider": self.providers[0].name, **facts}
+        self.listener(ProgressEvent(kind=kind, at=self.clock(), resolution=self.resolution, **facts))
+
+    def notice(self, message: str) -> None:
+        """Tell people something, now and in the report."""
+        self.tally.notices.append(message)
+        self.tell("notice", message=message)

@@ -1,0 +1,218 @@
+"""Where a provider's bars arrive: turned into LEAN's text, written, remembered, counted."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+
+from server.data_download.data_folder import DataFolder
+from server.data_download.errors import BadResponseError, DataDownloadError, DownloadCancelled
+from server.data_download.lean_format import (
+    DayText,
+    FormatError,
+    check_csv,
+    check_zip,
+    daily_rows,
+    normalised,
+    only_member,
+    render_days,
+)
+from server.data_download.model import Bars, Resolution
+from server.data_download.progress import CancelToken, EventKind, Outcome, ProgressEvent, ProgressListener
+from server.data_download.tally import Tally
+from server.trading_calendar import USEquityTradingCalendar
+
+
+class HostSink:
+    """The `DataSink` of one provider during one download (see provider.py for what its methods promise)."""
+
+    def __init__(
+        self,
+        *,
+        provider: str,
+        folder: DataFolder,
+        calendar: USEquityTradingCalendar,
+        clock: Callable[[], datetime],
+        cancel: CancelToken,
+        listener: ProgressListener,
+        tally: Tally,
+    ) -> None:
+        self._provider = provider
+        self._folder = folder
+        self._calendar = calendar
+        self._clock = clock
+        self._cancel = cancel
+        self._listener = listener
+        self._tally = tally
+        self._changed = threading.Condition()
+        self._writing = 0
+        self._open = True
+        self._symbol_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the provider should stop."""
+        return self._cancel.cancelled or not self._open
+
+    def close(self) -> None:
+        """Take nothing more, and wait for what is being written: the locks are let go after this."""
+        with self._changed:
+            self._open = False
+            self._changed.wait_for(lambda: self._writing == 0)
+
+    def bars(self, symbol: str, resolution: Resolution, days: Sequence[date], bars: Bars) -> None:
+        """Write these days; those without bars are remembered as empty once they are settled."""
+        with self._admitted():
+            try:
+                texts = render_days(bars, resolution, days)
+            except FormatError as error:
+                raise BadResponseError(
+                    f"{symbol} {resolution.value} from {self._provider}: {error}",
+                    symbol=symbol,
+                    resolution=resolution,
+                    days=days,
+                ) from error
+            self._write(symbol, resolution, days, texts)
+
+    def lean_file(self, symbol: str, resolution: Resolution, day: date | None, path: Path) -> None:
+        """Take over what a LEAN zip holds: one day, or (day None) all days of a daily zip."""
+        with self._admitted():
+            try:
+                data = path.read_bytes()
+                check_zip(data, symbol, resolution, day)
+                content = normalised(only_member(data)[1])
+                if day is None:
+                    texts = [DayText(key, row, 1) for key, row in sorted(daily_rows(content).items())]
+                else:
+                    texts = [DayText(day, content, len(check_csv(content, resolution)))]
+            except (FormatError, OSError) as error:
+                raise BadResponseError(
+                    f"{symbol} {resolution.value} from {self._provider}: {path.name} is not a file of LEAN's ({error})",
+                    symbol=symbol,
+                    resolution=resolution,
+                    days=[day] if day else [],
+                ) from error
+            self._write(symbol, resolution, [text.day for text in texts], texts)
+
+    def unavailable(self, symbol: str, resolution: Resolution, days: Sequence[date], error: DataDownloadError) -> None:
+        """Remember why these days cannot be had now."""
+        with self._changed:
+            self._tally.reasons[symbol].update(dict.fromkeys(days, error))
+
+    def progress(
+        self,
+        kind: EventKind,
+        *,
+        symbol: str | None = None,
+        resolution: Resolution | None = None,
+        bytes: int = 0,
+        api_calls: int = 0,
+        cache_hits: int = 0,
+        retries: int = 0,
+        status: int | None = None,
+        wait_seconds: float = 0.0,
+        message: str = "",
+    ) -> None:
+        """Count, and tell whoever watches."""
+        with self._changed:
+            self._tally.api_calls += api_calls
+            self._tally.cache_hits += cache_hits
+            self._tally.retries += retries
+            self._tally.bytes += bytes
+            if kind == "notice" and message not in self._tally.notices:
+                self._tally.notices.append(message)
+        self._listener(
+            ProgressEvent(
+                kind=kind,
+                at=self._clock(),
+                provider=self._provider,
+                symbol=symbol,
+                resolution=resolution,
+                bytes=bytes,
+                api_calls=api_calls,
+                cache_hits=cache_hits,
+                retries=retries,
+                status=status,
+                wait_seconds=wait_seconds,
+                message=message,
+            )
+        )
+
+    @contextmanager
+    def _admitted(self) -> Iterator[None]:
+        with self._changed:
+            if self.cancelled:
+                raise DownloadCancelled("the run is over; nothing more is written")
+            self._writing += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._writing -= 1
+                self._changed.notify_all()
+
+    def _write(self, symbol: str, resolution: Resolution, days: Sequence[date], texts: Sequence[DayText]) -> None:
+        now = self._clock()
+        written = {text.day for text in texts}
+        without = [day for day in days if day not in written]
+        settled = {day for day in days if self._calendar.settled(day, now)}
+        with self._symbol_locks[symbol]:  # two windows of one symbol may share the daily zip
+            if texts:
+                self._folder.write_days(symbol, resolution, texts)
+            if without:
+                without = self._clear_damaged(symbol, resolution, without)
+            self._folder.ledger.record_days(
+                symbol,
+                resolution,
+                now=now,
+                settled=[day for day in written if day in settled],
+                provisional=[day for day in written if day not in settled],
+                empty=[day for day in without if day in settled],
+            )
+        bars = sum(text.rows for text in texts)
+        with self._changed:
+            self._tally.bars += bars
+            self._tally.delivered[symbol].update(written)
+        early = [day for day in without if day not in settled]
+        if early:
+            self.unavailable(
+                symbol,
+                resolution,
+                early,
+                DataDownloadError(
+                    f"{symbol} {resolution.value}: no bars yet for {early[0]}, its session is not over; try later",
+                    symbol=symbol,
+                    resolution=resolution,
+                    days=early,
+                ),
+            )
+        self._tell(symbol, resolution, "downloaded", len(written & settled), bars)
+        self._tell(symbol, resolution, "provisional", len(written - settled), 0)
+        self._tell(symbol, resolution, "empty", len(without) - len(early), 0)
+
+    def _clear_damaged(self, symbol: str, resolution: Resolution, days: Sequence[date]) -> list[date]:
+        """Set aside damaged files of days without bars; returns the days of which no good file stands there."""
+        holdings, _ = self._folder.holdings(symbol, resolution, days)
+        for day in days:
+            if day in holdings.damaged:
+                self._folder.set_aside(symbol, resolution, day)
+        return [day for day in days if day not in holdings.on_disk]
+
+    def _tell(self, symbol: str, resolution: Resolution, outcome: Outcome, days: int, bars: int) -> None:
+        if days:
+            self._listener(
+                ProgressEvent(
+                    kind="days",
+                    at=self._clock(),
+                    provider=self._provider,
+                    symbol=symbol,
+                    resolution=resolution,
+                    outcome=outcome,
+                    days=days,
+                    bars=bars,
+                )
+            )

@@ -1,0 +1,24 @@
+"""What a download counts while it runs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import date
+
+from attrs import Factory, define
+
+from server.data_download.errors import DataDownloadError
+
+
+@define
+class Tally:
+    """What a download has counted so far; one for all its providers."""
+
+    api_calls: int = 0
+    cache_hits: int = 0
+    retries: int = 0
+    bytes: int = 0
+    bars: int = 0
+    delivered: defaultdict[str, set[date]] = Factory(lambda: defaultdict(set))
+    reasons: defaultdict[str, dict[date, DataDownloadError]] = Factory(lambda: defaultdict(dict))
+    notices: list[str] = Factory(list)
