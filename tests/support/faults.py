@@ -59,6 +59,11 @@ class Fault:
     wait: float = 0.0
     trickle: float = 0.0
 
+    @property
+    def answers(self) -> bool:
+        """Whether this takes the place of any answer, so that not even the key is looked at."""
+        return self.reset or self.error is not None or self.body is not None
+
 
 def too_many_requests(retry_after: float | str | None = None, *, empty: bool = False) -> Fault:
     """429, with or without Retry-After (seconds or an HTTP date), with the vendor's text or no body at all."""

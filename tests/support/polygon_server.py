@@ -211,7 +211,7 @@ class PolygonServer(Counters):
     def _reply(self, request: Request, fault: Fault | None) -> Reply:
         request_id = hashlib.md5(f"{request.n} {request.target}".encode(), usedforsecurity=False).hexdigest()
         refused = _refused(request, self.key)
-        if fault is None and refused is not None:
+        if refused is not None and (fault is None or not fault.answers):
             fault = refused
         fault = fault or Fault()
         reply = Reply(request_id, fault, latency=self.latency)
