@@ -1,0 +1,252 @@
+"""A smoke test of the data: reads every file the backtest would read, as LEAN reads it, and buys and holds.
+
+It is not LEAN: no algorithm is run, no fees, splits or dividends are applied. It shows that the files are there,
+open, and hold plausible prices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from attrs import Factory, define, frozen
+
+from server.data_download.errors import DownloadCancelled
+from server.data_download.lean_format import FormatError, first_member, parse_csv, relative_path
+from server.data_download.model import Bars, Resolution
+from server.data_download.progress import CancelToken
+from server.engines.base import EngineRequest, EngineResult, Equity
+from server.trading_calendar import NEW_YORK, USEquityTradingCalendar
+
+START_EQUITY = 100_000.0
+"""Dollars at the start, as LEAN's default."""
+
+SYMBOLS_SHOWN = 10
+"""Up to so many symbols get a line of their own among the statistics."""
+
+NOT_LEAN = "This is a smoke test of the data, not a LEAN backtest: no algorithm was run."
+RAW_PRICES = (
+    "Prices are as traded: no factor files are applied, so splits and dividends look like price moves, and no fees."
+)
+
+
+@frozen
+class DayPrices:
+    """One symbol's regular session: first open and last close in dollars, and how many bars there are."""
+
+    open: float
+    close: float
+    bars: int
+
+
+@define
+class _Reading:
+    """What came of reading the files."""
+
+    sessions: dict[str, dict[date, DayPrices]] = Factory(dict)
+    files: int = 0
+    missing: list[str] = Factory(list)
+    damaged: list[str] = Factory(list)
+    bars: int = 0
+    unused: int = 0
+
+
+class SmokeEngine:
+    """The embedded engine. Needs nothing but the data folder."""
+
+    name = "smoke"
+
+    def __init__(self, calendar: USEquityTradingCalendar, clock: Callable[[], datetime]) -> None:
+        """Take the calendar, for the end of each session, and the clock (UTC)."""
+        self._calendar = calendar
+        self._clock = clock
+
+    def run(self, request: EngineRequest, *, cancel: CancelToken, progress: Callable[[str], None]) -> EngineResult:
+        """Read every file and hold an equal part of $100,000 of each symbol (see `Engine.run`).
+
+        A file that is missing or damaged is counted and named, as LEAN goes on without it, too.
+
+        Raises:
+            DownloadCancelled: It was cancelled.
+        """
+        started_at = self._clock()
+        reading = _Reading()
+        for symbol in request.symbols:
+            before = reading.bars, reading.files
+            reading.sessions[symbol] = self._read_symbol(symbol, request, reading, cancel)
+            progress(
+                f"{symbol}: {reading.bars - before[0]:,} {request.resolution.value} bars "
+                f"in {_count(reading.files - before[1], 'file')}"
+            )
+        equity = Equity(request.days, tuple(equal_weight_equity(reading.sessions, request.days)))
+        return _result(request, reading, equity, started_at, self._clock())
+
+    def _read_symbol(
+        self, symbol: str, request: EngineRequest, reading: _Reading, cancel: CancelToken
+    ) -> dict[date, DayPrices]:
+        if request.resolution is Resolution.DAILY:
+            bars = _read_file(request.data_folder, symbol, Resolution.DAILY, None, reading, cancel)
+            return self._daily(bars, request.days, reading) if bars is not None else {}
+        sessions = {}
+        for day in request.days:
+            bars = _read_file(request.data_folder, symbol, request.resolution, day, reading, cancel)
+            prices = self._regular_session(bars, day, request.resolution, reading) if bars is not None else None
+            if prices:
+                sessions[day] = prices
+        return sessions
+
+    def _daily(self, bars: Bars, days: Sequence[date], reading: _Reading) -> dict[date, DayPrices]:
+        """The rows of the wanted trading days; LEAN gives a daily row its day's session as its time."""
+        midnights = np.array([_milliseconds(datetime(day.year, day.month, day.day, tzinfo=NEW_YORK)) for day in days])
+        _, rows, places = np.intersect1d(bars.time, midnights, assume_unique=True, return_indices=True)
+        reading.bars += len(rows)
+        return {
+            days[place]: DayPrices(float(bars.open[row]), float(bars.close[row]), 1)
+            for row, place in zip(rows, places, strict=True)
+        }
+
+    def _regular_session(self, bars: Bars, day: date, resolution: Resolution, reading: _Reading) -> DayPrices | None:
+        """The bars that overlap the regular session (LEAN: ``MarketHoursSegment.Overlaps``), early closes minded."""
+        opens = _milliseconds(self._calendar.session_open(day))
+        closes = _milliseconds(self._calendar.session_close(day))
+        first = int(np.searchsorted(bars.time, opens - resolution.milliseconds, side="right"))
+        end = int(np.searchsorted(bars.time, closes, side="left"))
+        count = max(end - first, 0)
+        reading.bars += count
+        reading.unused += len(bars) - count
+        return DayPrices(float(bars.open[first]), float(bars.close[end - 1]), count) if count else None
+
+
+def _read_file(
+    data_folder: Path, symbol: str, resolution: Resolution, day: date | None, reading: _Reading, cancel: CancelToken
+) -> Bars | None:
+    if cancel.cancelled:
+        raise DownloadCancelled("the smoke test was cancelled", symbol=symbol, resolution=resolution)
+    path = relative_path(symbol, resolution, day)
+    try:
+        _, content = first_member((data_folder / path).read_bytes())
+        bars = parse_csv(content, resolution, day)
+    except (FileNotFoundError, NotADirectoryError):
+        reading.missing.append(path)
+        return None
+    except FormatError as error:
+        reading.damaged.append(f"{path}: {error}")
+        return None
+    except OSError as error:
+        reading.damaged.append(f"{path}: {error.strerror or error}")
+        return None
+    reading.files += 1
+    return bars
+
+
+def equal_weight_equity(
+    sessions: Mapping[str, Mapping[date, DayPrices]], days: Sequence[date], start: float = START_EQUITY
+) -> list[float]:
+    """What an equal part of the start in each symbol is worth at each day's close, in dollars.
+
+    A symbol is bought, in fractions of a share, at the open of its first bar; until then its part is cash. On a
+    day without bars its last close stands.
+    """
+    part = start / len(sessions) if sessions else start
+    worth = dict.fromkeys(sessions, part)
+    shares: dict[str, float] = {}
+    equity = []
+    for day in days:
+        for symbol, prices in sessions.items():
+            today = prices.get(day)
+            if today is None:
+                continue
+            if symbol not in shares:
+                if today.open <= 0:
+                    continue
+                shares[symbol] = part / today.open
+            worth[symbol] = shares[symbol] * today.close
+        equity.append(sum(worth.values()) if worth else start)
+    return equity
+
+
+def max_drawdown(values: Sequence[float], start: float = START_EQUITY) -> float:
+    """The largest fall from a peak, the start being the first, as a share of that peak (0.1 is 10 %)."""
+    peak, deepest = start, 0.0
+    for value in values:
+        peak = max(peak, value)
+        deepest = max(deepest, (peak - value) / peak)
+    return deepest
+
+
+def _result(
+    request: EngineRequest, reading: _Reading, equity: Equity, started_at: datetime, finished_at: datetime
+) -> EngineResult:
+    values = equity.values
+    end = values[-1] if values else START_EQUITY
+    moves = [value - before for before, value in pairwise((START_EQUITY, *values))]
+    up, down = sum(move > 0 for move in moves), sum(move < 0 for move in moves)
+    days = len({day for prices in reading.sessions.values() for day in prices})
+    total, fall = end / START_EQUITY - 1, max_drawdown(values)
+    statistics = {
+        "Start Equity": f"{START_EQUITY:.2f}",
+        "End Equity": f"{end:.2f}",
+        "Total Return": f"{total:.3%}",
+        "Max Drawdown": f"{fall:.3%}",
+        "Days Up": str(up),
+        "Days Down": str(down),
+        "Bars": str(reading.bars),
+        "Bars Outside Regular Trading": str(reading.unused),
+        "Files Read": str(reading.files),
+        "Failed Data Requests": str(len(reading.missing)),
+        "Damaged Files": str(len(reading.damaged)),
+    }
+    if len(request.symbols) <= SYMBOLS_SHOWN:
+        statistics |= {f"{symbol} Return": _hold_return(reading.sessions[symbol]) for symbol in request.symbols}
+    return EngineResult(
+        engine=SmokeEngine.name,
+        summary=(
+            NOT_LEAN,
+            f"{reading.bars:,} {request.resolution.value} bars of regular trading on {_count(days, 'day')}, from "
+            f"{_count(reading.files, 'file')}; {len(reading.missing)} missing, {len(reading.damaged)} damaged",
+            f"Buy and hold of {_shortened(request.symbols)} in equal parts: ${START_EQUITY:,.2f} became ${end:,.2f}, "
+            f"return {total:+.2%}, max drawdown {fall:.2%}, {_count(up, 'day')} up, {_count(down, 'day')} down",
+        ),
+        statistics=statistics,
+        equity=equity,
+        bars=reading.bars,
+        days=days,
+        failed_data_requests=tuple(reading.missing),
+        started_at=started_at,
+        finished_at=finished_at,
+        duration_s=(finished_at - started_at).total_seconds(),
+        notes=_notes(request, reading),
+    )
+
+
+def _notes(request: EngineRequest, reading: _Reading) -> tuple[str, ...]:
+    notes = [RAW_PRICES]
+    if reading.missing:
+        notes.append(f"{_count(len(reading.missing), 'file')} not found: {_shortened(reading.missing)}")
+    notes += [f"Damaged, as LEAN would find it: {text}" for text in reading.damaged]
+    idle = [symbol for symbol in request.symbols if not reading.sessions[symbol]]
+    if idle:
+        notes.append(f"No bars at all, kept as cash: {_shortened(idle)}")
+    return tuple(notes)
+
+
+def _hold_return(prices: Mapping[date, DayPrices]) -> str:
+    held = list(prices.values())
+    bought = next((day.open for day in held if day.open > 0), None)
+    return f"{held[-1].close / bought - 1:.3%}" if bought else "-"
+
+
+def _milliseconds(instant: datetime) -> int:
+    return int(instant.astimezone(UTC).timestamp()) * 1000
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def _shortened(names: Sequence[str], most: int = 5) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
