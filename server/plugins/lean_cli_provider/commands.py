@@ -1,0 +1,155 @@
+"""Which commands bring the missing days: gaps in, runs of `lean data download` out. Pure.
+
+The CLI's dates are UTC midnights and its end is exclusive (LEAN: ``BaseDataDownloadConfig.cs``): ``--start S
+--end E`` fetches the bars from S 00:00 UTC to E 00:00 UTC, and what it got of a day replaces that day's file. A New
+York day D begins at 04:00 UTC (summer) or 05:00 UTC (winter) of D and ends at 04:00 or 05:00 UTC of D+1. So the
+last UTC midnight before it begins is that of D, and the first one after it has ended is that of D+2; with D+1 the
+bars from 19:00 or 20:00 New York on would be missing. A run whose wanted days reach from F to L therefore asks
+``--start F --end L+2``. It also brings the last hours of the day before F and most of the day after L; both are
+partial, and like every day that nobody asked for they are never handed over.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+
+from attrs import frozen
+
+from server.data_download.model import Gap, Resolution
+from server.data_download.secret import Secret, mask_secrets
+from server.plugins.lean_cli_provider.config import KEY_VARIABLES, LeanCliConfig
+
+AFTER_LAST_DAY = timedelta(days=2)
+
+JOIN_WITHIN: Mapping[Resolution, timedelta] = {
+    Resolution.DAILY: timedelta(days=36_500),
+    Resolution.MINUTE: timedelta(days=31),
+    Resolution.SECOND: timedelta(days=4),
+}
+"""How far apart wanted days may lie to be fetched by one run. A run costs about half a minute before its first
+request (container, modules, licence); a request of the vendor's plugin brings 5,000 bars: 5 to 13 days of minutes,
+a fraction of a day of seconds, or all daily bars there are."""
+
+
+@frozen(kw_only=True)
+class Run:
+    """One run of the CLI: one resolution, one range of dates, some symbols with the days wanted of each."""
+
+    resolution: Resolution
+    wanted: Mapping[str, tuple[date, ...]]
+
+    @property
+    def first_day(self) -> date:
+        """The first day wanted."""
+        return min(days[0] for days in self.wanted.values())
+
+    @property
+    def last_day(self) -> date:
+        """The last day wanted."""
+        return max(days[-1] for days in self.wanted.values())
+
+    @property
+    def start(self) -> date:
+        """The CLI's ``--start``: the UTC midnight of this day lies before the first day wanted."""
+        return self.first_day
+
+    @property
+    def end(self) -> date:
+        """The CLI's ``--end``: the UTC midnight of this day lies after the last day wanted."""
+        return self.last_day + AFTER_LAST_DAY
+
+    @property
+    def title(self) -> str:
+        """What it fetches, for people."""
+        symbols = list(self.wanted)
+        shown = ", ".join(symbols[:5]) + (f" and {len(symbols) - 5} more" if len(symbols) > 5 else "")
+        return f"{shown}, {self.resolution.value}, {self.first_day} to {self.last_day}"
+
+
+def plan_runs(gaps: Iterable[Gap]) -> list[Run]:
+    """Group gaps into runs.
+
+    The days of a symbol are cut where they lie farther apart than `JOIN_WITHIN`, so that the years between two
+    clusters are not fetched. Then clusters of several symbols share a run if both their first and their last days
+    lie no farther apart than that.
+    """
+    days: dict[tuple[Resolution, str], set[date]] = defaultdict(set)
+    for gap in gaps:
+        days[gap.resolution, gap.symbol].update(gap.days)
+    runs = []
+    for resolution in Resolution:
+        within = JOIN_WITHIN[resolution]
+        clusters = [
+            (symbol, cluster)
+            for (of, symbol), wanted in days.items()
+            if of is resolution
+            for cluster in _clusters(sorted(wanted), within)
+        ]
+        runs += [Run(resolution=resolution, wanted=shared) for shared in _share(clusters, within)]
+    return runs
+
+
+def _clusters(days: Sequence[date], within: timedelta) -> list[tuple[date, ...]]:
+    clusters: list[list[date]] = []
+    for day in days:
+        if clusters and day - clusters[-1][-1] <= within:
+            clusters[-1].append(day)
+        else:
+            clusters.append([day])
+    return [tuple(cluster) for cluster in clusters]
+
+
+def _share(clusters: Iterable[tuple[str, tuple[date, ...]]], within: timedelta) -> list[dict[str, tuple[date, ...]]]:
+    shared: list[tuple[date, date, dict[str, tuple[date, ...]]]] = []
+    for symbol, days in sorted(clusters, key=lambda item: (item[1][0], item[1][-1], item[0])):
+        for first, last, members in shared:
+            if days[0] - first <= within and abs(days[-1] - last) <= within and symbol not in members:
+                members[symbol] = days
+                break
+        else:
+            shared.append((days[0], days[-1], {symbol: days}))
+    return [members for _, _, members in shared]
+
+
+def download_argv(executable: str, config: LeanCliConfig, run: Run, lean_config: str) -> tuple[str, ...]:
+    """The whole command, so that the CLI asks nothing (lean-cli: ``commands/data/download.py``).
+
+    Each option that would otherwise be asked for is given, ``--market`` and ``--polygon-license-type`` among them.
+    The key is not: the CLI reads ``polygon-api-key`` from the lean.json.
+    """
+    return (
+        *(executable, "data", "download"),
+        *("--data-provider-historical", "Polygon"),
+        *("--polygon-license-type", config.license_type),
+        *("--data-type", "Trade"),
+        *("--resolution", run.resolution.value.capitalize()),
+        *("--security-type", "Equity"),
+        *("--market", "USA"),
+        *("--ticker", ",".join(run.wanted)),
+        *("--start", f"{run.start:%Y%m%d}"),
+        *("--end", f"{run.end:%Y%m%d}"),
+        "--no-update",
+        *(("--image", config.image) if config.image else ()),
+        *("--lean-config", lean_config),
+    )
+
+
+def child_environment(environment: Mapping[str, str], secrets: Sequence[Secret], scratch: str) -> dict[str, str]:
+    """The environment for the CLI: everything but the key, under whatever name it stands.
+
+    Temporary files go to `scratch`. The CLI folds its messages to the width of its terminal, and without one at
+    80 characters; it is told of a wide one, so that a message is a line.
+    """
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if name not in KEY_VARIABLES and mask_secrets(value, secrets) == value
+    }
+    return kept | {
+        **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), scratch),
+        "COLUMNS": "1000",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONIOENCODING": "utf-8",
+    }

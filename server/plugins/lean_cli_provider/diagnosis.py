@@ -1,0 +1,156 @@
+"""What the CLI's output means: which error, and what to do about it. Pure.
+
+The CLI ends with 1 for anything, and with 0 for much that went wrong in the container (unsupported requests, no
+bars, failed writes). So an exit code never says that data is there, and only the absence of files makes an output
+worth reading at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date
+
+from attrs import frozen
+
+from server.data_download.errors import (
+    AuthenticationError,
+    DataDownloadError,
+    PlanLimitError,
+    ToolFailedError,
+    ToolMissingError,
+)
+from server.data_download.model import Resolution
+from server.plugins.lean_cli_provider.config import TIME_LIMIT_VARIABLE
+from server.plugins.lean_cli_provider.runner import CommandOutcome
+
+TOOL = "the LEAN CLI"
+
+INSTALL = "install it with `pip install lean` and log in with `lean login`, or set providers.lean-cli.executable"
+
+_QUOTED_LENGTH = 400
+
+
+@frozen
+class _Rule:
+    pattern: re.Pattern[str]
+    error: type[DataDownloadError]
+    advice: str
+
+
+def _rule(pattern: str, error: type[DataDownloadError], advice: str) -> _Rule:
+    return _Rule(re.compile(pattern, re.IGNORECASE), error, advice)
+
+
+_RULES = (
+    _rule(
+        r"snap version of docker",
+        ToolMissingError,
+        "does not work with Docker from Snap; install Docker from https://docs.docker.com/engine/install/",
+    ),
+    _rule(
+        r"^sudo: |permission denied.*docker|docker.*permission denied",
+        ToolMissingError,
+        "may not use Docker; add this user to the group `docker` (`sudo usermod -aG docker $USER`) and log in again",
+    ),
+    _rule(
+        r"make sure docker is installed and running|cannot connect to the docker daemon"
+        r"|error while fetching server api version|docker: command not found",
+        ToolMissingError,
+        "needs Docker, which is not installed or not running; install it from https://docs.docker.com/get-docker/ "
+        "or start it (`docker info` must work)",
+    ),
+    _rule(
+        r"`?lean login`?|invalid credentials|not logged in|invalid user id or token",
+        ToolFailedError,
+        "is not logged in to QuantConnect; run `lean login`",
+    ),
+    _rule(
+        r"no such (?:option|command)|missing option|unexpected extra argument|invalid value for",
+        ToolFailedError,
+        "does not take our arguments; bring it up to date with `pip install --upgrade lean`",
+    ),
+    _rule(
+        r"\bunknown api key\b",
+        AuthenticationError,
+        "was refused by Polygon: the key is not known there; correct POLYGON_API_KEY",
+    ),
+    _rule(
+        r"\bnot_authorized\b|not entitled to this data",
+        PlanLimitError,
+        "was refused by Polygon: the key's plan does not include this data; ask for later days or upgrade the plan",
+    ),
+    _rule(
+        r"old lean cli root folder"
+        r"|(?=.*(?:error|exception|denied|invalid|\bnot?\b))(?=.*\b(?:organization|licen[cs]e|subscri(?:ption|bed))\b)",
+        ToolFailedError,
+        "was refused by QuantConnect: the organization that lean.json names needs a licence for the Polygon module; "
+        "see https://www.quantconnect.com/organization or run `lean init` in the folder of your organization",
+    ),
+    _rule(
+        r"^aborted!$",
+        ToolFailedError,
+        "asked a question that nobody could answer; run the command once by hand to see it",
+    ),
+)
+
+_TELLING = re.compile(r"no data|error|exception|fail|corrupt|unsupported", re.IGNORECASE)
+
+
+def missing_tool(executable: str) -> ToolMissingError:
+    """The error for a CLI that is not there."""
+    return ToolMissingError(f"{TOOL} ({executable}) was not found on PATH; {INSTALL}")
+
+
+def fatal_error(outcome: CommandOutcome, time_limit: float) -> DataDownloadError | None:
+    """What ended a run and would end the next one, too; None if the next run may fare better.
+
+    Args:
+        outcome: Of a run that brought less than was wanted.
+        time_limit: The time limit that it had, in seconds.
+    """
+    if outcome.timed_out:
+        return ToolFailedError(
+            f"{TOOL} was still running after {time_limit:g} s and was stopped; raise providers.lean-cli.time-limit "
+            f"in lean.json or {TIME_LIMIT_VARIABLE}, or ask for fewer days at a time{_said(outcome.lines)}"
+        )
+    if outcome.exit_code == 0:
+        return None
+    for rule in _RULES:
+        matching = [line for line in outcome.lines if rule.pattern.search(line)]
+        if matching:
+            return rule.error(f"{TOOL} {rule.advice}{_said(matching)}")
+    return None
+
+
+def days_error(outcome: CommandOutcome, symbol: str, resolution: Resolution, days: Sequence[date]) -> ToolFailedError:
+    """Why days of a symbol are not there after a run. Never that there were no trades: the CLI cannot tell."""
+    about = re.compile(rf"(?<![\w.]){re.escape(symbol)}(?![\w])", re.IGNORECASE)
+    telling = [line for line in outcome.lines if _TELLING.search(line)]
+    lines = [line for line in telling if about.search(line)] or telling or outcome.lines
+    if outcome.exit_code == 0:
+        how = "ended without an error, which is no proof that nothing was traded, but brought no bars"
+    elif outcome.exit_code < 0:
+        how = f"was ended by signal {-outcome.exit_code} and brought no bars"
+    else:
+        how = f"ended with exit code {outcome.exit_code} and brought no bars"
+    return ToolFailedError(
+        f"{TOOL} {how} of {symbol} for {_span(days)}{_said(lines)}",
+        symbol=symbol,
+        resolution=resolution,
+        days=days,
+    )
+
+
+def _span(days: Sequence[date]) -> str:
+    if len(days) == 1:
+        return str(days[0])
+    return f"{len(days)} days between {days[0]} and {days[-1]}"
+
+
+def _said(lines: Sequence[str]) -> str:
+    """The last three lines, on one line."""
+    text = " / ".join(line.strip() for line in lines[-3:])
+    if not text:
+        return ""
+    return "; it said: " + (text if len(text) <= _QUOTED_LENGTH else text[: _QUOTED_LENGTH - 3] + "...")

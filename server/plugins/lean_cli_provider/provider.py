@@ -1,0 +1,200 @@
+"""The provider `lean-cli`: days through `lean data download`, into a staging folder and from there to the host."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from loguru import logger
+
+from server.data_download.errors import AuthenticationError, BadResponseError, ConfigurationError
+from server.data_download.lean_format import FormatError, daily_rows, only_member, zip_bytes
+from server.data_download.lean_paths import relative_path
+from server.data_download.model import Gap, Resolution
+from server.lean_json import find_lean_json, read_lean_json
+from server.plugins.hookspecs import DataSink, ProviderContext
+from server.plugins.lean_cli_provider.commands import Run, child_environment, download_argv, plan_runs
+from server.plugins.lean_cli_provider.config import LeanCliConfig
+from server.plugins.lean_cli_provider.diagnosis import days_error, fatal_error, missing_tool
+from server.plugins.lean_cli_provider.runner import (
+    Cancellable,
+    CommandOutcome,
+    CommandRequest,
+    display_command,
+    run_command,
+)
+from server.plugins.lean_cli_provider.staging import (
+    ORGANIZATION_KEYS,
+    Workspace,
+    open_workspace,
+    prepare_data_folder,
+    private_settings,
+)
+
+_Days = dict[str, tuple[date, ...]]
+
+
+@frozen
+class _Either:
+    """Cancelled when one of them is."""
+
+    one: Cancellable
+    other: Cancellable
+
+    @property
+    def cancelled(self) -> bool:
+        return self.one.cancelled or self.other.cancelled
+
+
+class LeanCliProvider:
+    """Runs the LEAN CLI; see `plan_runs` for the ranges it asks for, and why."""
+
+    resolutions = frozenset(Resolution)
+
+    def __init__(self, config: LeanCliConfig, context: ProviderContext, *, environment: Mapping[str, str]) -> None:
+        """Take the settings and the environment that the CLI is to run in (without the key)."""
+        self._config = config
+        self._context = context
+        self._environment = environment
+        self._log = logger.bind(component="lean-cli")
+
+    def plan(self, gaps: Sequence[Gap]) -> Sequence[str]:
+        """The commands that `fetch` would run; the lean.json is the private one of each run."""
+        return [
+            display_command(download_argv(self._config.executable, self._config, run, "lean.json"))
+            for run in plan_runs(gaps)
+        ]
+
+    def fetch(self, gaps: Sequence[Gap], sink: DataSink) -> None:
+        """Run the commands one after another and hand over the files of the days wanted.
+
+        Days without a file are reported as unavailable, never as empty: the CLI ends with 0 also where it failed.
+
+        Raises:
+            ToolMissingError: The CLI or Docker is not installed or not running.
+            ToolFailedError: The CLI is not logged in, has no licence, or took longer than the time limit.
+            AuthenticationError: There is no key, or the vendor does not know it.
+            ConfigurationError: No lean.json names a QuantConnect organization.
+            WriteFailedError: A file could not be written.
+        """
+        runs = plan_runs(gaps)
+        if not runs:
+            return
+        executable = self._find_executable()
+        settings = self._settings()
+        stop = _Either(self._context.cancel, sink)
+        for number, run in enumerate(runs, 1):
+            if stop.cancelled:
+                return
+            sink.progress("notice", message=f"LEAN CLI, run {number} of {len(runs)}: {run.title}")
+            with open_workspace(self._context.state_folder / "staging", settings) as workspace:
+                prepare_data_folder(workspace, run.wanted, run.resolution, self._context.data_folder)
+                outcome = run_command(self._request(executable, run, workspace), cancel=stop, on_line=self._log.debug)
+                self._log.debug(f"ended with exit code {outcome.exit_code} after {outcome.elapsed:.1f} s")
+                if not outcome.cancelled:
+                    self._deliver(run, workspace.data, outcome, sink)
+
+    def close(self) -> None:
+        """Nothing is held between runs."""
+
+    def _find_executable(self) -> str:
+        found = shutil.which(self._config.executable, path=self._environment.get("PATH"))
+        if found is None:
+            raise missing_tool(self._config.executable)
+        return str(Path(found).absolute())  # the CLI runs in another folder
+
+    def _settings(self) -> dict[str, Any]:
+        if not self._config.api_key:
+            raise AuthenticationError(
+                "there is no Polygon API key; set POLYGON_API_KEY, or polygon-api-key in lean.json"
+            )
+        path = self._config.lean_config or find_lean_json(self._context.data_folder) or find_lean_json(Path.cwd())
+        user: Mapping[str, Any] = read_lean_json(path).values if path else {}
+        if not any(user.get(name) for name in ORGANIZATION_KEYS):
+            where = f"{path} does not name" if path else "there is no lean.json that names"
+            raise ConfigurationError(
+                f"{where} a QuantConnect organization, without which the LEAN CLI does nothing; run `lean init` in "
+                "your LEAN folder and set BACKTEST_SERVER_LEAN_CONFIG to the lean.json it writes"
+            )
+        return private_settings(user, self._config.api_key, self._config.license_type)
+
+    def _request(self, executable: str, run: Run, workspace: Workspace) -> CommandRequest:
+        secrets = (self._config.api_key,)
+        return CommandRequest(
+            argv=download_argv(executable, self._config, run, str(workspace.lean_config)),
+            cwd=workspace.root,
+            env=child_environment(self._environment, secrets, str(workspace.scratch)),
+            time_limit=self._config.time_limit,
+            secrets=secrets,
+        )
+
+    def _deliver(self, run: Run, data: Path, outcome: CommandOutcome, sink: DataSink) -> None:
+        """Hand over what is there, whatever the exit code, and say why the rest is not."""
+        hand_over = _hand_over_daily if run.resolution is Resolution.DAILY else _hand_over_days
+        missing = hand_over(run, data, sink)
+        if not missing:
+            return
+        fatal = fatal_error(outcome, self._config.time_limit)
+        if fatal:
+            raise fatal
+        for symbol, days in missing.items():
+            sink.unavailable(symbol, run.resolution, days, days_error(outcome, symbol, run.resolution, days))
+
+
+def _hand_over_days(run: Run, data: Path, sink: DataSink) -> _Days:
+    """Hand over a file a day; gives the days without one."""
+    missing: _Days = {}
+    for symbol, days in run.wanted.items():
+        for day in days:
+            path = data / relative_path(symbol, run.resolution, day)
+            if not path.is_file():
+                missing[symbol] = (*missing.get(symbol, ()), day)
+                continue
+            try:
+                sink.lean_file(symbol, run.resolution, day, path)
+            except BadResponseError as error:
+                sink.unavailable(symbol, run.resolution, (day,), error)
+    return missing
+
+
+def _hand_over_daily(run: Run, data: Path, sink: DataSink) -> _Days:
+    """Hand over a file a symbol, cut to the days wanted; gives the days it does not hold."""
+    missing: _Days = {}
+    for symbol, days in run.wanted.items():
+        path = data / relative_path(symbol, run.resolution, None)
+        if not path.is_file():
+            missing[symbol] = days
+            continue
+        try:
+            there = _keep_days(path, days)
+            if there:
+                sink.lean_file(symbol, run.resolution, None, path)
+        except (BadResponseError, FormatError) as error:
+            sink.unavailable(symbol, run.resolution, days, _refused(error, path))
+            continue
+        absent = tuple(day for day in days if day not in there)
+        if absent:
+            missing[symbol] = absent
+    return missing
+
+
+def _keep_days(path: Path, days: Sequence[date]) -> set[date]:
+    """Cut a daily zip to the rows of these days; gives the days that it has.
+
+    Raises:
+        FormatError: The file is not what LEAN writes.
+    """
+    name, content = only_member(path.read_bytes())
+    rows = daily_rows(content)
+    kept = {day: row for day, row in rows.items() if day in set(days)}
+    if len(kept) < len(rows):
+        path.write_bytes(zip_bytes(name, b"\n".join(kept.values())))
+    return set(kept)
+
+
+def _refused(error: Exception, path: Path) -> BadResponseError:
+    return error if isinstance(error, BadResponseError) else BadResponseError(f"{path.name} is not LEAN's ({error})")

@@ -1,0 +1,175 @@
+"""A private folder to run the LEAN CLI in: a lean.json with the key, and a data folder of its own.
+
+The CLI writes into the data folder of its lean.json whatever its habits make it write, partial days included
+(see commands.py), and reads the vendor's key from there. Both stay in a folder that only this user can enter and
+that is gone after the run. A run that was killed leaves its folder behind; the next run removes it, and knows it
+from the folder of a run that still lives by a lock.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from filelock import FileLock, Timeout
+from loguru import logger
+
+from server.data_download.errors import WriteFailedError
+from server.data_download.lean_paths import EQUITY_USA, folder_of
+from server.data_download.model import Resolution
+from server.data_download.secret import Secret
+
+ORGANIZATION_KEYS = ("organization-id", "job-organization-id")
+"""Where a lean.json names the QuantConnect organization (lean-cli: ``organization_manager.py``)."""
+
+REFERENCE_FILES = (
+    "market-hours/market-hours-database.json",
+    "symbol-properties/symbol-properties-database.csv",
+)
+"""What LEAN's downloader cannot do without (LEAN: ``MarketHoursDatabase.FromDataFolder``). The CLI fetches them
+itself when it is online; the user's serve where it is not."""
+
+_SWEEP_LOCK = "sweep.lock"
+
+
+@frozen
+class Workspace:
+    """The folder of one run of the CLI."""
+
+    root: Path
+
+    @property
+    def lean_config(self) -> Path:
+        """Its lean.json, which holds the key: mode 0600 in a folder of mode 0700."""
+        return self.root / "lean.json"
+
+    @property
+    def data(self) -> Path:
+        """Its data folder."""
+        return self.root / "data"
+
+    @property
+    def scratch(self) -> Path:
+        """Where the CLI puts its temporary files; it writes the key into one of them, too."""
+        return self.root / "tmp"
+
+
+def private_settings(user: Mapping[str, Any], key: Secret, license_type: str) -> dict[str, Any]:
+    """The lean.json of a workspace: the user's organization and Polygon settings, the key, and a data folder.
+
+    Nothing else of the user's lean.json is taken over, so that no other secret in it is copied.
+    """
+    kept = {name: value for name, value in user.items() if name in ORGANIZATION_KEYS or name.startswith("polygon-")}
+    return kept | {
+        "data-folder": "data",  # relative to the lean.json (lean-cli: lean_config_manager.py)
+        "polygon-api-key": key.reveal(),
+        "polygon-license-type": license_type,
+    }
+
+
+@contextmanager
+def open_workspace(parent: Path, settings: Mapping[str, Any]) -> Iterator[Workspace]:
+    """Make a workspace below `parent` and remove it afterwards, whatever happens.
+
+    Raises:
+        WriteFailedError: It cannot be made.
+    """
+    with _translated(parent):
+        lock, workspace = _make(parent)
+    try:
+        with _translated(parent):
+            workspace.data.mkdir()
+            workspace.scratch.mkdir()
+            _write_private(workspace.lean_config, json.dumps(settings, indent=4))
+        yield workspace
+    finally:
+        _remove(workspace.root)
+        lock.release()
+        _unlink(Path(lock.lock_file))
+
+
+def prepare_data_folder(workspace: Workspace, symbols: Iterable[str], resolution: Resolution, user_data: Path) -> None:
+    """Make the folders that LEAN will write into, and copy the two databases that it needs, if the user has them.
+
+    LEAN runs as root in its container; in folders made here the files it leaves can still be removed. The folder
+    of map files stays empty: LEAN then files every day under the symbol it was asked for.
+
+    Raises:
+        WriteFailedError: A file cannot be written.
+    """
+    with _translated(workspace.data):
+        (workspace.data / EQUITY_USA / "map_files").mkdir(parents=True)
+        for symbol in symbols:
+            (workspace.data / folder_of(symbol, resolution)).mkdir(parents=True, exist_ok=True)
+        for name in REFERENCE_FILES:
+            target = workspace.data / name
+            target.parent.mkdir(parents=True)
+            with suppress(FileNotFoundError):
+                shutil.copyfile(user_data / name, target)
+
+
+def _make(parent: Path) -> tuple[FileLock, Workspace]:
+    """Make a locked, empty folder. Swept and made under one lock, so that none is swept before it is locked."""
+    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with FileLock(parent / _SWEEP_LOCK, mode=0o600):
+        _sweep(parent)
+        name = uuid.uuid4().hex
+        lock = FileLock(parent / f"{name}.lock", mode=0o600)
+        lock.acquire()
+        try:
+            (parent / name).mkdir(mode=0o700)
+        except BaseException:
+            lock.release()
+            _unlink(Path(lock.lock_file))
+            raise
+    return lock, Workspace((parent / name).absolute())
+
+
+def _sweep(parent: Path) -> None:
+    for name in {entry.name.removesuffix(".lock") for entry in parent.iterdir() if entry.name != _SWEEP_LOCK}:
+        lock = FileLock(parent / f"{name}.lock", mode=0o600)
+        try:
+            lock.acquire(blocking=False)
+        except (Timeout, OSError):
+            continue
+        try:
+            _remove(parent / name)
+        finally:
+            lock.release()
+            _unlink(Path(lock.lock_file))
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _remove(root: Path) -> None:
+    _unlink(root / "lean.json")  # the key first
+    shutil.rmtree(root, ignore_errors=True)
+    if root.exists():
+        logger.bind(component="lean-cli").warning(f"{root} could not be removed whole; it holds no key any more")
+
+
+def _unlink(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _translated(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WriteFailedError(
+            f"the private folder for the LEAN CLI cannot be made in {folder}: {error.strerror or error}; "
+            "free some space or correct its permissions"
+        ) from error
