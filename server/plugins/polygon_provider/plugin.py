@@ -1,0 +1,27 @@
+"""The hooks of the built-in Polygon provider."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from server.plugins.hookspecs import DataProvider, ProviderContext, ProviderSpec, hookimpl
+from server.plugins.polygon_provider.config import PolygonConfig
+
+
+@hookimpl
+def backtest_data_providers() -> Iterable[ProviderSpec]:
+    """Offer `polygon`."""
+    return [
+        ProviderSpec(
+            name="polygon",
+            summary="Polygon's (Massive's) REST aggregates, fetched day-exactly with your own key",
+            config_class=PolygonConfig,
+            create=_create,
+        )
+    ]
+
+
+def _create(config: PolygonConfig, context: ProviderContext) -> DataProvider:
+    from server.plugins.polygon_provider.provider import PolygonProvider
+
+    return PolygonProvider(config, context)

@@ -1,0 +1,169 @@
+"""The vendor's JSON to columns, and what is checked before a bar is believed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from operator import attrgetter
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import msgspec
+import numpy as np
+
+from server.data_download.errors import BadResponseError
+from server.data_download.lean_format import midnight
+from server.data_download.model import Bars
+from server.plugins.polygon_provider.windows import Window
+
+VENDOR_HOSTS = frozenset({"api.polygon.io", "api.massive.com"})
+"""The vendor's two names for one service; its ``next_url`` may carry either."""
+
+_COLUMNS = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
+_SUCCESS = ("OK", "DELAYED")
+
+
+class Bar(msgspec.Struct, gc=False):
+    """One aggregate: start (ms UTC), prices (dollars), volume (shares, also ``7.06e+07`` or fractional)."""
+
+    t: int
+    o: float
+    h: float
+    l: float  # noqa: E741 - the vendor's name
+    c: float
+    v: float
+
+
+class Page(msgspec.Struct):
+    """One answer of the aggregates endpoint. ``results`` is absent when there are none."""
+
+    status: str
+    adjusted: bool | None = None
+    results: list[Bar] | None = None
+    next_url: str | None = None
+    request_id: str | None = None
+    error: str | None = None
+    message: str | None = None
+
+
+class _Problem(msgspec.Struct):
+    """What error bodies say: ``error`` for ERROR, ``message`` for NOT_AUTHORIZED and NOT_FOUND."""
+
+    error: str | None = None
+    message: str | None = None
+    request_id: str | None = None
+
+
+_page_decoder = msgspec.json.Decoder(Page)
+_problem_decoder = msgspec.json.Decoder(_Problem)
+
+
+def decode_page(body: bytes) -> Page:
+    """Read an answer.
+
+    Raises:
+        msgspec.ValidationError: JSON, but not an answer of this endpoint.
+        msgspec.DecodeError: Not JSON (cut off, HTML).
+    """
+    return _page_decoder.decode(body)
+
+
+def problem_of(body: bytes) -> tuple[str, str | None]:
+    """The vendor's own words in an error body, and its request id. HTML gives its title."""
+    try:
+        problem = _problem_decoder.decode(body)
+    except msgspec.DecodeError:
+        text = body[:2000].decode("utf-8", "replace")
+        low = text.lower()
+        if "<title>" in low:
+            start = low.index("<title>") + 7
+            return text[start : low.find("</title>", start)].strip(), None
+        return (text.strip().splitlines() or [""])[0][:200], None
+    return (problem.error or problem.message or "").strip(), problem.request_id
+
+
+def check_page(page: Page, window: Window) -> None:
+    """Refuse an answer that did not succeed or holds adjusted prices.
+
+    Raises:
+        BadResponseError: With the vendor's words and request id.
+    """
+    if page.status not in _SUCCESS:
+        raise bad_answer(
+            window, f"its status is {page.status}: {page.error or page.message or 'no reason given'}", page
+        )
+    if page.adjusted is not False:
+        what = "prices adjusted for splits" if page.adjusted else "no word on whether prices are adjusted"
+        raise bad_answer(window, f"it has {what}, though raw prices were asked for", page)
+
+
+def bad_answer(window: Window, what: str, page: Page | None = None) -> BadResponseError:
+    """An error about an answer that cannot be used."""
+    request_id = page.request_id if page else None
+    return BadResponseError(
+        f"Polygon's answer about {window.symbol} {window.resolution.value} {window.first} to {window.last} cannot be "
+        f"used: {what}" + (f" (request id {request_id})" if request_id else ""),
+        symbol=window.symbol,
+        resolution=window.resolution,
+        days=window.wanted,
+        request_id=request_id,
+    )
+
+
+def next_target(page: Page, base_url: str, window: Window, seen: Sequence[str]) -> str | None:
+    """Path and query of the next page, to be sent to the configured host; None at the last page.
+
+    Raises:
+        BadResponseError: It points to another host or another symbol, or back to a page that was read.
+    """
+    if not page.next_url:
+        return None
+    parts, base = urlsplit(page.next_url), urlsplit(base_url)
+    same = (parts.scheme, parts.netloc) == (base.scheme, base.netloc)
+    if not same and not (parts.scheme == "https" and {parts.netloc, base.netloc} <= VENDOR_HOSTS):
+        raise bad_answer(window, f"its next page is on another host ({parts.netloc}), where your key is not sent", page)
+    if not parts.path.startswith(f"/v2/aggs/ticker/{window.symbol}/"):
+        raise bad_answer(window, "its next page is about something else", page)
+    query = [(name, value) for name, value in parse_qsl(parts.query) if name.lower() not in ("apikey", "api_key")]
+    target = f"{parts.path}?{urlencode(query)}" if query else parts.path
+    if target in seen:
+        raise bad_answer(window, "its pages go round in a circle", page)
+    return target
+
+
+def to_bars(pages: Sequence[Page], window: Window) -> Bars:
+    """The bars of all pages of one window, repeats removed (the first one stays, as in LEAN's reader).
+
+    Raises:
+        BadResponseError: A bar lies outside the window, or time goes backwards.
+    """
+    rows = [bar for page in pages for bar in page.results or ()]
+    time = _column(rows, "t", np.int64)
+    columns: dict[str, Any] = {name: _column(rows, field, np.float64) for name, field in _COLUMNS.items()}
+    if len(rows) > 1 and (time[1:] <= time[:-1]).any():
+        keep = np.sort(np.unique(time, return_index=True)[1])
+        time = time[keep]
+        columns = {name: column[keep] for name, column in columns.items()}
+        if (time[1:] < time[:-1]).any():
+            raise bad_answer(window, "its bars are out of order", pages[0])
+    if len(time) and (time[0] < midnight(window.first) or time[-1] >= midnight(window.last + timedelta(days=1))):
+        raise bad_answer(window, "it has bars outside the days that were asked for", pages[0])
+    return Bars(time=time, **columns)
+
+
+def _column(rows: Sequence[Bar], field: str, kind: type[Any]) -> Any:
+    return np.fromiter(map(attrgetter(field), rows), kind, len(rows))
+
+
+def only_days(bars: Bars, days: Sequence[date]) -> tuple[Bars, list[date]]:
+    """The bars of these days, and which of the days have any. ``days`` ascend."""
+    if not len(bars):
+        return bars, []
+    starts = np.fromiter(map(midnight, days), np.int64, len(days))
+    ends = np.fromiter((midnight(day + timedelta(days=1)) for day in days), np.int64, len(days))
+    first, last = np.searchsorted(bars.time, starts), np.searchsorted(bars.time, ends)
+    having = [day for day, has in zip(days, last > first, strict=True) if has]
+    if int((last - first).sum()) == len(bars):
+        return bars, having
+    keep = np.concatenate([np.arange(begin, end) for begin, end in zip(first, last, strict=True)])
+    return Bars(time=bars.time[keep], **{name: getattr(bars, name)[keep] for name in _COLUMNS}), having

@@ -1,0 +1,336 @@
+"""The vendor over HTTP: one session, one owner of retries, one translator of foreign errors."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import msgspec
+import requests
+import urllib3
+from attrs import field, frozen
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay
+from zlib_ng import zlib_ng
+
+from server.data_download.errors import (
+    AuthenticationError,
+    BadResponseError,
+    DataDownloadError,
+    DownloadCancelled,
+    PlanLimitError,
+    ProviderUnavailable,
+    RateLimitError,
+    SymbolNotFoundError,
+)
+from server.data_download.secret import mask_secrets
+from server.plugins.polygon_provider.answers import Page, bad_answer, check_page, decode_page, problem_of
+from server.plugins.polygon_provider.budget import FREE_PLAN, RequestBudget, in_flight
+from server.plugins.polygon_provider.config import PolygonConfig
+from server.plugins.polygon_provider.session import BearerAuth, PolygonSession
+from server.plugins.polygon_provider.windows import Window
+
+_CONNECT_SECONDS = 5.0
+_READ_SECONDS = 30.0
+_BODY_SECONDS = 120.0
+_CHUNK = 1 << 18
+_DAMAGED = cast("type[Exception]", zlib_ng.error)
+_UNREACHED_ATTEMPTS = 4
+_GARBLED_ATTEMPTS = 3
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
+
+
+class _PassingError(Exception):
+    """A failure that may be gone on the next try: what to raise if it is not, and how to wait."""
+
+    def __init__(self, error: DataDownloadError, *, attempts: int | None = None, wait: float | None = None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.attempts = attempts
+        self.wait = wait
+
+
+@frozen
+class Fetched:
+    """An answer that was read and checked, and what to keep of it."""
+
+    page: Page
+    response: requests.Response = field(repr=False)
+    from_cache: bool
+
+
+class PolygonClient:
+    """Asks for one page at a time; called from several threads at once."""
+
+    def __init__(
+        self,
+        config: PolygonConfig,
+        session: PolygonSession,
+        budget: RequestBudget,
+        *,
+        watch: Callable[..., None],
+        pause: Callable[[float], bool],
+        cancelled: Callable[[], bool],
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take what it needs and open nothing.
+
+        Args:
+            watch: Told what the client does, with the arguments of `DataSink.progress`.
+            pause: Sleeps so many seconds and says whether the run was cancelled meanwhile.
+            wall_clock: Seconds since 1970, to find the next minute by.
+        """
+        self._config = config
+        self._session = session
+        self._budget = budget
+        self._watch = watch
+        self._pause = pause
+        self._cancelled = cancelled
+        self._wall_clock = wall_clock
+        self._auth = BearerAuth(config.api_key, config.api_url)
+        self._lock = threading.Lock()
+        self._pushed_back = 0
+
+    def get(self, window: Window, target: str) -> Fetched:
+        """Get one page of a window, trying again what may pass.
+
+        Raises:
+            AuthenticationError, PlanLimitError, SymbolNotFoundError: 401, 403, 404; at once.
+            RateLimitError, ProviderUnavailable, BadResponseError: Still so after all tries.
+            DownloadCancelled: The run was stopped.
+        """
+        too_long = stop_before_delay(self._config.retry_seconds)
+        retrying = Retrying(
+            retry=retry_if_exception_type(_PassingError),
+            wait=self._wait,
+            stop=lambda state: self._tried_enough(state) or too_long(state),
+            sleep=self._sleep,
+            before_sleep=lambda state: self._announce(window, state),
+            retry_error_callback=_give_up,
+        )
+        fetched: Fetched = retrying(self._once, window, target)
+        return fetched
+
+    def keep(self, fetched: Fetched) -> None:
+        """Keep a complete and checked answer in the cache."""
+        if not fetched.from_cache:
+            self._session.keep(fetched.response)
+
+    def _once(self, window: Window, target: str) -> Fetched:
+        with in_flight(self._cancelled), self._translated(window):
+            response = self._session.get(
+                self._config.api_url + target,
+                auth=self._auth,
+                stream=True,
+                timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+                allow_redirects=False,
+                force_refresh=window.refresh,
+            )
+            from_cache = bool(getattr(response, "from_cache", False))
+            wire = response.content if from_cache else self._read(response, window)
+        if from_cache:
+            self._watch("request", symbol=window.symbol, cache_hits=1)
+        else:
+            self._watch("request", symbol=window.symbol, api_calls=1, bytes=len(wire), status=response.status_code)
+        body = self._unpacked(wire, window)
+        if response.status_code != 200:
+            raise self._refusal(response, body, window)
+        try:
+            page = decode_page(body)
+        except msgspec.ValidationError as error:
+            raise bad_answer(window, f"it is not an answer about bars ({error})") from error
+        except msgspec.DecodeError as error:
+            words, _ = problem_of(body)
+            garbled = bad_answer(window, f"it is not JSON but {words[:80]!r}" if words else "it is empty")
+            raise _PassingError(garbled, attempts=_GARBLED_ATTEMPTS) from error
+        check_page(page, window)
+        return Fetched(page, response, from_cache)
+
+    def _read(self, response: requests.Response, window: Window) -> bytes:
+        """The body as it came over the wire, so that it can be kept as it is."""
+        deadline = time.monotonic() + _BODY_SECONDS
+        chunks = []
+        while chunk := response.raw.read(_CHUNK, decode_content=False):
+            chunks.append(chunk)
+            if self._cancelled():
+                response.close()
+                raise DownloadCancelled("stopped while an answer was read")
+            if time.monotonic() > deadline:
+                response.close()
+                raise _PassingError(self._unavailable(window, f"its answer took longer than {_BODY_SECONDS:.0f} s"))
+        wire = b"".join(chunks)
+        response._content = wire
+        response._content_consumed = True  # type: ignore[attr-defined]
+        return wire
+
+    def _unpacked(self, wire: bytes, window: Window) -> bytes:
+        if not wire.startswith(b"\x1f\x8b"):
+            return wire
+        try:
+            return zlib_ng.decompress(wire, 31)
+        except _DAMAGED as error:
+            raise _PassingError(self._unavailable(window, "an answer arrived damaged")) from error
+
+    # --- what the vendor refuses ---
+
+    def _refusal(self, response: requests.Response, body: bytes, window: Window) -> Exception:
+        """The error for a status other than 200."""
+        words, request_id = problem_of(body)
+        words = mask_secrets(words, [self._config.api_key])
+        request_id = request_id or response.headers.get("X-Request-Id")
+        status = response.status_code
+        facts: dict[str, Any] = {
+            "symbol": window.symbol,
+            "resolution": window.resolution,
+            "days": window.wanted,
+            "status": status,
+            "request_id": request_id,
+        }
+        said = f'; it says: "{words}"' if words else ""
+        said += f" (status {status}" + (f", request id {request_id})" if request_id else ")")
+        what = f"{window.symbol} {window.resolution.value} {_days(window)}"
+        if status == 401:
+            return AuthenticationError(
+                "Polygon does not accept your API key; check polygon-api-key in lean.json or POLYGON_API_KEY" + said,
+                **facts,
+            )
+        if status == 403:
+            return PlanLimitError(
+                f"your Polygon plan does not include {what}; ask for other days or change the plan" + said, **facts
+            )
+        if status == 404:
+            return SymbolNotFoundError(f"Polygon does not know {what}; check the symbol" + said, **facts)
+        if status == 429:
+            error = RateLimitError(f"Polygon answered too many requests to {what}" + said, **facts)
+            return _PassingError(error, wait=self._after_push_back(response))
+        if status >= 500:
+            return _PassingError(self._unavailable(window, f"it answers with an error{said}", **facts))
+        if response.is_redirect:
+            host = requests.compat.urlsplit(response.headers["Location"]).netloc or "another page"
+            return BadResponseError(
+                f"Polygon sent the request for {what} on to {host}, where your key is not sent; "
+                "set polygon-api-url to the right address",
+                **facts,
+            )
+        return BadResponseError(f"Polygon did not understand the request for {what}{said}", **facts)
+
+    def _after_push_back(self, response: requests.Response) -> float:
+        """Seconds to wait after a 429: what the vendor says, else into the next minute, everybody together."""
+        try:
+            wait = float(response.headers["Retry-After"])
+        except (KeyError, ValueError):
+            wait = 60 - self._wall_clock() % 60 + random.uniform(0.2, 2.0)  # noqa: S311 - jitter
+        wait = max(wait, 0.1)
+        if self._budget.hold(wait):
+            with self._lock:
+                self._pushed_back += 1
+                slow_down = self._pushed_back == 2 and not self._budget.per_minute
+            if slow_down:
+                self._budget.limit(FREE_PLAN)
+                self._watch(
+                    "notice",
+                    symbol="",
+                    message=f"Polygon keeps answering too many requests; going on with {FREE_PLAN} a minute, the free "
+                    "plan's budget (set providers.polygon.requests-per-minute to your plan's)",
+                )
+        return wait
+
+    def _unavailable(self, window: Window, what: str, **facts: Any) -> ProviderUnavailable:
+        facts = {"symbol": window.symbol, "resolution": window.resolution, "days": window.wanted, **facts}
+        return ProviderUnavailable(
+            f"Polygon ({self._config.api_url}) cannot be used now: {what}",
+            **facts,
+        )
+
+    @contextmanager
+    def _translated(self, window: Window) -> Iterator[None]:
+        """The one place where requests' and urllib3's errors become ours. They may show the URL, never the key."""
+        try:
+            yield
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            sent = not _never_sent(error)
+            self._watch("request", symbol=window.symbol, api_calls=int(sent))
+            reason = mask_secrets(_reason(error), [self._config.api_key])
+            raise _PassingError(
+                self._unavailable(window, reason), attempts=None if sent else _UNREACHED_ATTEMPTS
+            ) from error
+
+    # --- trying again ---
+
+    def _tried_enough(self, state: RetryCallState) -> bool:
+        return state.attempt_number >= min(_passing(state).attempts or 1_000_000, self._config.retry_attempts)
+
+    def _wait(self, state: RetryCallState) -> float:
+        told = _passing(state).wait
+        if told is not None:
+            return told
+        longest = min(_FIRST_WAIT * 2 ** (state.attempt_number - 1), _LONGEST_WAIT)
+        return random.uniform(longest / 2, longest)  # noqa: S311 - jitter
+
+    def _sleep(self, seconds: float) -> None:
+        if self._pause(seconds):
+            raise DownloadCancelled("stopped while waiting to try again")
+
+    def _announce(self, window: Window, state: RetryCallState) -> None:
+        self._watch(
+            "retry",
+            symbol=window.symbol,
+            retries=1,
+            wait_seconds=state.upcoming_sleep,
+            message=f"{_passing(state).error}; trying again in {state.upcoming_sleep:.0f} s",
+        )
+
+
+def _passing(state: RetryCallState) -> _PassingError:
+    assert state.outcome is not None  # noqa: S101 - tenacity asks only after an attempt
+    error = state.outcome.exception()
+    assert isinstance(error, _PassingError)  # noqa: S101
+    return error
+
+
+def _give_up(state: RetryCallState) -> None:
+    passing = _passing(state)
+    error, tries = passing.error, state.attempt_number
+    error.attempts = tries
+    if tries > 1:
+        error.args = (f"{error}; given up after {tries} tries in {state.seconds_since_start or 0:.0f} s",)
+    raise error from passing
+
+
+def _days(window: Window) -> str:
+    if len(window.wanted) == 1:
+        return str(window.first)
+    return f"{window.first} to {window.last} ({len(window.wanted)} trading days)"
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        inner = getattr(error, "reason", None) or next((arg for arg in error.args if isinstance(arg, Exception)), None)
+        error = inner if isinstance(inner, BaseException) else error.__cause__
+
+
+def _never_sent(error: Exception) -> bool:
+    never = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    return any(isinstance(cause, never) for cause in _chain(error))
+
+
+def _reason(error: Exception) -> str:
+    causes = list(_chain(error))
+    for cause in causes:
+        if isinstance(cause, urllib3.exceptions.NameResolutionError):
+            return "its name cannot be resolved; check the network and polygon-api-url"
+        if isinstance(cause, urllib3.exceptions.ConnectTimeoutError):
+            return f"no connection within {_CONNECT_SECONDS:.0f} s; check the network"
+        if isinstance(cause, urllib3.exceptions.NewConnectionError):
+            return "no connection; check the network and polygon-api-url"
+        if isinstance(cause, (urllib3.exceptions.ReadTimeoutError, requests.ReadTimeout)):
+            return f"no answer within {_READ_SECONDS:.0f} s"
+        if isinstance(cause, urllib3.exceptions.IncompleteRead):
+            return "an answer broke off"
+        if isinstance(cause, urllib3.exceptions.SSLError):
+            return "its certificate is not accepted; check the clock and the proxy"
+    return f"the connection broke ({type(causes[-1]).__name__})"

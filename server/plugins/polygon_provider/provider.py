@@ -1,0 +1,224 @@
+"""Windows to bars: several windows at once, each fetched, checked and handed to the host."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import date
+
+from attrs import evolve
+
+from server.data_download.errors import (
+    AuthenticationError,
+    BadResponseError,
+    DataDownloadError,
+    PlanLimitError,
+    SymbolNotFoundError,
+)
+from server.data_download.model import Bars, Gap, Resolution
+from server.data_download.provider import DataSink, ProviderContext
+from server.plugins.polygon_provider.answers import next_target, only_days, to_bars
+from server.plugins.polygon_provider.budget import RequestBudget
+from server.plugins.polygon_provider.client import Fetched, PolygonClient
+from server.plugins.polygon_provider.config import PolygonConfig
+from server.plugins.polygon_provider.session import PolygonSession, open_cache
+from server.plugins.polygon_provider.windows import Window, plan_windows
+
+_SPARE_WORKERS = 2
+"""Windows being decoded and written while others are on the wire: one for each of two cores."""
+
+_POLL_SECONDS = 0.1
+
+_OF_ONE_WINDOW = (PlanLimitError, SymbolNotFoundError, BadResponseError)
+"""Errors that say nothing about other windows; any other ends the run."""
+
+
+class PolygonProvider:
+    """Polygon's aggregates. See `DataProvider` for what its methods promise."""
+
+    resolutions = frozenset({Resolution.DAILY, Resolution.MINUTE, Resolution.SECOND})
+
+    def __init__(
+        self, config: PolygonConfig, context: ProviderContext, *, pause: Callable[[float], bool] | None = None
+    ) -> None:
+        """Opens nothing. `pause` replaces waiting; it sleeps and says whether the run was cancelled."""
+        self._config = config
+        self._context = context
+        self._pause = pause or context.cancel.wait
+        self._closers: list[Callable[[], None]] = []
+
+    def plan(self, gaps: Sequence[Gap]) -> Sequence[str]:
+        """One line for each request; a window may turn out to need a further page."""
+        return [f"GET {self._config.api_url}{window.target}" for window in self._windows(gaps)]
+
+    def fetch(self, gaps: Sequence[Gap], sink: DataSink) -> None:
+        """Fetch the gaps, at most five requests on the wire at once."""
+        if not self._config.api_key:
+            raise AuthenticationError(
+                "there is no Polygon API key: set polygon-api-key in lean.json, or POLYGON_API_KEY in the environment"
+            )
+        _Run(self._open_client(sink), sink, self._windows(gaps), self._config.api_url).run(
+            self._config.max_concurrent_requests + _SPARE_WORKERS
+        )
+
+    def close(self) -> None:
+        """Close the session, the cache and the budget's file."""
+        while self._closers:
+            self._closers.pop()()
+
+    def _windows(self, gaps: Sequence[Gap]) -> list[Window]:
+        return plan_windows(
+            gaps,
+            self._context.calendar,
+            self._context.clock(),
+            counted=self._config.requests_per_minute is not None,
+            connections=self._config.max_concurrent_requests,
+        )
+
+    def _open_client(self, sink: DataSink) -> PolygonClient:
+        state = self._context.state_folder
+        budget = RequestBudget(
+            state / "requests.sqlite",
+            self._config.requests_per_minute,
+            pause=self._pause,
+            waiting=lambda seconds: sink.progress(
+                "wait",
+                wait_seconds=seconds,
+                message=f"the budget of requests is used up; going on in {seconds:.0f} s",
+            ),
+        )
+        cache = open_cache(state / "http-cache.sqlite", lambda message: sink.progress("notice", message=message))
+        session = PolygonSession(cache, budget, self._config.max_concurrent_requests + _SPARE_WORKERS)
+        self._closers += [budget.close, session.close]
+        return PolygonClient(
+            self._config,
+            session,
+            budget,
+            watch=sink.progress,
+            pause=self._pause,
+            cancelled=lambda: sink.cancelled,
+        )
+
+
+class _Run:
+    """The windows of one fetch, shared by its workers.
+
+    The workers are daemon threads: a run that is cancelled does not wait for a vendor that does not answer. What
+    such a worker still brings is refused by the closed sink.
+    """
+
+    def __init__(self, client: PolygonClient, sink: DataSink, windows: Sequence[Window], base_url: str) -> None:
+        self._client = client
+        self._sink = sink
+        self._base_url = base_url
+        self._pending = deque(windows)
+        self._changed = threading.Condition()
+        self._busy = 0
+        self._fatal: BaseException | None = None
+        self._proven: date | None = None
+        self._empty: dict[str, int] = {window.symbol: 0 for window in windows}
+
+    def run(self, workers: int) -> None:
+        """Work until nothing is left, the run is cancelled, or an error makes the rest senseless."""
+        for number in range(min(workers, len(self._pending))):
+            threading.Thread(target=self._work, name=f"polygon-{number}", daemon=True).start()
+        with self._changed:
+            while (self._pending or self._busy) and not self._sink.cancelled:
+                if self._fatal is not None and not self._busy:
+                    break
+                self._changed.wait(_POLL_SECONDS)
+        if isinstance(self._fatal, DataDownloadError):
+            for window in self._pending:
+                self._sink.unavailable(window.symbol, window.resolution, window.wanted, self._fatal)
+        elif self._fatal is not None:
+            raise self._fatal
+        self._notice_strangers()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._pending and self._busy and not self._stopped():
+                    self._changed.wait(_POLL_SECONDS)  # a busy worker may still add a probe
+                if not self._pending or self._stopped():
+                    return
+                window = self._pending.popleft()
+                self._busy += 1
+            try:
+                self._do(window)
+            except BaseException as error:
+                self._fail(window, error)
+            finally:
+                with self._changed:
+                    self._busy -= 1
+                    self._changed.notify_all()
+
+    def _stopped(self) -> bool:
+        return self._fatal is not None or self._sink.cancelled
+
+    def _fail(self, window: Window, error: BaseException) -> None:
+        with self._changed:
+            if not isinstance(error, _OF_ONE_WINDOW) and self._fatal is None:
+                self._fatal = error
+            self._empty.pop(window.symbol, None)
+        if isinstance(error, DataDownloadError) and not self._sink.cancelled:
+            self._sink.unavailable(window.symbol, window.resolution, window.wanted, error)
+
+    def _do(self, window: Window) -> None:
+        answers = self._fetch(window)
+        bars, having = only_days(to_bars([answer.page for answer in answers], window), window.wanted)
+        if having:
+            with self._changed:
+                self._proven = min(self._proven or having[0], having[0])
+                self._empty.pop(window.symbol, None)
+        leading = self._doubtful(window, having)
+        if window.settled and not leading:
+            for answer in answers:
+                self._client.keep(answer)
+        rest = window.wanted[len(leading) :]
+        if rest:
+            self._deliver(window, rest, bars)
+        if leading:
+            with self._changed:
+                self._pending.append(evolve(window, wanted=leading, probe=True))
+                self._changed.notify()
+
+    def _fetch(self, window: Window) -> list[Fetched]:
+        """All pages of the window."""
+        targets = [window.target]
+        answers = []
+        while True:
+            answers.append(self._client.get(window, targets[-1]))
+            following = next_target(answers[-1].page, self._base_url, window, targets)
+            if following is None:
+                return answers
+            targets.append(following)
+
+    def _doubtful(self, window: Window, having: Sequence[date]) -> tuple[date, ...]:
+        """The wanted days with which the answer does not begin, though the plan may only have hidden them.
+
+        A range that lies partly before a plan's history is cut without a word. Days before the first bar are
+        therefore asked for once by themselves (403: the plan ends there; 200 without results: there are none),
+        unless the window is nothing but such days, or an earlier day is known to be within the plan.
+        """
+        if window.probe or not having:
+            return ()
+        with self._changed:
+            proven = self._proven
+        return tuple(day for day in window.wanted if day < having[0] and (proven is None or day < proven))
+
+    def _deliver(self, window: Window, days: tuple[date, ...], bars: Bars) -> None:
+        self._sink.bars(window.symbol, window.resolution, days, bars)
+        with self._changed:
+            if window.symbol in self._empty:
+                self._empty[window.symbol] += len(days)
+
+    def _notice_strangers(self) -> None:
+        for symbol, days in self._empty.items():
+            if days:
+                self._sink.progress(
+                    "notice",
+                    symbol=symbol,
+                    message=f"Polygon has no bars at all for {symbol} on the {days} trading days asked for; "
+                    "check the symbol if that surprises you",
+                )
