@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -183,3 +184,68 @@ def test_a_cancelled_run_starts_and_ends_at_once() -> None:
 
     assert outcome.cancelled
     assert outcome.elapsed < 10
+
+
+IGNORE = "import os, signal, subprocess, sys, time; [signal.signal(number, signal.SIG_IGN) for number in (2, 15)]; "
+CHILD = "subprocess.Popen([sys.executable, '-ISc', 'import time; time.sleep(60)']{extra}); "
+
+
+@pytest.fixture
+def left_over() -> Iterator[list[int]]:
+    """Process ids that the test must not leave behind."""
+    pids: list[int] = []
+    yield pids
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def dies(pid: int) -> bool:
+    """Whether a process is gone within half a second (one that ended and was not waited for is gone)."""
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.parametrize(
+    ("start", "child_dies"),
+    [("", None), (CHILD.format(extra=""), True), (CHILD.format(extra=", start_new_session=True"), False)],
+    ids=["alone", "with a child that holds the pipe", "with a child that left the group"],
+)
+def test_a_cancel_takes_less_than_two_seconds(start: str, child_dies: bool | None, left_over: list[int]) -> None:
+    """Also where signals are ignored, and where something else keeps the output open."""
+    token = CancelToken()
+    cancelled_at: list[float] = []
+
+    def on_line(line: str) -> None:
+        left_over.extend(int(pid) for pid in line.split()[1:])
+        cancelled_at.append(time.monotonic())
+        token.cancel()
+
+    child = f"child = {start}" if start else ""
+    code = IGNORE + child + f"print('ready', {'child.pid, ' if start else ''}flush=True); time.sleep(60)"
+    outcome = run_command(python(code), cancel=token, on_line=on_line)
+
+    assert time.monotonic() - cancelled_at[0] < 2
+    assert outcome.cancelled
+    assert outcome.exit_code == -signal.SIGKILL
+    if child_dies is not None:
+        assert dies(left_over[0]) is child_dies
+
+
+def test_what_a_program_leaves_behind_does_not_hold_up_its_end(left_over: list[int]) -> None:
+    """A child that keeps the output open after a good end is ended, and the end stays good."""
+    code = IGNORE + f"child = {CHILD.format(extra='')}print('ready', child.pid, flush=True)"
+    outcome = run_command(
+        python(code), cancel=CancelToken(), on_line=lambda line: left_over.append(int(line.split()[1]))
+    )
+
+    assert outcome
+    assert outcome.elapsed < 5
+    assert dies(left_over[0])

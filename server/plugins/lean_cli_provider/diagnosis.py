@@ -125,7 +125,7 @@ def fatal_error(outcome: CommandOutcome, time_limit: float) -> DataDownloadError
 
 def days_error(outcome: CommandOutcome, symbol: str, resolution: Resolution, days: Sequence[date]) -> ToolFailedError:
     """Why days of a symbol are not there after a run. Never that there were no trades: the CLI cannot tell."""
-    about = re.compile(rf"(?<![\w.]){re.escape(symbol)}(?![\w])", re.IGNORECASE)
+    about = re.compile(rf"(?<![\w.]){re.escape(symbol)}(?!\w|\.\w)", re.IGNORECASE)
     telling = [line for line in outcome.lines if _TELLING.search(line)]
     lines = [line for line in telling if about.search(line)] or telling or outcome.lines
     if outcome.exit_code == 0:
@@ -150,7 +150,7 @@ def _span(days: Sequence[date]) -> str:
 
 def _said(lines: Sequence[str]) -> str:
     """The last three lines, on one line."""
-    text = " / ".join(line.strip() for line in lines[-3:])
+    text = " / ".join(" ".join(line.split()) for line in lines[-3:])
     if not text:
         return ""
     return "; it said: " + (text if len(text) <= _QUOTED_LENGTH else text[: _QUOTED_LENGTH - 3] + "...")

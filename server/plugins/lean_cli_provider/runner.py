@@ -25,7 +25,7 @@ from attrs import field, frozen, validators
 from server.data_download.errors import ToolFailedError, ToolMissingError
 from server.data_download.secret import Secret, mask_secrets
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.05
 """How often it is looked whether the run was cancelled or took too long."""
 
 INTERRUPT_GRACE = 0.8
@@ -34,7 +34,7 @@ KILL_GRACE = 0.3
 """Seconds that a program has after SIGINT, SIGTERM and SIGKILL; together well under the 2 seconds of a cancel."""
 
 DRAIN_SECONDS = 1.0
-STOPPED_DRAIN_SECONDS = 0.2
+STOPPED_DRAIN_SECONDS = 0.1
 """How long to wait for the rest of the output once the program has ended, or was stopped."""
 
 LINES_KEPT = 2_000
@@ -125,7 +125,7 @@ def run_command(
 
     Args:
         request: The program.
-        cancel: Looked at ten times a second.
+        cancel: Looked at twenty times a second.
         on_line: Gets each line of output and errors as it comes, secrets masked, from another thread. What it
             raises stops the program and comes out here.
 
