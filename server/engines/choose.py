@@ -1,0 +1,123 @@
+"""Which engine runs a backtest, and why."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from server.data_download.errors import ConfigurationError, ToolMissingError
+from server.data_download.secret import Secret
+from server.engines.base import Engine
+from server.lean_json import find_lean_json
+from server.trading_calendar import USEquityTradingCalendar
+
+ENGINES = ("auto", "lean", "smoke")
+
+DOCKER_SECONDS = 3.0
+"""How long Docker may take to answer before it counts as not running."""
+
+
+def choose_engine(
+    wanted: str,
+    *,
+    project: Path | None,
+    calendar: USEquityTradingCalendar,
+    clock: Callable[[], datetime],
+    environ: Mapping[str, str],
+    lean_config: Path | None = None,
+    secrets: Sequence[Secret] = (),
+    docker_problem: Callable[[str], str | None] | None = None,
+) -> tuple[Engine, str]:
+    """Choose the engine and say why, in one line.
+
+    ``auto`` takes LEAN where it can run: a project with a lean.json at or above it, LEAN's CLI on the PATH, and a
+    Docker that answers; else the smoke test.
+
+    Args:
+        wanted: ``auto``, ``lean`` or ``smoke``.
+        project: The LEAN project, if any.
+        calendar: The trading calendar.
+        clock: Gives the time, UTC.
+        environ: The environment, for the PATH and for LEAN's CLI.
+        lean_config: The lean.json of the settings; if the project does not lie below its folder, the nearest at or
+            above the project takes its place.
+        secrets: What is masked in LEAN's output.
+        docker_problem: Takes the path of the program docker, gives None if Docker answers, else why not.
+
+    Raises:
+        ConfigurationError: There is no such engine.
+        ToolMissingError: LEAN was asked for by name and cannot run here; says what to do.
+    """
+    if wanted not in ENGINES:
+        raise ConfigurationError(f"there is no engine {wanted!r}; choose one of {', '.join(ENGINES)}")
+    if wanted == "smoke":
+        return _smoke(calendar, clock), "the smoke test, as asked for"
+    if project is not None and not (lean_config and _below(project, lean_config)):
+        lean_config = find_lean_json(project) or lean_config
+    problem = _lean_problem(project, lean_config, environ, docker_problem or ask_docker)
+    if problem is None and lean_config is not None:
+        from server.engines.lean import LeanEngine
+
+        lean = shutil.which("lean", path=environ.get("PATH", "")) or "lean"
+        why = "LEAN, as asked for" if wanted == "lean" else "LEAN: its CLI, a running Docker and lean.json are there"
+        return LeanEngine(lean_config, clock, environ, executable=lean, secrets=secrets), why
+    if wanted == "lean":
+        raise ToolMissingError(f"LEAN cannot run here: {problem}; or use --engine smoke")
+    return _smoke(calendar, clock), f"the smoke test, since LEAN cannot run here: {problem}"
+
+
+def _smoke(calendar: USEquityTradingCalendar, clock: Callable[[], datetime]) -> Engine:
+    from server.engines.smoke import SmokeEngine
+
+    return SmokeEngine(calendar, clock)
+
+
+def _below(project: Path, lean_config: Path) -> bool:
+    """Whether the CLI can run the project with this lean.json (it wants one path relative to the other's folder)."""
+    return project.resolve().is_relative_to(lean_config.resolve().parent)
+
+
+def _lean_problem(
+    project: Path | None,
+    lean_config: Path | None,
+    environ: Mapping[str, str],
+    docker_problem: Callable[[str], str | None],
+) -> str | None:
+    """Why LEAN cannot run, with what helps; the cheapest look first. None if it can."""
+    path = environ.get("PATH", "")
+    if project is None:
+        return "no LEAN project was given (name the folder that holds its main.py)"
+    if lean_config is None:
+        return f"there is no lean.json at or above {project} (run lean init)"
+    if not _below(project, lean_config):
+        return f"{project} does not lie below the folder of {lean_config} (move it there)"
+    if shutil.which("lean", path=path) is None:
+        return "LEAN's CLI is not installed (pip install lean, then lean login)"
+    docker = shutil.which("docker", path=path)
+    if docker is None:
+        return "Docker is not installed (see https://docs.docker.com/engine/install)"
+    problem = docker_problem(docker)
+    return f"Docker is not running: {problem} (start it and try again)" if problem else None
+
+
+def ask_docker(docker: str) -> str | None:
+    """Ask the program docker whether its server answers. Returns None if so, else one line saying why not."""
+    try:
+        answer = subprocess.run(
+            [docker, "version", "--format", "{{.Server.Version}}"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=DOCKER_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer within {DOCKER_SECONDS:g} s"
+    except OSError as error:
+        return f"{docker} cannot be run ({error.strerror or error})"
+    if answer.returncode == 0:
+        return None
+    lines = answer.stderr.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1][:200] if lines else f"docker version ended with exit code {answer.returncode}"
