@@ -39,7 +39,7 @@ class LeanCliConfig:
         env=("BACKTEST_SERVER_LEAN_IMAGE",),
         help="The Docker image with LEAN, if not the CLI's own",
     )
-    api_key: Secret = setting(  # noqa: RUF009 - a field of attrs
+    api_key: Secret = setting(
         default=Secret(""),
         env=KEY_VARIABLES,
         lean="polygon-api-key",
@@ -52,7 +52,7 @@ class LeanCliConfig:
         validator=validators.min_len(1),
         help="The kind of Polygon licence, Individual or Business",
     )
-    lean_config: Path | None = setting(  # noqa: RUF009
+    lean_config: Path | None = setting(
         default=None,
         env=("BACKTEST_SERVER_LEAN_CONFIG",),
         help="The lean.json that names the QuantConnect organization; else the nearest above the data folder",
