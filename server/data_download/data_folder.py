@@ -130,13 +130,13 @@ class DataFolder:
         try:
             days = tuple(_daily_zip(symbol, path.read_bytes()))
         except (FormatError, OSError) as error:
-            return set(), self._days_once_held(symbol, path), [DamagedFile(path=path, reason=str(error))]
+            return set(), self.days_once_held(symbol, path), [DamagedFile(path=path, reason=str(error))]
         self.ledger.record_files(
             symbol, Resolution.DAILY, [(None, FileMark(found.st_size, found.st_mtime_ns, len(days), days))]
         )
         return set(days), set(), []
 
-    def _days_once_held(self, symbol: str, path: Path) -> set[date]:
+    def days_once_held(self, symbol: str, path: Path) -> set[date]:
         """The days that a damaged daily zip held: from the ledger, and from what can be read of it still."""
         from server.data_download.lean_format import salvaged_days
         from server.data_download.lean_zip import salvage

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 
 from attrs import field, frozen
 
 from server.data_download.availability import DayState, Holdings, find_gap
 from server.data_download.data_folder import DamagedFile, DataFolder
-from server.data_download.errors import ConfigurationError
+from server.data_download.errors import ConfigurationError, DownloadCancelled
 from server.data_download.fetch import Fetch
 from server.data_download.model import DownloadReport, DownloadRequest, Failure, Gap, Resolution
 from server.data_download.progress import CancelToken, ProgressListener, no_progress
@@ -57,11 +57,12 @@ class DataDownloader:
     listener: ProgressListener = no_progress
     on_finished: Callable[[DownloadReport], object] = field(default=lambda report: None)
 
-    def look(self, request: DownloadRequest) -> Look:
+    def look(self, request: DownloadRequest, cancel: CancelToken | None = None) -> Look:
         """See what is there and what is missing. Opens nothing, sends nothing.
 
         Raises:
             ConfigurationError: The range lies outside the calendar or wholly in the future.
+            DownloadCancelled: It was cancelled.
         """
         now = self.clock()
         days, notices = trading_days(request.start, request.end, self.calendar, now)
@@ -69,6 +70,8 @@ class DataDownloader:
         gaps: list[Gap] = []
         damaged: list[DamagedFile] = []
         for symbol in request.symbols:
+            if cancel and cancel.cancelled:
+                raise DownloadCancelled("stopped while looking at what is there; nothing was fetched")
             holdings, files = self.folder.holdings(symbol, request.resolution, days)
             damaged += files
             wanted = sorted({*days, *holdings.damaged}) if request.resolution is Resolution.DAILY else days
@@ -89,7 +92,25 @@ class DataDownloader:
         """
         started_at, started = self.clock(), time.perf_counter()
         cancel = cancel or CancelToken()
-        look = self.look(request)
+        look = self.look(request, cancel)
+        return self._fill(request, look, cancel, started_at, started)
+
+    def repair(
+        self, request: DownloadRequest, gaps: Sequence[Gap], cancel: CancelToken | None = None
+    ) -> DownloadReport:
+        """Fetch these very days, whatever else of the request's range is missing."""
+        look = Look(
+            days=tuple(sorted({day for gap in gaps for day in gap.days})),
+            states={gap.symbol: dict.fromkeys(gap.days, DayState.DAMAGED) for gap in gaps},
+            gaps=tuple(gaps),
+            damaged=(),
+            notices=(),
+        )
+        return self._fill(request, look, cancel or CancelToken(), self.clock(), time.perf_counter())
+
+    def _fill(
+        self, request: DownloadRequest, look: Look, cancel: CancelToken, started_at: datetime, started: float
+    ) -> DownloadReport:
         requested = sum(len(states) for states in look.states.values())
         fetch = Fetch(
             folder=self.folder,

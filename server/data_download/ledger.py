@@ -59,15 +59,23 @@ class Ledger:
     """The SQLite file. Safe to use from several threads and processes at once."""
 
     def __init__(self, path: Path | None) -> None:
-        """Open the ledger, or one in memory where the path is None or its folder cannot be written.
+        """Take the path; None, or one whose folder cannot be written, keeps the ledger in memory.
 
-        A ledger that is damaged or of another version is set aside and begun anew.
+        The file is made when there is something to remember. One that is damaged or of another version is set
+        aside and begun anew.
         """
         self._lock = threading.RLock()
         self.path = path
-        self._connection = self._open(path)
+        self._opened: sqlite3.Connection | None = None
 
-    def _open(self, path: Path | None) -> sqlite3.Connection:
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
+
+    def _open(self) -> sqlite3.Connection:
+        path = self.path
         if path is not None:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +93,9 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            self._connection.close()
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -93,6 +103,8 @@ class Ledger:
             yield self._connection
 
     def _rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        if self._opened is None and self.path is not None and not self.path.exists():
+            return []
         with self._lock, closing(self._connection.execute(sql, values)) as cursor:
             return cursor.fetchall()
 

@@ -1,0 +1,167 @@
+"""Finds the plugins and talks to them; nobody else touches pluggy's manager.
+
+Built-in providers come in through the same entry points as third parties'. A plugin that cannot be imported or does
+not keep the contract is named and left out, and takes no other with it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from importlib import metadata
+from typing import Any, cast
+
+import pluggy
+from attrs import field, frozen
+
+from server.data_download.errors import ConfigurationError
+from server.data_download.model import DownloadReport
+from server.data_download.progress import ProgressEvent
+from server.plugins import hookspecs
+from server.plugins.hookspecs import PROJECT_NAME, ProviderSpec
+
+BUILT_IN = {
+    "lean_cli": "server.plugins.lean_cli_provider.plugin",
+    "polygon": "server.plugins.polygon_provider.plugin",
+}
+"""The same as setup.cfg's entry points, for a checkout that runs without being installed."""
+
+
+@frozen(kw_only=True)
+class OfferedProvider:
+    """A provider and the plugin it came from."""
+
+    spec: ProviderSpec
+    plugin: str
+    distribution: str
+
+
+@frozen(kw_only=True)
+class PluginProblem:
+    """A plugin that was left out, wholly or in part, and why."""
+
+    plugin: str
+    reason: str
+
+
+@frozen(kw_only=True, eq=False)
+class Plugins:
+    """The plugins that were found."""
+
+    providers: Mapping[str, OfferedProvider]
+    problems: tuple[PluginProblem, ...]
+    _manager: pluggy.PluginManager = field(alias="manager", repr=False)
+
+    def provider(self, name: str) -> OfferedProvider:
+        """The provider of this name.
+
+        Raises:
+            ConfigurationError: There is none; names those that there are, and plugins that failed.
+        """
+        if name in self.providers:
+            return self.providers[name]
+        known = ", ".join(sorted(self.providers)) or "none"
+        broken = "".join(f"; the plugin {problem.plugin} was left out: {problem.reason}" for problem in self.problems)
+        raise ConfigurationError(f"there is no data provider {name!r}; installed are: {known}{broken}")
+
+    def progress(self, event: ProgressEvent) -> None:
+        """Tell every plugin that listens. A listener that fails is not asked again."""
+        self._tell("backtest_progress", event=event)
+
+    def download_finished(self, report: DownloadReport) -> None:
+        """Tell every plugin that listens that a download is over."""
+        self._tell("backtest_download_finished", report=report)
+
+    def _tell(self, hook: str, **facts: Any) -> None:
+        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+            try:
+                implementation.function(*(facts[name] for name in implementation.argnames))
+            except Exception as error:
+                from loguru import logger
+
+                logger.bind(plugin=implementation.plugin_name).warning(
+                    "the plugin {} fails in {} and is not asked again: {}", implementation.plugin_name, hook, error
+                )
+                self._manager.unregister(implementation.plugin)
+
+
+def build_plugin_manager(disabled: Collection[str] = ()) -> Plugins:
+    """Find the plugins of the entry-point group ``backtest_server``.
+
+    Args:
+        disabled: Entry points that are not loaded.
+    """
+    manager = pluggy.PluginManager(PROJECT_NAME)
+    manager.add_hookspecs(hookspecs)
+    problems: list[PluginProblem] = []
+    distributions: dict[str, str] = {}
+    for name, distribution, load in _entry_points():
+        if name in disabled:
+            continue
+        if name in distributions:
+            problems.append(
+                PluginProblem(
+                    plugin=name, reason=f"{distribution} and {distributions[name]} both bring a plugin of this name"
+                )
+            )
+            continue
+        distributions[name] = distribution
+        reason = _register(manager, name, load)
+        if reason:
+            problems.append(PluginProblem(plugin=name, reason=reason))
+    providers = _gather(manager, distributions, problems)
+    return Plugins(providers=providers, problems=tuple(problems), manager=manager)
+
+
+def _entry_points() -> Iterator[tuple[str, str, Any]]:
+    """Name, distribution and loader of each plugin, built-ins first so that nobody takes their names."""
+    found = sorted(metadata.entry_points(group=PROJECT_NAME), key=lambda point: point.value not in BUILT_IN.values())
+    seen = set()
+    for point in found:
+        if point.value in seen:  # one distribution may be found twice on the path
+            continue
+        seen.add(point.value)
+        yield point.name, point.dist.name if point.dist else "an unnamed distribution", point.load
+    for name, module in BUILT_IN.items():
+        if module not in seen:
+            yield name, "backtest-server", lambda module=module: importlib.import_module(module)
+
+
+def _register(manager: pluggy.PluginManager, name: str, load: Any) -> str | None:
+    """Load and register a plugin; returns why that failed, if it did."""
+    try:
+        plugin = load()
+        manager.register(plugin, name)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        manager.unregister(name=name)
+        return f"it does not keep the contract: {str(error).splitlines()[-1]}"
+    except Exception as error:
+        if manager.has_plugin(name):
+            manager.unregister(name=name)
+        return f"it cannot be loaded: {type(error).__name__}: {error}"
+    return None
+
+
+def _gather(
+    manager: pluggy.PluginManager, distributions: Mapping[str, str], problems: list[PluginProblem]
+) -> dict[str, OfferedProvider]:
+    providers: dict[str, OfferedProvider] = {}
+    for implementation in manager.hook.backtest_data_providers.get_hookimpls():
+        name = implementation.plugin_name
+        try:
+            specs = list(cast("Iterable[object]", implementation.function() or ()))
+        except Exception as error:
+            problems.append(PluginProblem(plugin=name, reason=f"it fails to name its providers: {error}"))
+            continue
+        for spec in specs:
+            if not isinstance(spec, ProviderSpec):
+                reason = f"it offers a {type(spec).__name__}, which is no ProviderSpec"
+                problems.append(PluginProblem(plugin=name, reason=reason))
+            elif spec.name in providers:
+                other = providers[spec.name].plugin
+                reason = f"its provider {spec.name!r} has the name of one of the plugin {other}, which stays"
+                problems.append(PluginProblem(plugin=name, reason=reason))
+            else:
+                providers[spec.name] = OfferedProvider(spec=spec, plugin=name, distribution=distributions[name])
+    return providers

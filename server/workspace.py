@@ -1,0 +1,120 @@
+"""Everything that one data folder's work needs, put together from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from attrs import frozen
+
+from server.data_download.data_folder import DataFolder
+from server.data_download.downloader import DataDownloader
+from server.data_download.ledger import Ledger
+from server.data_download.model import DownloadReport
+from server.data_download.progress import CancelToken, ProgressEvent, ProgressListener, no_progress
+from server.data_download.provider import DataProvider, NamedProvider, ProviderContext
+from server.data_download.secret import Secret
+from server.plugins.manager import Plugins
+from server.settings import Settings
+from server.trading_calendar import NEW_YORK, USEquityTradingCalendar
+
+
+def utc_now() -> datetime:
+    """The instant now, in UTC."""
+    return datetime.now(UTC)
+
+
+@frozen(kw_only=True)
+class Workspace:
+    """A data folder with its calendar, its ledger and the providers that may fill it."""
+
+    settings: Settings
+    plugins: Plugins
+    calendar: USEquityTradingCalendar
+    folder: DataFolder
+    clock: Callable[[], datetime] = utc_now
+
+    @classmethod
+    def open(cls, settings: Settings, plugins: Plugins, clock: Callable[[], datetime] = utc_now) -> Workspace:
+        """Open the ledger and the calendar; nothing else is opened or read.
+
+        Raises:
+            ConfigurationError: The settings name a provider that is not installed, or an unknown variable.
+        """
+        settings.check_environment(offered.spec.config_class for offered in plugins.providers.values())
+        settings.check_providers(plugins.providers)
+        for name in filter(None, (settings.chosen_provider[0], settings.chosen_fallback)):
+            plugins.provider(name)
+        state = settings.state_folder if settings.data_folder.is_dir() else None
+        return cls(
+            settings=settings,
+            plugins=plugins,
+            calendar=USEquityTradingCalendar.load(state, clock().astimezone(NEW_YORK).date()),
+            folder=DataFolder(settings.data_folder, Ledger(settings.state_folder / "ledger.sqlite")),
+            clock=clock,
+        )
+
+    def close(self) -> None:
+        """Close the ledger."""
+        self.folder.ledger.close()
+
+    def downloader(
+        self,
+        *,
+        listener: ProgressListener = no_progress,
+        on_report: Callable[[DownloadReport], object] = lambda report: None,
+    ) -> DataDownloader:
+        """The downloader with the chosen provider and fallback; plugins that listen are told too.
+
+        Raises:
+            ConfigurationError: A setting of a provider does not fit.
+        """
+
+        def tell(event: ProgressEvent) -> None:
+            listener(event)
+            self.plugins.progress(event)
+
+        def finish(report: DownloadReport) -> None:
+            on_report(report)
+            self.plugins.download_finished(report)
+
+        fallback = self.settings.chosen_fallback
+        return DataDownloader(
+            folder=self.folder,
+            calendar=self.calendar,
+            clock=self.clock,
+            provider=self.named_provider(self.settings.chosen_provider[0]),
+            fallback=self.named_provider(fallback) if fallback else None,
+            listener=tell,
+            on_finished=finish,
+        )
+
+    def named_provider(self, name: str) -> NamedProvider:
+        """The provider of this name with its settings, not yet opened."""
+        spec = self.plugins.provider(name).spec
+        config = self.settings.provider_config(name, spec.config_class)
+
+        def open_provider(cancel: CancelToken) -> DataProvider:
+            context = ProviderContext(
+                calendar=self.calendar,
+                data_folder=self.settings.data_folder,
+                state_folder=self.settings.state_folder,
+                clock=self.clock,
+                cancel=cancel,
+            )
+            return spec.create(config, context)
+
+        return NamedProvider(name, open_provider)
+
+    def secrets(self) -> list[Secret]:
+        """Every secret in the settings of every provider, to be masked wherever text is written."""
+        return [
+            value
+            for name, offered in self.plugins.providers.items()
+            for value in _values(self.settings.provider_config(name, offered.spec.config_class))
+            if isinstance(value, Secret) and value
+        ]
+
+
+def _values(config: object) -> list[object]:
+    return [getattr(config, name) for name in getattr(type(config), "__slots__", ()) if hasattr(config, name)]
