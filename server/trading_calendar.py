@@ -10,6 +10,7 @@ from __future__ import annotations
 import bisect
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
@@ -66,18 +67,14 @@ class USEquityTradingCalendar:
             if path:
                 _write(path, kept)
         sessions = [date.fromordinal(ordinal) for ordinal in kept["sessions"]]
-        early = {
-            date.fromordinal(int(day)): time.fromisoformat(at) for day, at in kept["early_closes"].items()
-        }
+        early = {date.fromordinal(int(day)): time.fromisoformat(at) for day, at in kept["early_closes"].items()}
         return cls(sessions, early, last_day)
 
     def trading_days(self, start: date, end: date) -> list[date]:
         """The sessions from start to end, both included, ascending."""
         self._check(start)
         self._check(end)
-        return self._sessions[
-            bisect.bisect_left(self._sessions, start) : bisect.bisect_right(self._sessions, end)
-        ]
+        return self._sessions[bisect.bisect_left(self._sessions, start) : bisect.bisect_right(self._sessions, end)]
 
     def is_trading_day(self, day: date) -> bool:
         """Whether the exchange held a session that day."""
@@ -136,9 +133,7 @@ class USEquityTradingCalendar:
 
     def _check(self, day: date) -> None:
         if day < self.first_day:
-            raise DayOutOfBounds(
-                f"{day} lies before {self.first_day}, where LEAN's US equity calendar begins"
-            )
+            raise DayOutOfBounds(f"{day} lies before {self.first_day}, where LEAN's US equity calendar begins")
         if day > self.last_day:
             raise DayOutOfBounds(f"{day} lies after {self.last_day}, where the trading calendar ends")
 
@@ -153,7 +148,9 @@ def _compute(last_day: date) -> _Kept:
 
     # The bounds are explicit: by default they move with the day on which the package is imported, and an end
     # before a special close would hide it.
-    xnys = exchange_calendars.get_calendar("XNYS", start=FIRST_DAY.isoformat(), end=last_day.isoformat())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the package's own use of the newest pandas
+        xnys = exchange_calendars.get_calendar("XNYS", start=FIRST_DAY.isoformat(), end=last_day.isoformat())
     early = {
         str(day.date().toordinal()): xnys.closes[day].tz_convert(NEW_YORK).time().isoformat()
         for day in xnys.early_closes
