@@ -93,6 +93,9 @@ def render_days(bars: Bars, resolution: Resolution, days: Sequence[date]) -> lis
         wrong = bars.time[(place < 0) | (within >= MS_PER_DAY)][0]
         raise FormatError(f"a bar of {_instant(wrong)} lies outside the days asked for")
     if resolution is Resolution.DAILY:
+        if (place[1:] == place[:-1]).any():
+            twice = days[int(place[1:][place[1:] == place[:-1]][0])]
+            raise FormatError(f"there are 2 daily bars of {twice}")
         labels = np.fromiter((int(f"{day:%Y%m%d}") for day in days), np.int64, len(days))
         text, offsets, odd = _print_rows(bars, Column(labels[place]), b" 00:00,")
     else:
@@ -165,7 +168,7 @@ def _instant(milliseconds: int) -> str:
 
 _NUMBER = rb"(?:\d+(?:\.\d+)?)"
 _NUMBERS = re.compile(rb"(?:,%b){5}\n" % _NUMBER)
-_DAILY_ROW = re.compile(rb"(\d{8}) 00:00((?:,%b){5})" % _NUMBER)
+_DAILY_LABEL = re.compile(rb"^\d{8} 00:00,", re.MULTILINE)
 _ALLOWED = b"0123456789.,\n"
 
 
@@ -197,7 +200,7 @@ def check_csv(content: bytes, resolution: Resolution) -> npt.NDArray[np.int64]:
     """
     if resolution is Resolution.DAILY:
         label = _check_form(content.replace(b" 00:00,", b","), 8)
-        if content.count(b" 00:00,") != len(label):
+        if not content.count(b" 00:00,") == len(_DAILY_LABEL.findall(content)) == len(label):
             raise FormatError("a row of a daily file does not begin with a day and ' 00:00'")
         _check_days(label)
     else:
@@ -254,11 +257,10 @@ def _labels(
 
 
 def _check_days(label: npt.NDArray[np.int64]) -> None:
-    for number in label[[0, -1]]:
+    months, days = label // 100 % 100, label % 100
+    plain = (label >= 1_00_00) & (months >= 1) & (months <= 12) & (days >= 1) & (days <= 28)
+    for number in label[~plain]:
         _day(int(number))
-    months = label // 100 % 100
-    if ((months < 1) | (months > 12) | (label % 100 < 1) | (label % 100 > 31)).any():
-        raise FormatError("a row's first field is not a day")
 
 
 def _day(number: int) -> date:

@@ -63,11 +63,13 @@ def _plain(number: Decimal) -> str:
 
 
 def _column(values: Floats, shift: int, digits: int) -> tuple[Column, npt.NDArray[np.bool_]]:
-    whole = np.rint(values * 10.0**shift)
+    with np.errstate(over="ignore"):  # infinite is odd, and left to decimal arithmetic
+        whole = np.rint(values * 10.0**shift)
     odd = (whole / 10.0**shift != values) | (whole >= _LIMIT)
     if not odd.any():
         return Column(whole.astype(np.int64)), odd
-    scaled = np.rint(values * 10.0 ** (shift + digits))
+    with np.errstate(over="ignore"):
+        scaled = np.rint(values * 10.0 ** (shift + digits))
     odd = (scaled / 10.0 ** (shift + digits) != values) | (scaled >= _LIMIT)
     units = np.where(odd, 0, scaled).astype(np.int64)
     unit = int(_POWERS[digits])
