@@ -191,7 +191,7 @@ class BacktestManager:
     def _timed(self, job: _Job, name: str, work: Callable[[], Any]) -> Any:
         if job.cancel.cancelled:
             raise DownloadCancelled(f"the backtest was stopped before its phase {name}")
-        self._tell("phase", name, name)
+        self._tell("phase", name, "")
         started_at, started = self._workspace.clock(), time.perf_counter()
         try:
             return work()

@@ -113,9 +113,9 @@ def describe_event(event: ProgressEvent) -> tuple[str, str]:
             reason = f": {event.message}" if event.message else ""
             return "INFO", f"waiting {event.wait_seconds:.1f} s{reason}"
         case "notice":
-            return "WARNING", event.message
+            return "WARNING" if event.phase == "data_download" else "INFO", event.message
         case "phase":
-            return "INFO", f"phase {event.phase}" + (f": {event.message}" if event.message else "")
+            return "DEBUG", f"phase {event.phase}"
         case "finished":
             return "DEBUG", f"{what}: finished"
 

@@ -95,6 +95,7 @@ class Fetch:
             cancel=self.cancel,
             listener=self.listener,
             tally=self.tally,
+            wanted={gap.symbol: frozenset(gap.days) for gap in gaps},
         )
         try:
             if self.resolution not in provider.resolutions:

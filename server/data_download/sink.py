@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -40,6 +40,7 @@ class HostSink:
         cancel: CancelToken,
         listener: ProgressListener,
         tally: Tally,
+        wanted: Mapping[str, Collection[date]],
     ) -> None:
         self._provider = provider
         self._folder = folder
@@ -48,6 +49,7 @@ class HostSink:
         self._cancel = cancel
         self._listener = listener
         self._tally = tally
+        self._wanted = wanted
         self._changed = threading.Condition()
         self._writing = 0
         self._open = True
@@ -79,7 +81,7 @@ class HostSink:
             self._write(symbol, resolution, days, texts)
 
     def lean_file(self, symbol: str, resolution: Resolution, day: date | None, path: Path) -> None:
-        """Take over what a LEAN zip holds: one day, or (day None) all days of a daily zip."""
+        """Take over what a LEAN zip holds of the days asked for: one day, or (day None) those of a daily zip."""
         with self._admitted():
             try:
                 data = path.read_bytes()
@@ -89,6 +91,7 @@ class HostSink:
                     texts = [DayText(key, row, 1) for key, row in sorted(daily_rows(content).items())]
                 else:
                     texts = [DayText(day, content, len(check_csv(content, resolution)))]
+                texts = [text for text in texts if text.day in self._wanted.get(symbol, ())]
             except (FormatError, OSError) as error:
                 raise BadResponseError(
                     f"{symbol} {resolution.value} from {self._provider}: {path.name} is not a file of LEAN's ({error})",

@@ -46,7 +46,7 @@ class EngineRequest:
     start: date
     end: date
     data_folder: Path
-    days: tuple[date, ...] = field(converter=tuple)
+    days: tuple[date, ...]
     output_folder: Path | None = None
 
 

@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 import pytest
 
+from server.command import CommandRequest, run_command
 from server.data_download.errors import ToolFailedError, ToolMissingError
 from server.data_download.progress import CancelToken
 from server.data_download.secret import MASK, Secret
-from server.plugins.lean_cli_provider.runner import CommandRequest, run_command
 
 KEY = "aZ9/long+key=of the vendor"
 

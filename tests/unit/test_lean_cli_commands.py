@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.command import CommandOutcome
 from server.data_download.errors import (
     AuthenticationError,
     DataDownloadError,
@@ -24,7 +25,6 @@ from server.plugins.lean_cli_provider.commands import JOIN_WITHIN, Run, child_en
 from server.plugins.lean_cli_provider.config import LeanCliConfig
 from server.plugins.lean_cli_provider.diagnosis import days_error, fatal_error
 from server.plugins.lean_cli_provider.plugin import backtest_data_providers
-from server.plugins.lean_cli_provider.runner import CommandOutcome
 from server.plugins.lean_cli_provider.staging import private_settings
 
 NEW_YORK = ZoneInfo("America/New_York")

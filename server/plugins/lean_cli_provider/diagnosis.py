@@ -13,6 +13,7 @@ from datetime import date
 
 from attrs import frozen
 
+from server.command import CommandOutcome
 from server.data_download.errors import (
     AuthenticationError,
     DataDownloadError,
@@ -22,7 +23,6 @@ from server.data_download.errors import (
 )
 from server.data_download.model import Resolution
 from server.plugins.lean_cli_provider.config import TIME_LIMIT_VARIABLE
-from server.plugins.lean_cli_provider.runner import CommandOutcome
 
 TOOL = "the LEAN CLI"
 

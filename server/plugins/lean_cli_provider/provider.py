@@ -11,6 +11,13 @@ from typing import Any
 from attrs import frozen
 from loguru import logger
 
+from server.command import (
+    Cancellable,
+    CommandOutcome,
+    CommandRequest,
+    display_command,
+    run_command,
+)
 from server.data_download.errors import AuthenticationError, BadResponseError, ConfigurationError
 from server.data_download.lean_format import FormatError, daily_rows, only_member, zip_bytes
 from server.data_download.lean_paths import relative_path
@@ -20,13 +27,6 @@ from server.plugins.hookspecs import DataSink, ProviderContext
 from server.plugins.lean_cli_provider.commands import Run, child_environment, download_argv, plan_runs
 from server.plugins.lean_cli_provider.config import LeanCliConfig
 from server.plugins.lean_cli_provider.diagnosis import days_error, fatal_error, missing_tool
-from server.plugins.lean_cli_provider.runner import (
-    Cancellable,
-    CommandOutcome,
-    CommandRequest,
-    display_command,
-    run_command,
-)
 from server.plugins.lean_cli_provider.staging import (
     ORGANIZATION_KEYS,
     Workspace,

@@ -280,7 +280,7 @@ class PolygonClient:
             symbol=window.symbol,
             retries=1,
             wait_seconds=state.upcoming_sleep,
-            message=f"{_passing(state).error}; trying again in {state.upcoming_sleep:.0f} s",
+            message=str(_passing(state).error),
         )
 
 

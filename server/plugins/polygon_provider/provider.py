@@ -85,11 +85,16 @@ class PolygonProvider:
             waiting=lambda seconds: sink.progress(
                 "wait",
                 wait_seconds=seconds,
-                message=f"the budget of requests is used up; going on in {seconds:.0f} s",
+                message="the budget of requests is used up",
             ),
         )
         cache = open_cache(state / "http-cache.sqlite", lambda message: sink.progress("notice", message=message))
-        session = PolygonSession(cache, budget, self._config.max_concurrent_requests + _SPARE_WORKERS)
+        session = PolygonSession(
+            cache,
+            budget,
+            base_url=self._config.api_url,
+            connections=self._config.max_concurrent_requests,
+        )
         self._closers += [budget.close, session.close]
         return PolygonClient(
             self._config,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -9,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from requests.utils import get_environ_proxies
 from requests_cache import CacheMixin
 from requests_cache.backends.base import BaseCache
 from requests_cache.backends.sqlite import SQLiteCache
@@ -44,7 +45,7 @@ class BearerAuth(AuthBase):
 class PolygonSession(CacheMixin, LimiterMixin, requests.Session):
     """Reads the cache by itself; answers are put there by `keep`, once they were read whole and checked."""
 
-    def __init__(self, cache: BaseCache, budget: RequestBudget, connections: int) -> None:
+    def __init__(self, cache: BaseCache, budget: RequestBudget, *, base_url: str, connections: int) -> None:
         super().__init__(
             backend=cache,
             read_only=True,
@@ -55,8 +56,9 @@ class PolygonSession(CacheMixin, LimiterMixin, requests.Session):
             bucket_name="polygon",
             limit_statuses=(),
         )
-        self.trust_env = False  # a .netrc must not replace the key; proxies are set below
-        self.proxies = getproxies()
+        self.trust_env = False  # a .netrc must not replace the key; the rest of the environment is honoured here
+        self.proxies = get_environ_proxies(base_url)
+        self.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         self.headers.update({"Accept-Encoding": "gzip", "User-Agent": f"backtest-server/{__version__}"})
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
         self.mount("https://", adapter)

@@ -1,0 +1,80 @@
+"""The command line. Commands parse, call and print; they import what they need when they run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from server import __version__
+from server.cli.backtest import backtest
+from server.cli.coverage import coverage
+from server.cli.demo import demo
+from server.cli.download import download
+from server.cli.providers import providers
+from server.cli.verify import verify
+
+FAILURE, BAD_USE, INTERRUPTED = 1, 2, 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="backtest-server")
+def cli() -> None:
+    """Backtests on QuantConnect LEAN that fetch only the market data they lack."""
+
+
+for command in (download, backtest, coverage, verify, providers, demo):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and end the process.
+
+    Exit codes: 0 when every requested day is present or known to be empty, 1 for a failure, 2 for bad use, 130
+    when it was interrupted. What went wrong is one line on stderr; `--debug` shows the traceback as well.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    code = _run(arguments, debug="--debug" in arguments)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str], *, debug: bool) -> int:
+    from server.data_download.errors import ConfigurationError, DataDownloadError, DownloadCancelled
+
+    try:
+        return int(cli.main(args=list(arguments), prog_name="backtest-server", standalone_mode=False) or 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return BAD_USE
+    except click.ClickException as error:
+        asked = f" (see {error.ctx.command_path} --help)" if isinstance(error, click.UsageError) and error.ctx else ""
+        _say(f"{error.format_message()}{asked}", error, debug)
+        return BAD_USE
+    except (click.Abort, KeyboardInterrupt, DownloadCancelled) as error:
+        _say(str(error) or "stopped", error, debug)
+        return INTERRUPTED
+    except DataDownloadError as error:
+        _say(str(error), error, debug)
+        return BAD_USE if isinstance(error, ConfigurationError) else FAILURE
+    except BrokenPipeError:
+        return FAILURE
+    except Exception as error:
+        _say(f"unexpected: {type(error).__name__}: {error} (run with --debug for more, and report it)", error, debug)
+        return FAILURE
+
+
+def _say(message: str, error: BaseException, debug: bool) -> None:
+    """One line, with every known secret masked."""
+    from server.logs import mask
+
+    if debug:
+        import traceback
+
+        print(mask("".join(traceback.format_exception(error))), file=sys.stderr, end="")
+    print(f"error: {mask(' '.join(message.split()))}", file=sys.stderr)

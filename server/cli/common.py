@@ -1,0 +1,216 @@
+"""What the commands share: their options, opening the workspace, and stopping cleanly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from server.data_download.model import DownloadRequest, Resolution
+    from server.data_download.progress import CancelToken
+    from server.workspace import Workspace
+
+RESOLUTIONS = ("daily", "minute", "second")
+_GRACE_SECONDS = 1.5
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class _Day(click.ParamType[date]):
+    name = "YYYY-MM-DD"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """Read a day; nothing but YYYY-MM-DD is one."""
+        if isinstance(value, date):
+            return value
+        try:
+            if len(value) != len("YYYY-MM-DD"):
+                raise ValueError(value)
+            return date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value[:24]!r} is not a day; write it as YYYY-MM-DD, for example 2024-01-31", param, ctx)
+
+
+class _Symbol(click.ParamType[str]):
+    name = "SYMBOL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read a symbol as LEAN writes it."""
+        from server.data_download.model import parse_symbol
+
+        try:
+            return parse_symbol(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+DAY = _Day()
+SYMBOL = _Symbol()
+
+
+def symbols_argument(*, required: bool = True) -> Callable[[_Command], _Command]:
+    """The SYMBOL... argument."""
+    return click.argument("symbols", nargs=-1, required=required, type=SYMBOL)
+
+
+def resolution_option(*, required: bool = True) -> Callable[[_Command], _Command]:
+    """--resolution."""
+    return click.option("--resolution", type=click.Choice(RESOLUTIONS), required=required, help="Length of a bar.")
+
+
+def range_options(*, required: bool = True) -> Callable[[_Command], _Command]:
+    """--start and --end."""
+
+    def add(command: _Command) -> _Command:
+        command = click.option("--end", type=DAY, required=required, help="Last day, included.")(command)
+        return click.option("--start", type=DAY, required=required, help="First day, included.")(command)
+
+    return add
+
+
+def folder_options(command: _Command) -> _Command:
+    """--data-folder, --lean-config and --debug, which every command has."""
+    command = click.option("--debug", is_flag=True, help="Show tracebacks and debug lines.")(command)
+    command = click.option(
+        "--lean-config", type=click.Path(path_type=Path), help="The lean.json to read; else it is looked for upward."
+    )(command)
+    return click.option("--data-folder", type=click.Path(path_type=Path), help="LEAN's data folder.")(command)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+provider_option = click.option("--provider", metavar="NAME", help="Where missing data comes from.")
+
+
+def parsed_request(symbols: Sequence[str], resolution: str, start: date, end: date) -> DownloadRequest:
+    """The request of a command's arguments.
+
+    Raises:
+        click.UsageError: They do not make one.
+    """
+    from server.data_download.model import DownloadRequest
+
+    try:
+        return DownloadRequest(symbols=tuple(symbols), resolution=as_resolution(resolution), start=start, end=end)
+    except ValueError as error:
+        raise click.UsageError(str(error), click.get_current_context()) from error
+
+
+def as_resolution(name: str) -> Resolution:
+    """The resolution of this name."""
+    from server.data_download.model import Resolution
+
+    return Resolution(name)
+
+
+@contextmanager
+def open_workspace(
+    *,
+    data_folder: Path | None,
+    lean_config: Path | None,
+    debug: bool,
+    log: bool = True,
+    show: Callable[[str], None] | None = None,
+    **flags: Any,
+) -> Iterator[Workspace]:
+    """Read the settings, find the plugins, set up the log and open the workspace.
+
+    Args:
+        log: Whether JSON lines are written to the state folder.
+        show: Takes the log's lines for people, in place of stderr.
+        flags: Settings given on the command line (``provider``, ``engine``); None means not given.
+    """
+    from server.logs import configure_logging
+    from server.plugins.manager import build_plugin_manager
+    from server.settings import load_settings
+    from server.workspace import Workspace
+
+    settings = load_settings(
+        flags={"data-folder": data_folder, **flags}, environ=os.environ, cwd=Path.cwd(), lean_config=lean_config
+    )
+    plugins = build_plugin_manager()
+    workspace = Workspace.open(settings, plugins)
+    try:
+        configure_logging(
+            state_folder=settings.state_folder if log else None,
+            level="DEBUG" if debug else os.environ.get("BACKTEST_SERVER_LOG_LEVEL") or "INFO",
+            sink=show,
+            secrets=workspace.secrets(),
+        )
+        for problem in plugins.problems:
+            warn(f"the plugin {problem.plugin} was left out: {problem.reason}")
+        yield workspace
+    finally:
+        workspace.close()
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[CancelToken]:
+    """A token that Ctrl-C and SIGTERM cancel.
+
+    The work has a moment to end by itself and to report; then the process ends, whatever a connection is waiting
+    for. That is safe at any instant: files appear whole or not at all.
+    """
+    from server.data_download.progress import CancelToken
+
+    token = CancelToken()
+
+    def stop(number: int, frame: object) -> None:
+        if token.cancelled:
+            os._exit(130)
+        token.cancel()
+        timer = threading.Timer(_GRACE_SECONDS, _leave)
+        timer.daemon = True
+        timer.start()
+        timers.append(timer)
+
+    timers: list[threading.Timer] = []
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield token
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for timer in timers:
+            timer.cancel()
+
+
+def _leave() -> None:
+    print("stopped; what was fetched is kept", file=sys.stderr, flush=True)
+    os._exit(130)
+
+
+def warn(message: str) -> None:
+    """A line for people that is no error."""
+    from server.logs import mask
+
+    print(f"warning: {mask(message)}", file=sys.stderr)
+
+
+def complain(message: str) -> None:
+    """One cause of a failure, on stderr."""
+    from server.logs import mask
+
+    print(f"error: {mask(' '.join(message.split()))}", file=sys.stderr)
+
+
+def days_text(days: Sequence[date]) -> str:
+    """Some days for people: one, or the first and last and how many."""
+    if len(days) == 1:
+        return str(days[0])
+    return f"{len(days)} days, {days[0]} to {days[-1]}"
+
+
+def bytes_text(size: int) -> str:
+    """A number of bytes for people."""
+    if size < 1_000_000:
+        return f"{size / 1000:.1f} kB"
+    return f"{size / 1e6:.1f} MB"

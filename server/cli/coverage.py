@@ -1,0 +1,72 @@
+"""`backtest-server coverage`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import date
+from pathlib import Path
+
+import click
+
+from server.cli.common import (
+    complain,
+    folder_options,
+    json_option,
+    open_workspace,
+    parsed_request,
+    range_options,
+    resolution_option,
+    stopped_by_signals,
+    symbols_argument,
+)
+
+
+@click.command()
+@symbols_argument()
+@resolution_option()
+@range_options()
+@folder_options
+@json_option
+def coverage(
+    symbols: tuple[str, ...],
+    resolution: str,
+    start: date,
+    end: date,
+    data_folder: Path | None,
+    lean_config: Path | None,
+    as_json: bool,
+    debug: bool,
+) -> int:
+    """Show which trading days are present, provisional, empty, damaged or missing."""
+    request = parsed_request(symbols, resolution, start, end)
+    with (
+        open_workspace(data_folder=data_folder, lean_config=lean_config, debug=debug, log=False) as workspace,
+        stopped_by_signals() as cancel,
+    ):
+        look = workspace.downloader().look(request, cancel)
+    counts = {symbol: Counter(state.value for state in states.values()) for symbol, states in look.states.items()}
+    if as_json:
+        answer = {
+            "resolution": resolution,
+            "start": str(start),
+            "end": str(end),
+            "symbols": {
+                symbol: {"counts": counts[symbol], "days": {str(day): state.value for day, state in states.items()}}
+                for symbol, states in look.states.items()
+            },
+            "notices": list(look.notices),
+        }
+        print(json.dumps(answer, indent=2))
+    else:
+        from server.cli.pictures import print_calendar
+
+        for notice in look.notices:
+            print(f"note: {notice}")
+        for symbol, states in look.states.items():
+            print_calendar(f"{symbol} {resolution}", states)
+    lacking = {symbol: count["missing"] + count["damaged"] for symbol, count in counts.items()}
+    for symbol, days in lacking.items():
+        if days:
+            complain(f"{symbol} {resolution}: {days} of {sum(counts[symbol].values())} trading days are not there")
+    return 1 if any(lacking.values()) else 0

@@ -1,0 +1,17 @@
+"""`backtest-server demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--data-folder", type=click.Path(path_type=Path), help="Keep the demo's data here.")
+@click.option("--debug", is_flag=True, help="Show tracebacks and debug lines.")
+def demo(data_folder: Path | None, debug: bool) -> int:
+    """Show the whole way on recorded answers: no key, no network."""
+    from server.demo import run_demo
+
+    return run_demo(data_folder)

@@ -1,0 +1,154 @@
+"""`backtest-server download`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from server.cli.common import (
+    bytes_text,
+    complain,
+    days_text,
+    folder_options,
+    json_option,
+    open_workspace,
+    parsed_request,
+    provider_option,
+    range_options,
+    resolution_option,
+    stopped_by_signals,
+    symbols_argument,
+)
+
+if TYPE_CHECKING:
+    from server.cli.progress import Watch
+    from server.data_download.model import DownloadReport, DownloadRequest
+    from server.data_download.progress import CancelToken
+    from server.workspace import Workspace
+
+
+@click.command()
+@symbols_argument()
+@resolution_option()
+@range_options()
+@provider_option
+@folder_options
+@click.option("--dry-run", is_flag=True, help="Print what is missing and what would be sent; send nothing.")
+@json_option
+def download(
+    symbols: tuple[str, ...],
+    resolution: str,
+    start: date,
+    end: date,
+    provider: str | None,
+    data_folder: Path | None,
+    lean_config: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    debug: bool,
+) -> int:
+    """Fetch the trading days that are missing on disk, as LEAN's own files."""
+    request = parsed_request(symbols, resolution, start, end)
+    with (
+        watching(quiet=as_json) as watch,
+        open_workspace(
+            data_folder=data_folder,
+            lean_config=lean_config,
+            debug=debug,
+            provider=provider,
+            show=watch.show,
+            log=not dry_run,
+        ) as workspace,
+        stopped_by_signals() as cancel,
+    ):
+        if dry_run:
+            return _print_plan(workspace, request, cancel, as_json)
+        report = workspace.downloader(listener=watch, on_report=watch.finish).download(request, cancel)
+    if as_json:
+        print(json.dumps(report.as_json(), indent=2))
+    else:
+        print_report(report)
+    return explain(report)
+
+
+@contextmanager
+def watching(*, quiet: bool) -> Iterator[Watch]:
+    """Whoever watches: a bar on a terminal, the log's lines elsewhere."""
+    from server.cli.progress import Watch
+
+    watch = Watch(bar=sys.stderr.isatty() and not quiet)
+    try:
+        yield watch
+    finally:
+        watch.close()
+
+
+def print_report(report: DownloadReport) -> None:
+    """The report for people."""
+    names = ", ".join(report.symbols[:6]) + (f" and {len(report.symbols) - 6} more" if len(report.symbols) > 6 else "")
+    by = f"{report.provider}, then {report.fallback}" if report.fallback else report.provider
+    print(f"{names} {report.resolution.value}, {report.start} to {report.end}, from {by}")
+    print(
+        f"  days      {report.days_requested:,} asked for: {report.days_present:,} were there, "
+        f"{report.days_downloaded:,} downloaded, {report.days_empty:,} without bars, {report.days_failed:,} failed"
+    )
+    if report.api_calls or report.http_cache_hits:
+        print(
+            f"  requests  {report.api_calls:,} ({report.retries:,} retries), {bytes_text(report.bytes_fetched)}; "
+            f"{report.http_cache_hits:,} answered from the cache"
+        )
+    print(f"  bars      {report.bars:,} written in {report.duration_s:.2f} s")
+
+
+def explain(report: DownloadReport) -> int:
+    """One line on stderr for each cause of a failure; returns the exit code."""
+    causes: defaultdict[str, list[tuple[str, tuple[date, ...]]]] = defaultdict(list)
+    for failure in report.failures:
+        causes[failure.error].append((failure.symbol, failure.days))
+    for error, concerned in causes.items():
+        symbols = ", ".join(symbol for symbol, _ in concerned[:5]) + (" …" if len(concerned) > 5 else "")
+        days = sorted({day for _, days in concerned for day in days})
+        complain(f"{error} [{symbols}: {days_text(days)}]")
+    if report.cancelled:
+        return 130
+    return 0 if report.complete else 1
+
+
+def _print_plan(workspace: Workspace, request: DownloadRequest, cancel: CancelToken, as_json: bool) -> int:
+    """What is missing, and the requests that would be sent."""
+    look = workspace.downloader().look(request, cancel)
+    name = workspace.settings.chosen_provider[0]
+    provider = workspace.named_provider(name).open(cancel)
+    try:
+        requests = list(provider.plan(look.gaps))
+    finally:
+        provider.close()
+    if as_json:
+        plan: dict[str, Any] = {
+            "provider": name,
+            "resolution": request.resolution.value,
+            "gaps": [{"symbol": gap.symbol, "days": [str(day) for day in gap.days]} for gap in look.gaps],
+            "requests": requests,
+            "notices": list(look.notices),
+        }
+        print(json.dumps(plan, indent=2))
+        return 0
+    for notice in look.notices:
+        print(f"note: {notice}")
+    for gap in look.gaps:
+        print(f"{gap.symbol} {gap.resolution.value}: missing {days_text(gap.days)}")
+    for line in requests:
+        print(f"  {line}")
+    if look.gaps:
+        print(f"{len(requests)} requests would be sent to {name}; nothing was sent")
+    else:
+        print("nothing is missing; nothing would be sent")
+    return 0

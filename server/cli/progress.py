@@ -1,0 +1,90 @@
+"""What a person sees while data is fetched: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from server.cli.common import bytes_text
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from server.data_download.model import DownloadReport
+    from server.data_download.progress import ProgressEvent
+
+
+class Watch:
+    """A progress listener for the command line. Thread-safe; the log gets every event, too."""
+
+    def __init__(self, *, bar: bool) -> None:
+        """With `bar`, a bar is drawn on stderr once a download begins, and lines go above it."""
+        self._wants_bar = bar
+        self._muted = False
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._lock = threading.Lock()
+        self._counts = {"bars": 0, "bytes": 0, "api_calls": 0, "cache_hits": 0}
+        self._waiting = ""
+        from server.logs import log_listener
+
+        self._log = log_listener()
+
+    def __call__(self, event: ProgressEvent, /) -> None:
+        """Take an event."""
+        self._log(event)
+        if self._wants_bar and event.kind == "started":
+            self._open(event.days)
+        if self._progress is None or self._task is None:
+            return
+        with self._lock:
+            for name in self._counts:
+                self._counts[name] += getattr(event, name)
+            self._waiting = f"waiting {event.wait_seconds:.0f} s" if event.wait_seconds else ""
+            self._progress.update(
+                self._task,
+                advance=event.days if event.kind == "days" else 0,
+                bars=f"{self._counts['bars']:,} bars",
+                bytes=bytes_text(self._counts["bytes"]),
+                requests=f"{self._counts['api_calls']} requests",
+                waiting=self._waiting,
+            )
+
+    def show(self, line: str) -> None:
+        """Show a line of the log."""
+        if self._muted:
+            return
+        if self._progress is not None:
+            self._progress.console.print(line, markup=False, highlight=False)
+        elif not self._wants_bar or not line.startswith("INFO"):
+            print(line, file=sys.stderr)
+
+    def finish(self, report: DownloadReport) -> None:
+        """Take the report: it goes into the log, and the command prints it for people itself."""
+        self.close()
+        self._muted = True
+        self._log.log_report(report)
+        self._muted = False
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _open(self, days: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            *(TextColumn("{task.fields[" + name + "]}") for name in ("bars", "bytes", "requests")),
+            TimeRemainingColumn(),
+            TextColumn("[yellow]{task.fields[waiting]}"),
+            console=Console(stderr=True),
+        )
+        self._task = self._progress.add_task("days", total=days, bars="", bytes="", requests="", waiting="")
+        self._progress.start()

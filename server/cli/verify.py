@@ -1,0 +1,98 @@
+"""`backtest-server verify`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from server.cli.common import (
+    as_resolution,
+    complain,
+    folder_options,
+    json_option,
+    open_workspace,
+    provider_option,
+    resolution_option,
+    stopped_by_signals,
+    symbols_argument,
+)
+from server.cli.download import explain, print_report, watching
+
+
+@click.command()
+@symbols_argument(required=False)
+@resolution_option()
+@click.option("--repair", is_flag=True, help="Fetch the days of damaged files again.")
+@provider_option
+@folder_options
+@json_option
+def verify(
+    symbols: tuple[str, ...],
+    resolution: str,
+    repair: bool,
+    provider: str | None,
+    data_folder: Path | None,
+    lean_config: Path | None,
+    as_json: bool,
+    debug: bool,
+) -> int:
+    """Open every file of a resolution and name the damaged ones."""
+    from server.data_download.model import DownloadRequest
+    from server.data_download.verify import verify as verify_files
+
+    wanted = as_resolution(resolution)
+    report = None
+    with (
+        watching(quiet=as_json) as watch,
+        open_workspace(
+            data_folder=data_folder,
+            lean_config=lean_config,
+            debug=debug,
+            provider=provider,
+            show=watch.show,
+            log=repair,
+        ) as workspace,
+        stopped_by_signals() as cancel,
+    ):
+        found = verify_files(workspace.folder, wanted, symbols, cancel=cancel, progress=_counter(as_json))
+        if found.damaged and found.gaps and repair and not cancel.cancelled:
+            request = DownloadRequest(
+                symbols=tuple(gap.symbol for gap in found.gaps),
+                resolution=wanted,
+                start=min(gap.days[0] for gap in found.gaps),
+                end=max(gap.days[-1] for gap in found.gaps),
+            )
+            downloader = workspace.downloader(listener=watch, on_report=watch.finish)
+            report = downloader.repair(request, found.gaps, cancel)
+            found = verify_files(workspace.folder, wanted, symbols, cancel=cancel)
+    if as_json:
+        answer = {
+            "resolution": wanted.value,
+            "files": found.files,
+            "damaged": [{"path": str(file.path), "reason": file.reason} for file in found.damaged],
+            "repair": report.as_json() if report else None,
+        }
+        print(json.dumps(answer, indent=2))
+    else:
+        print(f"{found.files:,} {wanted.value} files opened, {len(found.damaged):,} damaged")
+        if report:
+            print_report(report)
+    for file in found.damaged:
+        complain(f"{file.path} is damaged: {file.reason}" + ("" if repair else "; verify --repair fetches it again"))
+    failed = explain(report) if report else 0
+    return 130 if cancel.cancelled else failed or (1 if found.damaged else 0)
+
+
+def _counter(quiet: bool):  # type: ignore[no-untyped-def]
+    """Shows on a terminal how many files were opened."""
+    if quiet or not sys.stderr.isatty():
+        return lambda files: None
+
+    def show(files: int) -> None:
+        if files % 500 == 0:
+            print(f"\r{files:,} files opened", end="\r", file=sys.stderr, flush=True)
+
+    return show
