@@ -74,13 +74,18 @@ class DataDownloader:
                 raise DownloadCancelled("stopped while looking at what is there; nothing was fetched")
             holdings, files = self.folder.holdings(symbol, request.resolution, days)
             damaged += files
-            wanted = sorted({*days, *holdings.damaged}) if request.resolution is Resolution.DAILY else days
+            wanted = self._with_damaged(days, holdings, now) if request.resolution is Resolution.DAILY else days
             states[symbol] = states_of(holdings, wanted)
             gap = find_gap(wanted, holdings, now, self.calendar)
             if gap:
                 gaps.append(gap)
         notices += [f"{file.path} is damaged ({file.reason}); its days are fetched again" for file in damaged]
         return Look(days=tuple(days), states=states, gaps=tuple(gaps), damaged=tuple(damaged), notices=tuple(notices))
+
+    def _with_damaged(self, days: Sequence[date], holdings: Holdings, now: datetime) -> list[date]:
+        """The days, and the sessions that a damaged daily zip held; what was saved of it may name others too."""
+        sessions = self.calendar.trading_days(self.calendar.first_day, self.calendar.last_session(now))
+        return sorted({*days, *(holdings.damaged & set(sessions))}) if holdings.damaged else list(days)
 
     def download(self, request: DownloadRequest, cancel: CancelToken | None = None) -> DownloadReport:
         """Fetch what is missing.
