@@ -163,7 +163,10 @@ class HostSink:
         written = {text.day for text in texts}
         without = [day for day in days if day not in written]
         settled = {day for day in days if self._calendar.settled(day, now)}
+        provisional = [day for day in written if day not in settled]
         with self._symbol_locks[symbol]:  # two windows of one symbol may share the daily zip
+            if provisional:  # before the files, so that a run that dies meanwhile does not leave them as whole days
+                self._folder.ledger.record_days(symbol, resolution, now=now, provisional=provisional)
             if texts:
                 self._folder.write_days(symbol, resolution, texts)
             if without:
@@ -173,7 +176,6 @@ class HostSink:
                 resolution,
                 now=now,
                 settled=[day for day in written if day in settled],
-                provisional=[day for day in written if day not in settled],
                 empty=[day for day in without if day in settled],
             )
         bars = sum(text.rows for text in texts)
@@ -193,8 +195,9 @@ class HostSink:
                     days=early,
                 ),
             )
-        self._tell(symbol, resolution, "downloaded", len(written & settled), bars)
-        self._tell(symbol, resolution, "provisional", len(written - settled), 0)
+        early_bars = sum(text.rows for text in texts if text.day not in settled)
+        self._tell(symbol, resolution, "downloaded", len(written & settled), bars - early_bars)
+        self._tell(symbol, resolution, "provisional", len(provisional), early_bars)
         self._tell(symbol, resolution, "empty", len(without) - len(early), 0)
 
     def _clear_damaged(self, symbol: str, resolution: Resolution, days: Sequence[date]) -> list[date]:
