@@ -20,8 +20,9 @@ from server.data_download.errors import ConfigurationError
 
 FILE_NAME = "lean.json"
 
-_STRING = r'"(?:[^"\\]|\\.)*+"'
-_COMMENTS = re.compile(rf"{_STRING}|//[^\n\r\u2028\u2029]*|/\*.*?\*/", re.DOTALL)
+# What is never closed reaches to the end, lest each quote of a hostile file be a start to try anew.
+_STRING = r'"(?:[^"\\]|\\.)*+"?'
+_COMMENTS = re.compile(rf"{_STRING}|//[^\n\r\u2028\u2029]*|/\*(?:.*?\*/|.*)", re.DOTALL)
 _COMMAS = re.compile(rf"{_STRING}|[{{\[]\s*,|,(?=\s*[}}\]])", re.DOTALL)
 _NOT_LINE_ENDS = re.compile(r"[^\n\r]")
 _JSON5_MESSAGE = re.compile(r"<string>:(\d+) (.*) at column (\d+)", re.DOTALL)
@@ -119,7 +120,8 @@ def _without_comments(text: str) -> str:
 
     def blank_comment(match: re.Match[str]) -> str:
         found = match[0]
-        return found if found[0] == '"' else _NOT_LINE_ENDS.sub(" ", found)
+        unclosed = found.startswith("/*") and (len(found) < 4 or not found.endswith("*/"))
+        return found if found[0] == '"' or unclosed else _NOT_LINE_ENDS.sub(" ", found)
 
     def blank_comma(match: re.Match[str]) -> str:
         return " " if match[0] == "," else match[0]

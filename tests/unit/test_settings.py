@@ -337,7 +337,9 @@ class TestJsonWithComments:
         """What goes beyond comments is JSON5: single quotes, bare keys, hexadecimal numbers."""
         assert parse_json_with_comments("{a: 'it // is', /* c */ b: 0x10,}", "x") == {"a": "it // is", "b": 16}
 
-    @pytest.mark.parametrize("text", ["{,}", "[,]", "[1,,]", "{// c\n,}", "{'a//b': 1", '{"a" 1}'])
+    @pytest.mark.parametrize(
+        "text", ["{,}", "[,]", "[1,,]", "{// c\n,}", "{} /*", "{} /*/", "{} /* x *", "{'a//b': 1", '{"a" 1}']
+    )
     def test_refused(self, text: str) -> None:
         """What JSON5 refuses is refused."""
         with pytest.raises(ConfigurationError, match=r"line [12], column"):
