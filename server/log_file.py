@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
 MAXIMUM_BYTES = 10_000_000
 KEPT = 5
 """How many full files are kept beside the current one, as ``<name>.1`` (the newest) to ``<name>.5``."""
+
+_MAXIMUM_WAITING = 1000
 
 
 class LogFile:
@@ -18,9 +21,20 @@ class LogFile:
     a folder that somebody removed, is simply made again.
     """
 
-    def __init__(self, path: Path, *, maximum_bytes: int = MAXIMUM_BYTES, kept: int = KEPT) -> None:
-        """Name the file; neither it nor its folder is made before the first line."""
+    def __init__(
+        self, path: Path, *, within: Path | None = None, maximum_bytes: int = MAXIMUM_BYTES, kept: int = KEPT
+    ) -> None:
+        """Name the file; neither it nor its folder is made before the first line.
+
+        Args:
+            path: The file.
+            within: A folder above it that is not this file's to make: lines wait (the last thousand) for it.
+            maximum_bytes: A file that has reached this size is set aside.
+            kept: How many of those are kept.
+        """
         self.path = path
+        self._within = within
+        self._waiting: deque[str] = deque(maxlen=_MAXIMUM_WAITING)
         self._maximum_bytes = maximum_bytes
         self._kept = kept
 
@@ -30,7 +44,11 @@ class LogFile:
         Raises:
             OSError: The file cannot be written.
         """
-        data = (line + "\n").encode("utf-8", "backslashreplace")
+        self._waiting.append(line + "\n")
+        if self._within is not None and not self._within.is_dir():
+            return
+        data = "".join(self._waiting).encode("utf-8", "backslashreplace")
+        self._waiting.clear()
         try:
             size = self._append(data)
         except FileNotFoundError:

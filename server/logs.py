@@ -104,8 +104,9 @@ def configure_logging(
     """Say where the log goes; what was set up before no longer holds, but for the secrets.
 
     Args:
-        state_folder: JSON lines go to ``logs/backtest-server.jsonl`` under it, made with the first line; None
-            writes none. Where it cannot be written, people are told once and the run goes on.
+        state_folder: JSON lines go to ``logs/backtest-server.jsonl`` under it, made with the first line once
+            the folder above the state folder, which is the data folder, is there; None writes none. Where it
+            cannot be written, people are told once and the run goes on.
         level: The least level that is written, in any case.
         stderr: Whether people's lines go to stderr.
         sink: Takes people's lines (without a line end) in place of stderr, say to print them above a bar.
@@ -128,7 +129,7 @@ def configure_logging(
         logger.add(_people(show), **settings)
     if state_folder is not None:
         path = state_folder / "logs" / "backtest-server.jsonl"
-        logger.add(_json_lines(LogFile(path), show or _to_nobody), **settings)
+        logger.add(_json_lines(LogFile(path, within=state_folder.parent), show or _to_nobody), **settings)
 
 
 def log_listener(log: Logger = backtest_logger) -> DownloadLog:

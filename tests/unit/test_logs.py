@@ -201,6 +201,16 @@ class TestJsonLines:
         backtest_logger.debug("not written")
         assert list(tmp_path.iterdir()) == []
 
+    def test_no_data_folder_yet(self, tmp_path: Path) -> None:
+        """The log does not make the data folder; its lines wait until that is there."""
+        state = tmp_path / "data" / "state"
+        configure_logging(state_folder=state, stderr=False)
+        backtest_logger.info("early")
+        assert list(tmp_path.iterdir()) == []
+        (tmp_path / "data").mkdir()
+        backtest_logger.info("late")
+        assert [line["message"] for line in records(state)] == ["early", "late"]
+
     def test_removed_folder(self, tmp_path: Path) -> None:
         """A folder that is removed while the server runs is made again."""
         state = tmp_path / "state"
@@ -364,7 +374,7 @@ class TestDownloadLog:
             ),
             (event("notice", message="the range ends today"), "WARNING", "the range ends today"),
             (event("finished"), "DEBUG", "minute: finished"),
-            (ProgressEvent(kind="phase", at=NOON, phase="engine"), "INFO", "phase engine"),
+            (ProgressEvent(kind="phase", at=NOON, phase="engine"), "DEBUG", "phase engine"),
         ],
     )
     def test_events(self, tmp_path: Path, one: ProgressEvent, level: str, text: str) -> None:

@@ -14,9 +14,6 @@ from server.trading_calendar import NEW_YORK, DayOutOfBounds, USEquityTradingCal
 
 TODAY = date(2025, 6, 2)
 
-# exchange_calendars 4.13 uses what pandas 3.1 means to change.
-pytestmark = pytest.mark.filterwarnings("ignore:Series.values returning:DeprecationWarning")
-
 
 @pytest.fixture(scope="module")
 def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
