@@ -23,8 +23,9 @@ _NO_TIME, _NO_DATE = 0, 0x21  # 1980-01-01: the same bars give the same bytes
 _UNKNOWN = 0xFFFFFFFF
 _DAMAGED = (cast("type[Exception]", zlib_ng.error), UnicodeDecodeError, struct.error)
 
-COMPRESSION_LEVEL = 6
-"""zlib's level of .NET's ``CompressionLevel.Optimal``, with which LEAN writes."""
+COMPRESSION_LEVEL = 5
+"""LEAN writes with .NET's ``CompressionLevel.Optimal``, zlib's 6; zlib-ng's 5 takes half the time of its 6 for files
+two hundredths larger."""
 
 
 class FormatError(ValueError):
