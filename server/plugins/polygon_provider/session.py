@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -64,12 +64,53 @@ class PolygonSession(CacheMixin, LimiterMixin, requests.Session):
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Redirects are not followed, so where they lead is not even read."""
+
     def keep(self, response: requests.Response) -> None:
         """Keep an answer, as it came over the wire, without the key. Nothing is kept where there is no file."""
         if not isinstance(self.cache, SQLiteCache):
             return
         response.request.headers.pop("Authorization", None)
         self.cache.save_response(response, _key(response.request), datetime.now(UTC) + KEEP_FOR)
+
+    def forget(self, response: requests.Response) -> None:
+        """Keep an answer no longer."""
+        self.cache.delete(_key(response.request))
+
+
+class _Cache(SQLiteCache):
+    """Loses an answer rather than a run: what cannot be read or written (a damaged file, a full disk) is not kept.
+
+    A damaged file is removed, so that the next run begins a new one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, wal=True, busy_timeout=30_000)
+        self._path = path
+
+    def get_response(self, key: str, default: Any = None) -> Any:
+        try:
+            return super().get_response(key, default)
+        except Exception as error:  # a damaged pickle may raise anything
+            self._after(error)
+            return default
+
+    def save_response(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().save_response(*args, **kwargs)
+        except sqlite3.Error as error:
+            self._after(error)
+
+    def delete(self, *keys: str, **conditions: Any) -> None:
+        try:
+            super().delete(*keys, **conditions)
+        except sqlite3.Error as error:
+            self._after(error)
+
+    def _after(self, error: Exception) -> None:
+        if _is_damage(error):
+            _remove(self._path)
 
 
 def open_cache(path: Path, warn: Callable[[str], None]) -> BaseCache:
@@ -81,18 +122,36 @@ def open_cache(path: Path, warn: Callable[[str], None]) -> BaseCache:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("BEGIN IMMEDIATE")
                 connection.rollback()
-            cache = SQLiteCache(path, wal=True, busy_timeout=30_000)
+            cache = _Cache(path)
             cache.delete(expired=True, vacuum=False)
-        except sqlite3.OperationalError as error:
-            warn(f"the HTTP cache {path} cannot be used ({error}); answers are not kept")
-            return BaseCache()
-        except sqlite3.DatabaseError:
-            path.unlink(missing_ok=True)
+        except (sqlite3.DatabaseError, OSError) as error:
+            if not _is_damage(error):
+                warn(f"the HTTP cache {path} cannot be used ({error}); answers are not kept")
+                return BaseCache()
+            _remove(path)
         else:
             return cache
     return BaseCache()
 
 
+def _is_damage(error: Exception) -> bool:
+    """Whether the file is at fault, and not the place where it stands or another process that holds it."""
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(
+        error, (sqlite3.OperationalError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+    )
+
+
+def _remove(path: Path) -> None:
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        with suppress(OSError):
+            path.with_name(name).unlink(missing_ok=True)
+
+
 def _key(request: Any, **_: object) -> str:
-    """Answers are told apart by their address alone: it holds no key, and the parameters come in one order."""
-    return str(request.url)
+    """Answers are told apart by their address alone, which holds no key.
+
+    The parameters are put in one order: requests-cache sorts those of a request it kept, and takes an answer with
+    a Vary header for another one's where the two addresses differ.
+    """
+    parts = urlsplit(str(request.url))
+    return parts._replace(query=urlencode(sorted(parse_qsl(parts.query, keep_blank_values=True)))).geturl()
