@@ -69,7 +69,7 @@ def decode_page(body: bytes) -> Page:
 
 
 def problem_of(body: bytes) -> tuple[str, str | None]:
-    """The vendor's own words in an error body, and its request id. HTML gives its title."""
+    """The vendor's own words in an error body, on one line, and its request id. HTML gives its title."""
     try:
         problem = _problem_decoder.decode(body)
     except msgspec.DecodeError:
@@ -77,9 +77,15 @@ def problem_of(body: bytes) -> tuple[str, str | None]:
         low = text.lower()
         if "<title>" in low:
             start = low.index("<title>") + 7
-            return text[start : low.find("</title>", start)].strip(), None
-        return (text.strip().splitlines() or [""])[0][:200], None
-    return (problem.error or problem.message or "").strip(), problem.request_id
+            return on_one_line(text[start : low.find("</title>", start)]), None
+        return on_one_line((text.strip().splitlines() or [""])[0]), None
+    request_id = on_one_line(problem.request_id) if problem.request_id else None
+    return on_one_line(problem.error or problem.message or ""), request_id
+
+
+def on_one_line(text: str) -> str:
+    """Somebody else's words without line ends, control characters and excessive length."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text[:1000]).split())[:300]
 
 
 def check_page(page: Page, window: Window) -> None:
@@ -90,7 +96,7 @@ def check_page(page: Page, window: Window) -> None:
     """
     if page.status not in _SUCCESS:
         raise bad_answer(
-            window, f"its status is {page.status}: {page.error or page.message or 'no reason given'}", page
+            window, on_one_line(f"its status is {page.status}: {page.error or page.message or 'no reason given'}"), page
         )
     if page.adjusted is not False:
         what = "prices adjusted for splits" if page.adjusted else "no word on whether prices are adjusted"
@@ -99,7 +105,7 @@ def check_page(page: Page, window: Window) -> None:
 
 def bad_answer(window: Window, what: str, page: Page | None = None) -> BadResponseError:
     """An error about an answer that cannot be used."""
-    request_id = page.request_id if page else None
+    request_id = on_one_line(page.request_id) if page and page.request_id else None
     return BadResponseError(
         f"Polygon's answer about {window.symbol} {window.resolution.value} {window.first} to {window.last} cannot be "
         f"used: {what}" + (f" (request id {request_id})" if request_id else ""),
@@ -118,10 +124,16 @@ def next_target(page: Page, base_url: str, window: Window, seen: Sequence[str]) 
     """
     if not page.next_url:
         return None
-    parts, base = urlsplit(page.next_url), urlsplit(base_url)
+    base = urlsplit(base_url)
+    try:
+        parts = urlsplit(page.next_url)
+    except ValueError as error:
+        raise bad_answer(window, "its next page has no address that can be read", page) from error
     same = (parts.scheme, parts.netloc) == (base.scheme, base.netloc)
     if not same and not (parts.scheme == "https" and {parts.netloc, base.netloc} <= VENDOR_HOSTS):
-        raise bad_answer(window, f"its next page is on another host ({parts.netloc}), where your key is not sent", page)
+        raise bad_answer(
+            window, f"its next page is on another host ({parts.hostname}), where your key is not sent", page
+        )
     if not parts.path.startswith(f"/v2/aggs/ticker/{window.symbol}/"):
         raise bad_answer(window, "its next page is about something else", page)
     query = [(name, value) for name, value in parse_qsl(parts.query) if name.lower() not in ("apikey", "api_key")]

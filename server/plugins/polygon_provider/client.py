@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import msgspec
 import requests
@@ -119,7 +121,27 @@ class PolygonClient:
         if not fetched.from_cache:
             self._session.keep(fetched.response)
 
+    def forget(self, fetched: Fetched) -> None:
+        """Keep an answer no longer that turned out to be of no use."""
+        self._session.forget(fetched.response)
+
     def _once(self, window: Window, target: str) -> Fetched:
+        """One try. The vendor's words may hold the key, so every error is masked here."""
+        try:
+            return self._ask(window, target, refresh=window.refresh)
+        except _PassingError as passing:
+            self._mask(passing.error)
+            raise
+        except DataDownloadError as error:
+            self._mask(error)
+            raise
+
+    def _mask(self, error: DataDownloadError) -> None:
+        secrets = [self._config.api_key]
+        error.args = (mask_secrets(str(error), secrets),)
+        error.request_id = mask_secrets(error.request_id, secrets) if error.request_id else None
+
+    def _ask(self, window: Window, target: str, *, refresh: bool) -> Fetched:
         with in_flight(self._cancelled), self._translated(window):
             response = self._session.get(
                 self._config.api_url + target,
@@ -127,7 +149,7 @@ class PolygonClient:
                 stream=True,
                 timeout=(_CONNECT_SECONDS, _READ_SECONDS),
                 allow_redirects=False,
-                force_refresh=window.refresh,
+                force_refresh=refresh,
             )
             from_cache = bool(getattr(response, "from_cache", False))
             wire = response.content if from_cache else self._read(response, window)
@@ -135,6 +157,14 @@ class PolygonClient:
             self._watch("request", symbol=window.symbol, cache_hits=1)
         else:
             self._watch("request", symbol=window.symbol, api_calls=1, bytes=len(wire), status=response.status_code)
+        try:
+            return Fetched(self._page(response, wire, window), response, from_cache)
+        except (_PassingError, BadResponseError):
+            if from_cache:  # it was good when it was kept
+                return self._ask(window, target, refresh=True)
+            raise
+
+    def _page(self, response: requests.Response, wire: bytes, window: Window) -> Page:
         body = self._unpacked(wire, window)
         if response.status_code != 200:
             raise self._refusal(response, body, window)
@@ -147,13 +177,13 @@ class PolygonClient:
             garbled = bad_answer(window, f"it is not JSON but {words[:80]!r}" if words else "it is empty")
             raise _PassingError(garbled, attempts=_GARBLED_ATTEMPTS) from error
         check_page(page, window)
-        return Fetched(page, response, from_cache)
+        return page
 
     def _read(self, response: requests.Response, window: Window) -> bytes:
         """The body as it came over the wire, so that it can be kept as it is."""
         deadline = time.monotonic() + _BODY_SECONDS
         chunks = []
-        while chunk := response.raw.read(_CHUNK, decode_content=False):
+        while chunk := response.raw.read1(_CHUNK, decode_content=False):
             chunks.append(chunk)
             if self._cancelled():
                 response.close()
@@ -179,7 +209,6 @@ class PolygonClient:
     def _refusal(self, response: requests.Response, body: bytes, window: Window) -> Exception:
         """The error for a status other than 200."""
         words, request_id = problem_of(body)
-        words = mask_secrets(words, [self._config.api_key])
         request_id = request_id or response.headers.get("X-Request-Id")
         status = response.status_code
         facts: dict[str, Any] = {
@@ -209,7 +238,7 @@ class PolygonClient:
         if status >= 500:
             return _PassingError(self._unavailable(window, f"it answers with an error{said}", **facts))
         if response.is_redirect:
-            host = requests.compat.urlsplit(response.headers["Location"]).netloc or "another page"
+            host = _host(response.headers["Location"]) or "another page"
             return BadResponseError(
                 f"Polygon sent the request for {what} on to {host}, where your key is not sent; "
                 "set polygon-api-url to the right address",
@@ -219,11 +248,13 @@ class PolygonClient:
 
     def _after_push_back(self, response: requests.Response) -> float:
         """Seconds to wait after a 429: what the vendor says, else into the next minute, everybody together."""
-        try:
-            wait = float(response.headers["Retry-After"])
-        except (KeyError, ValueError):
+        told = response.headers.get("Retry-After", "")
+        if re.fullmatch(r"\d{1,9}(\.\d+)?", told):
+            wait = max(float(told), 0.1)
+        else:
             wait = 60 - self._wall_clock() % 60 + random.uniform(0.2, 2.0)  # noqa: S311 - jitter
-        wait = max(wait, 0.1)
+        if wait > self._config.retry_seconds:
+            return wait  # nobody waits that long
         if self._budget.hold(wait):
             with self._lock:
                 self._pushed_back += 1
@@ -250,12 +281,14 @@ class PolygonClient:
         """The one place where requests' and urllib3's errors become ours. They may show the URL, never the key."""
         try:
             yield
+        except _PassingError:
+            self._watch("request", symbol=window.symbol, api_calls=1)
+            raise
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             sent = not _never_sent(error)
             self._watch("request", symbol=window.symbol, api_calls=int(sent))
-            reason = mask_secrets(_reason(error), [self._config.api_key])
             raise _PassingError(
-                self._unavailable(window, reason), attempts=None if sent else _UNREACHED_ATTEMPTS
+                self._unavailable(window, _reason(error)), attempts=None if sent else _UNREACHED_ATTEMPTS
             ) from error
 
     # --- trying again ---
@@ -298,6 +331,13 @@ def _give_up(state: RetryCallState) -> None:
     if tries > 1:
         error.args = (f"{error}; given up after {tries} tries in {state.seconds_since_start or 0:.0f} s",)
     raise error from passing
+
+
+def _host(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 def _days(window: Window) -> str:
