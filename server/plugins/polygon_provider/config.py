@@ -23,6 +23,12 @@ def _is_base_url(instance: object, attribute: Any, value: str) -> None:
         raise ValueError("must be a scheme and a host and nothing else, such as https://api.massive.com")
 
 
+def _is_key(instance: object, attribute: Any, value: Secret) -> None:
+    key = value.reveal()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ValueError("must be letters, digits and signs without spaces or line ends; copy it again")
+
+
 @frozen(kw_only=True)
 class PolygonConfig:
     """How to reach the vendor, and how hard to try."""
@@ -32,6 +38,7 @@ class PolygonConfig:
         lean="polygon-api-key",
         help="your key; never shown anywhere",
         default=Secret(""),
+        validator=_is_key,
         repr=False,
     )
     api_url: str = setting(
