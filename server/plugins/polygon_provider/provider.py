@@ -170,7 +170,18 @@ class _Run:
             self._sink.unavailable(window.symbol, window.resolution, window.wanted, error)
 
     def _do(self, window: Window) -> None:
-        answers = self._fetch(window)
+        answers: list[Fetched] = []
+        try:
+            self._fetch(window, answers)
+            self._use(window, answers)
+        except BadResponseError:
+            for answer in answers:
+                self._client.forget(answer)
+            if not any(answer.from_cache for answer in answers):
+                raise
+            self._add(evolve(window, refresh=True))  # what was kept is of no use: ask anew
+
+    def _use(self, window: Window, answers: Sequence[Fetched]) -> None:
         bars, having = only_days(to_bars([answer.page for answer in answers], window), window.wanted)
         if having:
             with self._changed:
@@ -184,19 +195,21 @@ class _Run:
         if rest:
             self._deliver(window, rest, bars)
         if leading:
-            with self._changed:
-                self._pending.append(evolve(window, wanted=leading, probe=True))
-                self._changed.notify()
+            self._add(evolve(window, wanted=leading, probe=True))
 
-    def _fetch(self, window: Window) -> list[Fetched]:
+    def _add(self, window: Window) -> None:
+        with self._changed:
+            self._pending.append(window)
+            self._changed.notify()
+
+    def _fetch(self, window: Window, answers: list[Fetched]) -> None:
         """All pages of the window."""
         targets = [window.target]
-        answers = []
         while True:
             answers.append(self._client.get(window, targets[-1]))
             following = next_target(answers[-1].page, self._base_url, window, targets)
             if following is None:
-                return answers
+                return
             targets.append(following)
 
     def _doubtful(self, window: Window, having: Sequence[date]) -> tuple[date, ...]:
