@@ -58,17 +58,22 @@ class USEquityTradingCalendar:
             state_folder: Where the list is kept; None, or a folder that cannot be written, keeps nothing.
             today: The day in New York; the calendar reaches to the end of the following year.
         """
-        version = metadata.version("exchange_calendars")
         last_day = date(today.year + 1, 12, 31)
-        path = state_folder / f"calendar-XNYS-{version}-{last_day.year}.json" if state_folder else None
-        kept = _read(path) if path else None
-        if kept is None:
-            kept = _compute(last_day)
-            if path:
-                _write(path, kept)
-        sessions = [date.fromordinal(ordinal) for ordinal in kept["sessions"]]
-        early = {date.fromordinal(int(day)): time.fromisoformat(at) for day, at in kept["early_closes"].items()}
-        return cls(sessions, early, last_day)
+        kept = _read(_path(state_folder, last_day)) if state_folder else None
+        found = kept or _compute(last_day)
+        sessions = [date.fromordinal(ordinal) for ordinal in found["sessions"]]
+        early = {date.fromordinal(int(day)): time.fromisoformat(at) for day, at in found["early_closes"].items()}
+        calendar = cls(sessions, early, last_day)
+        if state_folder and kept is None:
+            calendar.keep(state_folder, anew=True)
+        return calendar
+
+    def keep(self, state_folder: Path, *, anew: bool = False) -> None:
+        """Keep the list for later runs, unless it is there or the data folder itself is not (yet)."""
+        path = _path(state_folder, self.last_day)
+        if state_folder.parent.is_dir() and (anew or not path.exists()):
+            early = {str(day.toordinal()): at.isoformat() for day, at in self._early_closes.items()}
+            _write(path, {"sessions": [day.toordinal() for day in self._sessions], "early_closes": early})
 
     def trading_days(self, start: date, end: date) -> list[date]:
         """The sessions from start to end, both included, ascending."""
@@ -156,6 +161,10 @@ def _compute(last_day: date) -> _Kept:
         for day in xnys.early_closes
     }
     return {"sessions": [day.toordinal() for day in xnys.sessions.date], "early_closes": early}
+
+
+def _path(state_folder: Path, last_day: date) -> Path:
+    return state_folder / f"calendar-XNYS-{metadata.version('exchange_calendars')}-{last_day.year}.json"
 
 
 def _read(path: Path) -> _Kept | None:

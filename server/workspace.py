@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
+import attrs
 from attrs import frozen
 
 from server.data_download.data_folder import DataFolder
@@ -15,6 +17,7 @@ from server.data_download.progress import CancelToken, ProgressEvent, ProgressLi
 from server.data_download.provider import DataProvider, NamedProvider, ProviderContext
 from server.data_download.secret import Secret
 from server.plugins.manager import Plugins
+from server.provider_settings import SettingMissing
 from server.settings import Settings
 from server.trading_calendar import NEW_YORK, USEquityTradingCalendar
 
@@ -45,17 +48,17 @@ class Workspace:
         settings.check_providers(plugins.providers)
         for name in filter(None, (settings.chosen_provider[0], settings.chosen_fallback)):
             plugins.provider(name)
-        state = settings.state_folder if settings.data_folder.is_dir() else None
         return cls(
             settings=settings,
             plugins=plugins,
-            calendar=USEquityTradingCalendar.load(state, clock().astimezone(NEW_YORK).date()),
+            calendar=USEquityTradingCalendar.load(settings.state_folder, clock().astimezone(NEW_YORK).date()),
             folder=DataFolder(settings.data_folder, Ledger(settings.state_folder / "ledger.sqlite")),
             clock=clock,
         )
 
     def close(self) -> None:
-        """Close the ledger."""
+        """Close the ledger, and keep the calendar for the next run."""
+        self.calendar.keep(self.settings.state_folder)
         self.folder.ledger.close()
 
     def downloader(
@@ -107,14 +110,17 @@ class Workspace:
         return NamedProvider(name, open_provider)
 
     def secrets(self) -> list[Secret]:
-        """Every secret in the settings of every provider, to be masked wherever text is written."""
-        return [
-            value
-            for name, offered in self.plugins.providers.items()
-            for value in _values(self.settings.provider_config(name, offered.spec.config_class))
-            if isinstance(value, Secret) and value
-        ]
+        """Every secret in the settings of every provider, to be masked wherever text is written.
+
+        A provider that lacks a setting, and so cannot be used, is passed over.
+        """
+        found: list[Secret] = []
+        for name, offered in self.plugins.providers.items():
+            with suppress(SettingMissing):
+                config = self.settings.provider_config(name, offered.spec.config_class)
+                found += [value for value in _values(config) if isinstance(value, Secret) and value]
+        return found
 
 
 def _values(config: object) -> list[object]:
-    return [getattr(config, name) for name in getattr(type(config), "__slots__", ()) if hasattr(config, name)]
+    return [getattr(config, field.name) for field in attrs.fields(type(config))]

@@ -174,15 +174,17 @@ class DataFolder:
                     with suppress(OSError):
                         Path(entry.path).unlink()
 
-    def write_days(self, symbol: str, resolution: Resolution, days: Sequence[DayText]) -> None:
+    def write_days(self, symbol: str, resolution: Resolution, days: Sequence[DayText]) -> Path | None:
         """Put these days on disk: a file a day, or merged into the daily zip with new rows winning.
+
+        Returns:
+            Where a damaged daily zip was kept, if one stood there.
 
         Raises:
             WriteFailedError: Nothing changed on disk for the file concerned.
         """
         if resolution is Resolution.DAILY:
-            self._merge_daily(symbol, {text.day: text.csv for text in days})
-            return
+            return self._merge_daily(symbol, {text.day: text.csv for text in days})
         contents = [(text.day, member_name(symbol, resolution, text.day), text.csv) for text in days]
         marks = self._put_all(symbol, resolution, contents)
         self.ledger.record_files(
@@ -190,32 +192,36 @@ class DataFolder:
             resolution,
             [(text.day, FileMark(*mark, text.rows)) for text, mark in zip(days, marks, strict=True)],
         )
+        return None
 
-    def _merge_daily(self, symbol: str, new: Mapping[date, bytes]) -> None:
+    def _merge_daily(self, symbol: str, new: Mapping[date, bytes]) -> Path | None:
         from server.data_download.lean_format import FormatError
 
         path = self.path / relative_path(symbol, Resolution.DAILY, None)
         rows: dict[date, bytes] = {}
+        aside = None
         with explained(path, symbol, Resolution.DAILY):
             try:
                 rows = _daily_zip(symbol, path.read_bytes())
             except FileNotFoundError:
                 pass
             except FormatError:
-                self.set_aside(symbol, Resolution.DAILY, None)
+                aside = _aside(path)
+                os.link(path, aside)  # until the new zip takes its place, the damaged one still says which days it held
         rows.update(new)
         days = tuple(sorted(rows))
         csv = b"\n".join(rows[day] for day in days)
         content = (None, member_name(symbol, Resolution.DAILY, None), csv)
         (mark,) = self._put_all(symbol, Resolution.DAILY, [content])
         self.ledger.record_files(symbol, Resolution.DAILY, [(None, FileMark(*mark, len(days), days))])
+        return aside
 
     def set_aside(self, symbol: str, resolution: Resolution, day: date | None) -> Path | None:
         """Move a damaged file out of LEAN's way, keeping it under a name that nothing reads."""
         path = self.path / relative_path(symbol, resolution, day)
         if not path.exists():
             return None
-        aside = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}")
+        aside = _aside(path)
         with explained(path, symbol, resolution):
             path.replace(aside)
         self.ledger.forget_file(symbol, resolution, day)
@@ -239,6 +245,11 @@ class DataFolder:
         if folder not in self._made:
             os.makedirs(folder, exist_ok=True)
             self._made.add(folder)
+
+
+def _aside(path: Path) -> Path:
+    """A name beside the path that nothing reads."""
+    return path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}")
 
 
 def _daily_zip(symbol: str, data: bytes) -> dict[date, bytes]:

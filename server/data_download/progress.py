@@ -7,6 +7,7 @@ noticing. Counts in an event are increments, so that a listener only ever adds.
 from __future__ import annotations
 
 import threading
+import weakref
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -69,10 +70,21 @@ class CancelToken:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._children: weakref.WeakSet[CancelToken] = weakref.WeakSet()
+
+    def child(self) -> CancelToken:
+        """A token for a part of the work: cancelled with this one, and by itself without it."""
+        child = CancelToken()
+        self._children.add(child)
+        if self.cancelled:
+            child.cancel()
+        return child
 
     def cancel(self) -> None:
         """Ask the work to stop."""
         self._event.set()
+        for child in list(self._children):
+            child.cancel()
 
     @property
     def cancelled(self) -> bool:

@@ -168,7 +168,7 @@ class HostSink:
             if provisional:  # before the files, so that a run that dies meanwhile does not leave them as whole days
                 self._folder.ledger.record_days(symbol, resolution, now=now, provisional=provisional)
             if texts:
-                self._folder.write_days(symbol, resolution, texts)
+                self._tell_aside(symbol, self._folder.write_days(symbol, resolution, texts))
             if without:
                 without = self._clear_damaged(symbol, resolution, without)
             self._folder.ledger.record_days(
@@ -205,8 +205,12 @@ class HostSink:
         holdings, _ = self._folder.holdings(symbol, resolution, days)
         for day in days:
             if day in holdings.damaged:
-                self._folder.set_aside(symbol, resolution, day)
+                self._tell_aside(symbol, self._folder.set_aside(symbol, resolution, day))
         return [day for day in days if day not in holdings.on_disk]
+
+    def _tell_aside(self, symbol: str, aside: Path | None) -> None:
+        if aside is not None:
+            self.progress("notice", symbol=symbol, message=f"the damaged file is kept as {aside}")
 
     def _tell(self, symbol: str, resolution: Resolution, outcome: Outcome, days: int, bars: int) -> None:
         if days:

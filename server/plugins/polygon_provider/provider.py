@@ -17,6 +17,7 @@ from server.data_download.errors import (
     SymbolNotFoundError,
 )
 from server.data_download.model import Bars, Gap, Resolution
+from server.data_download.progress import CancelToken
 from server.data_download.provider import DataSink, ProviderContext
 from server.plugins.polygon_provider.answers import next_target, only_days, to_bars
 from server.plugins.polygon_provider.budget import RequestBudget
@@ -45,7 +46,8 @@ class PolygonProvider:
         """Opens nothing. `pause` replaces waiting; it sleeps and says whether the run was cancelled."""
         self._config = config
         self._context = context
-        self._pause = pause or context.cancel.wait
+        self._stop = context.cancel.child()
+        self._pause = pause or self._stop.wait
         self._closers: list[Callable[[], None]] = []
 
     def plan(self, gaps: Sequence[Gap]) -> Sequence[str]:
@@ -58,7 +60,7 @@ class PolygonProvider:
             raise AuthenticationError(
                 "there is no Polygon API key: set polygon-api-key in lean.json, or POLYGON_API_KEY in the environment"
             )
-        _Run(self._open_client(sink), sink, self._windows(gaps), self._config.api_url).run(
+        _Run(self._open_client(sink), sink, self._windows(gaps), self._config.api_url, self._stop).run(
             self._config.max_concurrent_requests + _SPARE_WORKERS
         )
 
@@ -102,7 +104,7 @@ class PolygonProvider:
             budget,
             watch=sink.progress,
             pause=self._pause,
-            cancelled=lambda: sink.cancelled,
+            cancelled=lambda: sink.cancelled or self._stop.cancelled,
         )
 
 
@@ -113,10 +115,13 @@ class _Run:
     such a worker still brings is refused by the closed sink.
     """
 
-    def __init__(self, client: PolygonClient, sink: DataSink, windows: Sequence[Window], base_url: str) -> None:
+    def __init__(
+        self, client: PolygonClient, sink: DataSink, windows: Sequence[Window], base_url: str, stop: CancelToken
+    ) -> None:
         self._client = client
         self._sink = sink
         self._base_url = base_url
+        self._stop = stop
         self._pending = deque(windows)
         self._changed = threading.Condition()
         self._busy = 0
@@ -163,8 +168,10 @@ class _Run:
 
     def _fail(self, window: Window, error: BaseException) -> None:
         with self._changed:
-            if not isinstance(error, _OF_ONE_WINDOW) and self._fatal is None:
-                self._fatal = error
+            if not isinstance(error, _OF_ONE_WINDOW):
+                self._fatal = self._fatal or error
+                self._stop.cancel()  # whoever waits to try again need not
+                error = self._fatal
             self._empty.pop(window.symbol, None)
         if isinstance(error, DataDownloadError) and not self._sink.cancelled:
             self._sink.unavailable(window.symbol, window.resolution, window.wanted, error)
