@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import attrs
 from attrs import frozen
@@ -17,7 +18,7 @@ from server.data_download.progress import CancelToken, ProgressEvent, ProgressLi
 from server.data_download.provider import DataProvider, NamedProvider, ProviderContext
 from server.data_download.secret import Secret
 from server.plugins.manager import Plugins
-from server.provider_settings import SettingMissing
+from server.settings.providers import SettingMissing
 from server.settings import Settings
 from server.trading_calendar import NEW_YORK, USEquityTradingCalendar
 
@@ -122,5 +123,5 @@ class Workspace:
         return found
 
 
-def _values(config: object) -> list[object]:
+def _values(config: Any) -> list[object]:
     return [getattr(config, field.name) for field in attrs.fields(type(config))]

@@ -11,7 +11,7 @@ from pathlib import Path
 from server.data_download.errors import ConfigurationError, ToolMissingError
 from server.data_download.secret import Secret
 from server.engines.base import Engine
-from server.lean_json import find_lean_json
+from server.settings.lean_json import find_lean_json
 from server.trading_calendar import USEquityTradingCalendar
 
 ENGINES = ("auto", "lean", "smoke")

@@ -33,7 +33,7 @@ from server.data_download.progress import CancelToken
 from server.data_download.secret import Secret
 from server.engines.base import EngineRequest, EngineResult
 from server.engines.lean_results import LeanResults, algorithm_error, read_results
-from server.lean_json import parse_json_with_comments, read_lean_json
+from server.settings.lean_json import parse_json_with_comments, read_lean_json
 
 TIME_LIMIT = 6 * 3600.0
 """Seconds after which a backtest is taken to hang."""

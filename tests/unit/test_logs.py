@@ -17,13 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loguru import logger
 
-from server import logs
 from server.data_download.errors import ConfigurationError
 from server.data_download.model import DownloadReport, Failure, Resolution
 from server.data_download.progress import EventKind, ProgressEvent
 from server.data_download.secret import Secret
-from server.log_file import LogFile
-from server.logs import Masker, backtest_logger, configure_logging, log_listener
+from server.logs import backtest_logger, configure_logging, log_listener
+from server.logs import setup as logs
+from server.logs.file import LogFile
+from server.logs.setup import Masker
 
 KEY = "aB3+xYz/9 Q&=key"
 NOON = datetime(2024, 1, 2, 12, tzinfo=UTC)

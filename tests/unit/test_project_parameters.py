@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from server.data_download.errors import ConfigurationError
 from server.data_download.model import Resolution
-from server.project import MAX_BYTES, ProjectParameters, read_project_parameters
+from server.project import ProjectParameters, read_project_parameters
+from server.project.parameters import MAX_BYTES
 
 
 @pytest.fixture

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from server.data_download.errors import ConfigurationError
 from server.data_download.secret import Secret
-from server.lean_json import parse_json_with_comments
 from server.plugins.hookspecs import setting
 from server.plugins.lean_cli_provider.config import LeanCliConfig
 from server.plugins.polygon_provider.config import PolygonConfig
-from server.settings import CORE_SETTINGS, RESERVED_VARIABLES, Settings, load_settings
+from server.settings import CORE_SETTINGS, Settings, load_settings
+from server.settings.core import RESERVED_VARIABLES
+from server.settings.lean_json import parse_json_with_comments
 
 KEY = "Zq8xJ4vKeyNobodyMaySee"
 

@@ -22,7 +22,6 @@ from server.data_download.errors import AuthenticationError, BadResponseError, C
 from server.data_download.lean_format import FormatError, daily_rows, only_member, zip_bytes
 from server.data_download.lean_paths import relative_path
 from server.data_download.model import Gap, Resolution
-from server.lean_json import find_lean_json, read_lean_json
 from server.plugins.hookspecs import DataSink, ProviderContext
 from server.plugins.lean_cli_provider.commands import Run, child_environment, download_argv, plan_runs
 from server.plugins.lean_cli_provider.config import LeanCliConfig
@@ -34,6 +33,7 @@ from server.plugins.lean_cli_provider.staging import (
     prepare_data_folder,
     private_settings,
 )
+from server.settings.lean_json import find_lean_json, read_lean_json
 
 _Days = dict[str, tuple[date, ...]]
 

@@ -18,7 +18,7 @@ from attrs import frozen
 
 from server.data_download.errors import ConfigurationError
 from server.data_download.model import Resolution, parse_symbol
-from server.python_constants import Known, Unknown, Value, read_constants
+from server.project.constants import Known, Unknown, Value, read_constants
 
 PARAMETERS_FILE = Path("config", "parameters.py")
 

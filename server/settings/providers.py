@@ -13,15 +13,20 @@ from attrs import frozen
 
 from server.data_download.errors import ConfigurationError
 from server.data_download.secret import Secret, mask_secrets
-from server.setting_places import Places
-from server.setting_values import DEFAULT, SECTION, Given, convert, is_secret
+from server.settings.places import Places
+from server.settings.values import DEFAULT, SECTION, Given, convert, is_secret
+
+
+class SettingMissing(ConfigurationError):  # noqa: N818 - named after what is wrong
+    """A setting without a default is not set: this provider cannot be used, which is no matter for the others."""
 
 
 def fill(provider: str, config_class: type[Any], places: Places) -> tuple[Any, dict[str, Given]]:
     """Make the config of a provider. Returns it with what was given for it, by argument name.
 
     Raises:
-        ConfigurationError: A setting is unknown, missing, set twice, or does not fit.
+        SettingMissing: A setting without a default is not set.
+        ConfigurationError: A setting is unknown, set twice, or does not fit.
     """
     fields = _declared(provider, config_class)
     where = (SECTION, "providers", provider)
@@ -36,7 +41,7 @@ def fill(provider: str, config_class: type[Any], places: Places) -> tuple[Any, d
         elif item.required:
             ways = [f"set {variable}" for variable in item.env]
             ways.append(f"write {'.'.join((*where, item.setting))} in lean.json")
-            raise ConfigurationError(f"{provider}'s {item.setting} is not set; {' or '.join(ways)}")
+            raise SettingMissing(f"{provider}'s {item.setting} is not set; {' or '.join(ways)}")
     return _build(provider, config_class, fields, values, given), given
 
 

@@ -21,8 +21,8 @@ from loguru import logger
 
 from server.data_download.errors import ConfigurationError
 from server.data_download.secret import Secret, mask_secrets
-from server.download_log import DownloadLog
-from server.log_file import LogFile
+from server.logs.download import DownloadLog
+from server.logs.file import LogFile
 
 if TYPE_CHECKING:
     from loguru import Logger, Message, Record

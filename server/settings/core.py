@@ -14,10 +14,10 @@ import attrs
 from attrs import field, frozen
 
 from server.data_download.errors import ConfigurationError
-from server.lean_json import find_lean_json, read_lean_json
-from server.provider_settings import describe, fill
-from server.setting_places import Places
-from server.setting_values import DEFAULT, SECTION, ProviderName, convert, did_you_mean, shown_name
+from server.settings.lean_json import find_lean_json, read_lean_json
+from server.settings.places import Places
+from server.settings.providers import describe, fill
+from server.settings.values import DEFAULT, SECTION, ProviderName, convert, did_you_mean, shown_name
 
 Engine = Literal["auto", "lean", "smoke"]
 

@@ -9,8 +9,8 @@ from typing import Any
 from attrs import field, frozen
 
 from server.data_download.errors import ConfigurationError
-from server.lean_json import JsonObject, LeanJson
-from server.setting_values import Given, did_you_mean, shown_name, unfit
+from server.settings.lean_json import JsonObject, LeanJson
+from server.settings.values import Given, did_you_mean, shown_name, unfit
 
 
 @frozen(kw_only=True)
