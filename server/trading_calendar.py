@@ -16,7 +16,6 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from importlib import metadata
 from pathlib import Path
-from typing import TypedDict, cast
 from zoneinfo import ZoneInfo
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -60,10 +59,7 @@ class USEquityTradingCalendar:
         """
         last_day = date(today.year + 1, 12, 31)
         kept = _read(_path(state_folder, last_day)) if state_folder else None
-        found = kept or _compute(last_day)
-        sessions = [date.fromordinal(ordinal) for ordinal in found["sessions"]]
-        early = {date.fromordinal(int(day)): time.fromisoformat(at) for day, at in found["early_closes"].items()}
-        calendar = cls(sessions, early, last_day)
+        calendar = cls(*(kept or _compute(last_day)), last_day)
         if state_folder and kept is None:
             calendar.keep(state_folder, anew=True)
         return calendar
@@ -72,8 +68,7 @@ class USEquityTradingCalendar:
         """Keep the list for later runs, unless it is there or the data folder itself is not (yet)."""
         path = _path(state_folder, self.last_day)
         if state_folder.parent.is_dir() and (anew or not path.exists()):
-            early = {str(day.toordinal()): at.isoformat() for day, at in self._early_closes.items()}
-            _write(path, {"sessions": [day.toordinal() for day in self._sessions], "early_closes": early})
+            _write(path, self._sessions, self._early_closes)
 
     def trading_days(self, start: date, end: date) -> list[date]:
         """The sessions from start to end, both included, ascending."""
@@ -143,12 +138,10 @@ class USEquityTradingCalendar:
             raise DayOutOfBounds(f"{day} lies after {self.last_day}, where the trading calendar ends")
 
 
-class _Kept(TypedDict):
-    sessions: list[int]
-    early_closes: dict[str, str]
+_Sessions = tuple[list[date], dict[date, time]]
 
 
-def _compute(last_day: date) -> _Kept:
+def _compute(last_day: date) -> _Sessions:
     import exchange_calendars
 
     # The bounds are explicit: by default they move with the day on which the package is imported, and an end
@@ -156,28 +149,31 @@ def _compute(last_day: date) -> _Kept:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the package's own use of the newest pandas
         xnys = exchange_calendars.get_calendar("XNYS", start=FIRST_DAY.isoformat(), end=last_day.isoformat())
-    early = {
-        str(day.date().toordinal()): xnys.closes[day].tz_convert(NEW_YORK).time().isoformat()
-        for day in xnys.early_closes
-    }
-    return {"sessions": [day.toordinal() for day in xnys.sessions.date], "early_closes": early}
+    early = {day.date(): xnys.closes[day].tz_convert(NEW_YORK).time() for day in xnys.early_closes}
+    return list(xnys.sessions.date), early
 
 
 def _path(state_folder: Path, last_day: date) -> Path:
     return state_folder / f"calendar-XNYS-{metadata.version('exchange_calendars')}-{last_day.year}.json"
 
 
-def _read(path: Path) -> _Kept | None:
+def _read(path: Path) -> _Sessions | None:
     try:
         kept = json.loads(path.read_bytes())
-        if kept["sessions"] and isinstance(kept["early_closes"], dict):
-            return cast("_Kept", kept)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return None
+        sessions = [date.fromordinal(ordinal) for ordinal in kept["sessions"]]
+        early = {date.fromordinal(int(day)): time.fromisoformat(at) for day, at in kept["early_closes"].items()}
+        whole = len(sessions) == kept["count"] and sessions[0] == FIRST_DAY and sessions == sorted(sessions)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError):
+        return None
+    return (sessions, early) if whole else None
 
 
-def _write(path: Path, kept: _Kept) -> None:
+def _write(path: Path, sessions: Sequence[date], early_closes: Mapping[date, time]) -> None:
+    kept = {
+        "count": len(sessions),
+        "sessions": [day.toordinal() for day in sessions],
+        "early_closes": {str(day.toordinal()): at.isoformat() for day, at in early_closes.items()},
+    }
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,8 +18,8 @@ from server.data_download.progress import CancelToken, ProgressEvent, ProgressLi
 from server.data_download.provider import DataProvider, NamedProvider, ProviderContext
 from server.data_download.secret import Secret
 from server.plugins.manager import Plugins
-from server.settings.providers import SettingMissing
 from server.settings import Settings
+from server.settings.providers import SettingMissing
 from server.trading_calendar import NEW_YORK, USEquityTradingCalendar
 
 
@@ -49,17 +49,19 @@ class Workspace:
         settings.check_providers(plugins.providers)
         for name in filter(None, (settings.chosen_provider[0], settings.chosen_fallback)):
             plugins.provider(name)
+        state = settings.state_folder if settings.state_folder.is_dir() else None
         return cls(
             settings=settings,
             plugins=plugins,
-            calendar=USEquityTradingCalendar.load(settings.state_folder, clock().astimezone(NEW_YORK).date()),
+            calendar=USEquityTradingCalendar.load(state, clock().astimezone(NEW_YORK).date()),
             folder=DataFolder(settings.data_folder, Ledger(settings.state_folder / "ledger.sqlite")),
             clock=clock,
         )
 
     def close(self) -> None:
-        """Close the ledger, and keep the calendar for the next run."""
-        self.calendar.keep(self.settings.state_folder)
+        """Close the ledger, and keep the calendar for the next run if this one left any state at all."""
+        if self.settings.state_folder.is_dir():
+            self.calendar.keep(self.settings.state_folder)
         self.folder.ledger.close()
 
     def downloader(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 MASK = "**********"
 
@@ -40,11 +41,21 @@ class Secret:
 
 
 def mask_secrets(text: str, secrets: Iterable[Secret]) -> str:
-    """Replace each secret in the text, in any case and in its URL-encoded forms, by asterisks."""
-    for secret in secrets:
-        value = secret.reveal()
-        if not value:
-            continue
-        for form in sorted({value, quote(value, safe=""), quote_plus(value)}, key=len, reverse=True):
-            text = re.sub(re.escape(form), MASK, text, flags=re.IGNORECASE)
+    """Replace each secret in the text by asterisks: in any case, and URL-encoded wholly or in part."""
+    # Longest first: a secret that is part of another must not leave the rest of it behind.
+    for value in sorted({secret.reveal() for secret in secrets}, key=len, reverse=True):
+        if value:
+            text = _pattern(value).sub(MASK, text)
     return text
+
+
+@functools.lru_cache(maxsize=64)
+def _pattern(value: str) -> re.Pattern[str]:
+    return re.compile("".join(map(_any_form, value)), re.IGNORECASE)
+
+
+def _any_form(character: str) -> str:
+    forms = {character, quote(character, safe=""), "".join(f"%{byte:02X}" for byte in character.encode())}
+    if character == " ":
+        forms.add("+")
+    return f"(?:{'|'.join(re.escape(form) for form in sorted(forms))})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import string
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
@@ -109,3 +110,17 @@ class TestMaskSecrets:
     def test_other_text_stays(self, key: str, text: str) -> None:
         """What is no secret is left as it is."""
         assert mask_secrets(text, [Secret(key)]) == text
+
+
+@given(st.text(string.ascii_letters + string.digits + "+/=_-. ", min_size=4, max_size=40), st.data())
+def test_a_partly_encoded_secret_is_masked(key: str, data: st.DataObject) -> None:
+    """Whichever characters of a secret are percent-encoded, nothing of it is left to read."""
+    encoded = data.draw(st.lists(st.booleans(), min_size=len(key), max_size=len(key)))
+    text = "".join(f"%{ord(letter):02x}" if hide else letter for letter, hide in zip(key, encoded, strict=True))
+
+    assert mask_secrets(f"<{text}>", [Secret(key)]) == "<**********>"
+
+
+def test_a_secret_within_another_leaves_no_rest() -> None:
+    """The longer of two secrets is masked whole, in whatever order they are known."""
+    assert mask_secrets("abcdefgh", [Secret("abcd"), Secret("abcdefgh")]) == "**********"
