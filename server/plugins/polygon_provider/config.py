@@ -14,10 +14,14 @@ DEFAULT_URL = "https://api.polygon.io"
 MAX_CONCURRENT_REQUESTS = 5
 
 
+def is_this_machine(url: str) -> bool:
+    """Whether an address leads no further than this machine's loopback."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
 def _is_base_url(instance: object, attribute: Any, value: str) -> None:
     parts = urlsplit(value)
-    loopback = parts.hostname in ("127.0.0.1", "localhost", "::1")
-    if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_this_machine(value)):
         raise ValueError("must be an https address such as https://api.polygon.io (http only on this machine)")
     if not parts.hostname or parts.query or parts.fragment or parts.username or parts.path not in ("", "/"):
         raise ValueError("must be a scheme and a host and nothing else, such as https://api.massive.com")

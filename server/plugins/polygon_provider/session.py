@@ -24,6 +24,7 @@ from requests_ratelimiter import LimiterMixin
 from server import __version__
 from server.data_download.secret import Secret
 from server.plugins.polygon_provider.budget import RequestBudget
+from server.plugins.polygon_provider.config import is_this_machine
 
 KEEP_FOR = timedelta(days=7)
 """How long an answer is kept. What it held is on disk as LEAN's files by then; it only serves those that lost them."""
@@ -57,7 +58,7 @@ class PolygonSession(CacheMixin, LimiterMixin, requests.Session):
             limit_statuses=(),
         )
         self.trust_env = False  # a .netrc must not replace the key; the rest of the environment is honoured here
-        self.proxies = get_environ_proxies(base_url)
+        self.proxies = {} if is_this_machine(base_url) else get_environ_proxies(base_url)
         self.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         self.headers.update({"Accept-Encoding": "gzip", "User-Agent": f"backtest-server/{__version__}"})
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
