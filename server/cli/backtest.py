@@ -71,7 +71,7 @@ def backtest(
     from server.backtest_server import BacktestManager, BacktestRequest
 
     with (
-        watching(quiet=as_json) as watch,
+        watching(quiet=as_json, every_line=True) as watch,
         open_workspace(
             data_folder=data_folder,
             lean_config=lean_config,
@@ -110,22 +110,14 @@ def print_backtest(result: BacktestResult) -> None:
 
 def print_engine_result(result: EngineResult) -> None:
     """Summary, statistics and the equity curve."""
-    from rich.console import Console
-    from rich.table import Table
+    from server.cli.pictures import print_equity, print_figures, print_lines
 
-    from server.cli.pictures import print_equity
-
-    for line in result.summary:
-        print(line)
+    print_lines(result.summary)
     if result.statistics:
-        table = Table(show_header=False, box=None, padding=(0, 2))
-        for name, value in result.statistics.items():
-            table.add_row(name, value)
-        Console(highlight=False).print(table)
+        print_figures(result.statistics)
     if len(result.equity.dates) > 1:
         print_equity(result.equity.dates, result.equity.values, f"equity in dollars ({result.engine})")
-    for note in result.notes:
-        print(f"note: {note}")
+    print_lines([f"note: {note}" for note in result.notes])
     for path in result.failed_data_requests:
         warn(f"the backtest asked for {path}, which is not there")
     if result.results_folder:

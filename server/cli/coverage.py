@@ -59,10 +59,9 @@ def coverage(
         }
         print(json.dumps(answer, indent=2))
     else:
-        from server.cli.pictures import print_calendar
+        from server.cli.pictures import print_calendar, print_lines
 
-        for notice in look.notices:
-            print(f"note: {notice}")
+        print_lines([f"note: {notice}" for notice in look.notices])
         for symbol, states in look.states.items():
             print_calendar(f"{symbol} {resolution}", states)
     lacking = {symbol: count["missing"] + count["damaged"] for symbol, count in counts.items()}

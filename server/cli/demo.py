@@ -12,6 +12,6 @@ import click
 @click.option("--debug", is_flag=True, help="Show tracebacks and debug lines.")
 def demo(data_folder: Path | None, debug: bool) -> int:
     """Show the whole way on recorded answers: no key, no network."""
-    from server.demo import run_demo
+    from server.cli.demonstration import run_demo
 
-    return run_demo(data_folder)
+    return run_demo(data_folder, debug=debug)

@@ -58,7 +58,7 @@ def download(
     """Fetch the trading days that are missing on disk, as LEAN's own files."""
     request = parsed_request(symbols, resolution, start, end)
     with (
-        watching(quiet=as_json) as watch,
+        watching(quiet=as_json, every_line=debug) as watch,
         open_workspace(
             data_folder=data_folder,
             lean_config=lean_config,
@@ -80,11 +80,17 @@ def download(
 
 
 @contextmanager
-def watching(*, quiet: bool) -> Iterator[Watch]:
-    """Whoever watches: a bar on a terminal, the log's lines elsewhere."""
+def watching(*, quiet: bool, every_line: bool = False) -> Iterator[Watch]:
+    """Whoever watches: a bar and warnings on a terminal, all lines of the log elsewhere.
+
+    Args:
+        quiet: No bar.
+        every_line: All lines of the log on a terminal, too.
+    """
     from server.cli.progress import Watch
 
-    watch = Watch(bar=sys.stderr.isatty() and not quiet)
+    bar = sys.stderr.isatty() and not quiet
+    watch = Watch(bar=bar, every_line=every_line or not bar)
     try:
         yield watch
     finally:
@@ -97,7 +103,7 @@ def print_report(report: DownloadReport) -> None:
     by = f"{report.provider}, then {report.fallback}" if report.fallback else report.provider
     print(f"{names} {report.resolution.value}, {report.start} to {report.end}, from {by}")
     print(
-        f"  days      {report.days_requested:,} asked for: {report.days_present:,} were there, "
+        f"  days      {report.days_requested:,}: {report.days_present:,} present, "
         f"{report.days_downloaded:,} downloaded, {report.days_empty:,} without bars, {report.days_failed:,} failed"
     )
     if report.api_calls or report.http_cache_hits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -14,13 +15,22 @@ if TYPE_CHECKING:
     from server.data_download.model import DownloadReport
     from server.data_download.progress import ProgressEvent
 
+_WARNING_OR_WORSE = re.compile(r"[\d:]{8} (?:warning|error|critical): ")
+"""How a line of the log begins that is more than information (see `server.logs.setup.people_line`)."""
+
 
 class Watch:
     """A progress listener for the command line. Thread-safe; the log gets every event, too."""
 
-    def __init__(self, *, bar: bool) -> None:
-        """With `bar`, a bar is drawn on stderr once a download begins, and lines go above it."""
+    def __init__(self, *, bar: bool, every_line: bool) -> None:
+        """Watch.
+
+        Args:
+            bar: Draw a bar on stderr once a download begins; lines go above it.
+            every_line: Show all lines of the log, not only warnings and worse.
+        """
         self._wants_bar = bar
+        self._every_line = every_line
         self._muted = False
         self._progress: Progress | None = None
         self._task: TaskID | None = None
@@ -41,23 +51,24 @@ class Watch:
         with self._lock:
             for name in self._counts:
                 self._counts[name] += getattr(event, name)
+            requests = self._counts["api_calls"]
             self._waiting = f"waiting {event.wait_seconds:.0f} s" if event.wait_seconds else ""
             self._progress.update(
                 self._task,
                 advance=event.days if event.kind == "days" else 0,
                 bars=f"{self._counts['bars']:,} bars",
                 bytes=bytes_text(self._counts["bytes"]),
-                requests=f"{self._counts['api_calls']} requests",
+                requests=f"{requests} request{'' if requests == 1 else 's'}",
                 waiting=self._waiting,
             )
 
     def show(self, line: str) -> None:
         """Show a line of the log."""
-        if self._muted:
+        if self._muted or not (self._every_line or _WARNING_OR_WORSE.match(line)):
             return
         if self._progress is not None:
             self._progress.console.print(line, markup=False, highlight=False)
-        elif not self._wants_bar or not line.startswith("INFO"):
+        else:
             print(line, file=sys.stderr)
 
     def finish(self, report: DownloadReport) -> None:

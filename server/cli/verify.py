@@ -46,7 +46,7 @@ def verify(
     wanted = as_resolution(resolution)
     report = None
     with (
-        watching(quiet=as_json) as watch,
+        watching(quiet=as_json, every_line=debug) as watch,
         open_workspace(
             data_folder=data_folder,
             lean_config=lean_config,

@@ -1,0 +1,126 @@
+"""The whole way on recorded answers of the vendor: no key, no network but this machine's own loopback."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from contextlib import nullcontext
+from datetime import date
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from server.backtest_server import BacktestManager, BacktestRequest, BacktestResult, BacktestState
+from server.cli.backtest import print_engine_result
+from server.cli.common import complain
+from server.cli.download import watching
+from server.cli.pictures import print_calendar
+from server.data_download.model import DownloadReport, DownloadRequest, Resolution
+from server.demo.recorded import RecordedAnswers
+from server.logs import configure_logging
+from server.plugins.manager import build_plugin_manager
+from server.settings import Settings
+from server.settings.places import Places
+from server.workspace import Workspace
+
+SYMBOLS, START, END = ("AAPL",), date(2023, 1, 3), date(2023, 1, 10)
+
+
+def run_demo(data_folder: Path | None, *, debug: bool = False) -> int:
+    """Download, backtest, and the same again to show that nothing is fetched.
+
+    Args:
+        data_folder: Where LEAN's files go; None uses a folder that is removed afterwards.
+        debug: Show all lines of the log.
+
+    Returns:
+        The exit code: 0 if both backtests completed and the second sent no request.
+    """
+    console = Console(highlight=False)
+    folder = nullcontext(str(data_folder)) if data_folder else tempfile.TemporaryDirectory(prefix="backtest-demo-")
+    with folder as path, RecordedAnswers() as answers, watching(quiet=False, every_line=debug) as watch:
+        # A key made up for this run, and the address of the recorded answers: what the user has set, in the
+        # environment or a lean.json, is neither read nor touched.
+        environ = {"POLYGON_API_KEY": secrets.token_hex(16), "POLYGON_API_URL": answers.url}
+        settings = Settings(data_folder=Path(path).resolve(), engine="smoke", places=Places(environ=environ))
+        workspace = Workspace.open(settings, build_plugin_manager())
+        configure_logging(state_folder=settings.state_folder, sink=watch.show, secrets=workspace.secrets())
+        manager = BacktestManager(workspace, environ=environ, listener=watch, on_report=watch.finish)
+        try:
+            console.print(
+                Panel(
+                    "AAPL, daily, 3 to 10 January 2023: Polygon's own answer, recorded on\n"
+                    "27 June 2024, served from this machine to the real provider.\n"
+                    "No key, no network.",
+                    title="backtest-server demo",
+                    expand=False,
+                )
+            )
+            _print_coverage(console, "1. What is on disk before", workspace)
+            console.rule("2. The missing days are fetched and written as LEAN's own file", align="left")
+            first = manager.run(_request())
+            _print_report(console, first.download)
+            _print_coverage(console, "3. What is on disk after", workspace)
+            console.rule("4. The backtest", align="left")
+            if first.engine_result:
+                print_engine_result(first.engine_result)
+            console.rule("5. The same backtest again: nothing is missing, nothing is fetched", align="left")
+            again = manager.run(_request())
+            _print_report(console, again.download)
+            return _verdict(console, first, again, len(answers.requests))
+        finally:
+            manager.close()
+            workspace.close()
+
+
+def _request() -> BacktestRequest:
+    return BacktestRequest(symbols=SYMBOLS, resolution=Resolution.DAILY, start=START, end=END)
+
+
+def _print_coverage(console: Console, title: str, workspace: Workspace) -> None:
+    console.rule(title, align="left")
+    request = DownloadRequest(symbols=SYMBOLS, resolution=Resolution.DAILY, start=START, end=END)
+    for symbol, states in workspace.downloader().look(request).states.items():
+        print_calendar(f"{symbol} daily", states)
+
+
+def _print_report(console: Console, report: DownloadReport | None) -> None:
+    if report is None:
+        return
+    table = Table(box=None, padding=(0, 2))
+    facts = {
+        "days": f"{report.days_requested}",
+        "present": f"{report.days_present}",
+        "downloaded": f"{report.days_downloaded}",
+        "requests": f"{report.api_calls}",
+        "bytes": f"{report.bytes_fetched:,}",
+        "bars": f"{report.bars}",
+        "seconds": f"{report.duration_s:.3f}",
+    }
+    for name in facts:
+        table.add_column(name, justify="right")
+    table.add_row(*facts.values())
+    console.print(table)
+    console.print()
+
+
+def _verdict(console: Console, first: BacktestResult, again: BacktestResult, requests: int) -> int:
+    for result in (first, again):
+        if result.state is not BacktestState.COMPLETED:
+            complain(f"the demo failed: {result.error}")
+            return 1
+    if again.download is None or again.download.api_calls:
+        complain("the demo failed: the second backtest sent requests though nothing was missing")
+        return 1
+    seconds = sum(phase.duration_s for phase in again.phases)
+    console.print(
+        f"[green]Done.[/green] {requests} request{'' if requests == 1 else 's'} in all; "
+        f"the second backtest was over in {seconds:.3f} s.\nWith your own key:"
+    )
+    console.print(
+        "  [bold]backtest-server download SPY --resolution minute --start 2024-01-02 --end 2024-01-31[/bold]",
+        soft_wrap=True,
+    )
+    return 0
