@@ -110,7 +110,7 @@ class Workspace:
             )
             return spec.create(config, context)
 
-        return NamedProvider(name, open_provider)
+        return NamedProvider(name, open_provider, lambda: spec.check(config))
 
     def secrets(self) -> list[Secret]:
         """Every secret in the settings of every provider, to be masked wherever text is written.

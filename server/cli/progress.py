@@ -31,6 +31,7 @@ class Watch:
         """
         self._wants_bar = bar
         self._every_line = every_line
+        self._began = False
         self._muted = False
         self._progress: Progress | None = None
         self._task: TaskID | None = None
@@ -44,8 +45,10 @@ class Watch:
     def __call__(self, event: ProgressEvent, /) -> None:
         """Take an event."""
         self._log(event)
-        if self._wants_bar and event.kind == "started":
-            self._open(event.days)
+        if event.kind == "started":
+            self._began = True
+            if self._wants_bar:
+                self._open(event.days)
         if self._progress is None or self._task is None:
             return
         with self._lock:
@@ -72,8 +75,13 @@ class Watch:
             print(line, file=sys.stderr)
 
     def finish(self, report: DownloadReport) -> None:
-        """Take the report: it goes into the log, and the command prints it for people itself."""
+        """Take the report: it goes into the log, and the command prints it for people itself.
+
+        A download that was refused before it began, say for want of a key, leaves no trace on disk.
+        """
         self.close()
+        if not self._began and not report.complete:
+            return
         self._muted = True
         self._log.log_report(report)
         self._muted = False

@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from server.data_download.availability import DayState, Holdings, find_gap
 from server.data_download.data_folder import DamagedFile, DataFolder
-from server.data_download.errors import ConfigurationError, DownloadCancelled
+from server.data_download.errors import ConfigurationError, DataDownloadError, DownloadCancelled
 from server.data_download.fetch import Fetch
 from server.data_download.model import DownloadReport, DownloadRequest, Failure, Gap, Resolution
 from server.data_download.progress import CancelToken, ProgressListener, no_progress
@@ -127,7 +127,11 @@ class DataDownloader:
             cancel=cancel,
             tally=Tally(notices=list(look.notices)),
         )
-        if look.gaps:
+        refusal = self._refusal() if look.gaps else None
+        if refusal:  # before anything is written, even a lock
+            for gap in look.gaps:
+                fetch.tally.reasons[gap.symbol].update(dict.fromkeys(gap.days, refusal))
+        elif look.gaps:
             missing = sum(len(gap.days) for gap in look.gaps)
             fetch.tell("started", days=missing, days_present=requested - missing)
             fetch.run(look.gaps)
@@ -160,6 +164,14 @@ class DataDownloader:
         fetch.tell("finished", days=counts["downloaded"] + counts["empty"])
         self.on_finished(report)
         return report
+
+    def _refusal(self) -> DataDownloadError | None:
+        """Why the provider cannot fetch at all, unless the fallback could still."""
+        try:
+            self.provider.check()
+        except DataDownloadError as error:
+            return None if error.survivable and self.fallback else error
+        return None
 
     def _account(self, look: Look, fetch: Fetch) -> tuple[Counter[str], list[Failure]]:
         """Count the days by what became of them, as the data folder has it now."""

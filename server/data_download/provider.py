@@ -97,7 +97,11 @@ class ProviderContext:
 
 @frozen
 class NamedProvider:
-    """A provider that can be opened when it is needed, by the name it was chosen by."""
+    """A provider that can be opened when it is needed, by the name it was chosen by.
+
+    ``check`` raises a `DataDownloadError` where its settings do not let it fetch at all; it opens nothing.
+    """
 
     name: str
     open: Callable[[CancelToken], DataProvider]
+    check: Callable[[], object] = lambda: None

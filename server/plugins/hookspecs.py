@@ -46,12 +46,15 @@ class ProviderSpec:
         summary: One line for people.
         config_class: A frozen attrs class; the host fills it from the settings (see `setting`).
         create: Makes the provider. It may import what it needs; discovery may not.
+        check: Raises a `DataDownloadError` where this config cannot fetch at all, say for want of a key. Called
+            once days are missing, before anything is written or started; must be quick and open nothing.
     """
 
     name: str
     summary: str
     config_class: type[Any]
     create: Callable[[Any, ProviderContext], DataProvider]
+    check: Callable[[Any], object] = lambda config: None
 
 
 def setting(*, env: Sequence[str] = (), lean: str | None = None, help: str = "", **kwargs: Any) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from attrs import frozen, validators
 
+from server.data_download.errors import AuthenticationError
 from server.data_download.secret import Secret
 from server.plugins.hookspecs import setting
 
@@ -57,3 +58,14 @@ class LeanCliConfig:
         env=("BACKTEST_SERVER_LEAN_CONFIG",),
         help="The lean.json that names the QuantConnect organization; else the nearest above the data folder",
     )
+
+    def require_key(self) -> None:
+        """See that there is a key.
+
+        Raises:
+            AuthenticationError: There is none.
+        """
+        if not self.api_key:
+            raise AuthenticationError(
+                "there is no Polygon API key; set POLYGON_API_KEY, or polygon-api-key in lean.json"
+            )

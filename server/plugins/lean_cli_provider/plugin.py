@@ -25,5 +25,6 @@ def backtest_data_providers() -> Iterable[ProviderSpec]:
             summary="`lean data download` with Polygon: LEAN's own downloader, through its CLI and Docker",
             config_class=LeanCliConfig,
             create=_create,
+            check=LeanCliConfig.require_key,
         ),
     )

@@ -18,7 +18,7 @@ from server.command import (
     display_command,
     run_command,
 )
-from server.data_download.errors import AuthenticationError, BadResponseError, ConfigurationError
+from server.data_download.errors import BadResponseError, ConfigurationError
 from server.data_download.lean_format import FormatError, daily_rows, only_member, zip_bytes
 from server.data_download.lean_paths import relative_path
 from server.data_download.model import Gap, Resolution
@@ -108,10 +108,7 @@ class LeanCliProvider:
         return str(Path(found).absolute())  # the CLI runs in another folder
 
     def _settings(self) -> dict[str, Any]:
-        if not self._config.api_key:
-            raise AuthenticationError(
-                "there is no Polygon API key; set POLYGON_API_KEY, or polygon-api-key in lean.json"
-            )
+        self._config.require_key()
         path = self._config.lean_config or find_lean_json(self._context.data_folder) or find_lean_json(Path.cwd())
         user: Mapping[str, Any] = read_lean_json(path).values if path else {}
         if not any(user.get(name) for name in ORGANIZATION_KEYS):

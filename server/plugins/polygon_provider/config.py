@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from attrs import frozen, validators
 
+from server.data_download.errors import AuthenticationError
 from server.data_download.secret import Secret
 from server.plugins.hookspecs import setting
 
@@ -77,3 +78,14 @@ class PolygonConfig:
         default=300.0,
         validator=validators.ge(0),
     )
+
+    def require_key(self) -> None:
+        """See that there is a key.
+
+        Raises:
+            AuthenticationError: There is none.
+        """
+        if not self.api_key:
+            raise AuthenticationError(
+                "there is no Polygon API key: set polygon-api-key in lean.json, or POLYGON_API_KEY in the environment"
+            )

@@ -17,6 +17,7 @@ def backtest_data_providers() -> Iterable[ProviderSpec]:
             summary="Polygon's (Massive's) REST aggregates, fetched day-exactly with your own key",
             config_class=PolygonConfig,
             create=_create,
+            check=PolygonConfig.require_key,
         )
     ]
 

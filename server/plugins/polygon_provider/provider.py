@@ -10,7 +10,6 @@ from datetime import date
 from attrs import evolve
 
 from server.data_download.errors import (
-    AuthenticationError,
     BadResponseError,
     DataDownloadError,
     PlanLimitError,
@@ -56,10 +55,7 @@ class PolygonProvider:
 
     def fetch(self, gaps: Sequence[Gap], sink: DataSink) -> None:
         """Fetch the gaps, at most five requests on the wire at once."""
-        if not self._config.api_key:
-            raise AuthenticationError(
-                "there is no Polygon API key: set polygon-api-key in lean.json, or POLYGON_API_KEY in the environment"
-            )
+        self._config.require_key()
         _Run(self._open_client(sink), sink, self._windows(gaps), self._config.api_url, self._stop).run(
             self._config.max_concurrent_requests + _SPARE_WORKERS
         )
