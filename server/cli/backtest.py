@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from server.cli.common import (
+    PLACE,
     RESOLUTIONS,
     as_resolution,
     complain,
@@ -43,7 +44,7 @@ class _Symbols(click.ParamType[tuple[str, ...]]):
 
 
 @click.command()
-@click.argument("project", required=False, type=click.Path(path_type=Path))
+@click.argument("project", required=False, type=PLACE)
 @click.option("--symbols", type=_Symbols(), help="Instead of the project's own.")
 @click.option("--resolution", type=click.Choice(RESOLUTIONS), help="Instead of the project's own; else minute.")
 @range_options(required=False)

@@ -53,8 +53,22 @@ class _Symbol(click.ParamType[str]):
             self.fail(str(error), param, ctx)
 
 
+class _Place(click.Path):
+    """The path of a file or folder; an empty text, as an unset shell variable leaves it, is none."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a path."""
+        if value == "" or "\0" in str(value):
+            self.fail("it names no file or folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 DAY = _Day()
 SYMBOL = _Symbol()
+PLACE = _Place()
 
 
 def symbols_argument(*, required: bool = True) -> Callable[[_Command], _Command]:
@@ -80,10 +94,10 @@ def range_options(*, required: bool = True) -> Callable[[_Command], _Command]:
 def folder_options(command: _Command) -> _Command:
     """--data-folder, --lean-config and --debug, which every command has."""
     command = click.option("--debug", is_flag=True, help="Show tracebacks and debug lines.")(command)
-    command = click.option(
-        "--lean-config", type=click.Path(path_type=Path), help="The lean.json to read; else it is looked for upward."
-    )(command)
-    return click.option("--data-folder", type=click.Path(path_type=Path), help="LEAN's data folder.")(command)
+    command = click.option("--lean-config", type=PLACE, help="The lean.json to read; else it is looked for upward.")(
+        command
+    )
+    return click.option("--data-folder", type=PLACE, help="LEAN's data folder.")(command)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")

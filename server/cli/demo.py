@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from server.cli.common import PLACE
+
 
 @click.command()
-@click.option("--data-folder", type=click.Path(path_type=Path), help="Keep the demo's data here.")
+@click.option("--data-folder", type=PLACE, help="Keep the demo's data here.")
 @click.option("--debug", is_flag=True, help="Show tracebacks and debug lines.")
 def demo(data_folder: Path | None, debug: bool) -> int:
     """Show the whole way on recorded answers: no key, no network."""

@@ -61,6 +61,8 @@ def run_demo(data_folder: Path | None, *, debug: bool = False) -> int:
             _print_coverage(console, "1. What is on disk before", workspace)
             console.rule("2. The missing days are fetched and written as LEAN's own file", align="left")
             first = manager.run(_request())
+            if first.state is not BacktestState.COMPLETED:
+                return _verdict(console, first, first, len(answers.requests))
             _print_report(console, first.download)
             _print_coverage(console, "3. What is on disk after", workspace)
             console.rule("4. The backtest", align="left")
