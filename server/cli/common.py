@@ -206,7 +206,7 @@ def warn(message: str) -> None:
     """A line for people that is no error."""
     from server.logs import mask
 
-    print(f"warning: {mask(message)}", file=sys.stderr)
+    print(f"warning: {mask(' '.join(message.split()))}", file=sys.stderr)
 
 
 def complain(message: str) -> None:

@@ -7,10 +7,12 @@ not keep the contract is named and left out, and takes no other with it.
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib import metadata
 from typing import Any, cast
 
+import attrs
 import pluggy
 from attrs import field, frozen
 
@@ -19,6 +21,7 @@ from server.data_download.model import DownloadReport
 from server.data_download.progress import ProgressEvent
 from server.plugins import hookspecs
 from server.plugins.hookspecs import PROJECT_NAME, ProviderSpec
+from server.settings.values import is_provider_name
 
 BUILT_IN = {
     "lean_cli": "server.plugins.lean_cli_provider.plugin",
@@ -51,6 +54,7 @@ class Plugins:
     providers: Mapping[str, OfferedProvider]
     problems: tuple[PluginProblem, ...]
     _manager: pluggy.PluginManager = field(alias="manager", repr=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
 
     def provider(self, name: str) -> OfferedProvider:
         """The provider of this name.
@@ -82,7 +86,9 @@ class Plugins:
                 logger.bind(plugin=implementation.plugin_name).warning(
                     "the plugin {} fails in {} and is not asked again: {}", implementation.plugin_name, hook, error
                 )
-                self._manager.unregister(implementation.plugin)
+                with self._lock:  # several threads may find the same one failing
+                    if self._manager.is_registered(implementation.plugin):
+                        self._manager.unregister(implementation.plugin)
 
 
 def build_plugin_manager(disabled: Collection[str] = ()) -> Plugins:
@@ -136,10 +142,10 @@ def _register(manager: pluggy.PluginManager, name: str, load: Any) -> str | None
     except pluggy.PluginValidationError as error:
         manager.unregister(name=name)
         return f"it does not keep the contract: {str(error).splitlines()[-1]}"
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if manager.has_plugin(name):
             manager.unregister(name=name)
-        return f"it cannot be loaded: {type(error).__name__}: {error}"
+        return f"it cannot be loaded: {type(error).__name__}: {' '.join(str(error).split())}"
     return None
 
 
@@ -152,16 +158,29 @@ def _gather(
         try:
             specs = list(cast("Iterable[object]", implementation.function() or ()))
         except Exception as error:
-            problems.append(PluginProblem(plugin=name, reason=f"it fails to name its providers: {error}"))
+            reason = f"it fails to name its providers: {type(error).__name__}: {' '.join(str(error).split())}"
+            problems.append(PluginProblem(plugin=name, reason=reason))
             continue
         for spec in specs:
-            if not isinstance(spec, ProviderSpec):
-                reason = f"it offers a {type(spec).__name__}, which is no ProviderSpec"
-                problems.append(PluginProblem(plugin=name, reason=reason))
-            elif spec.name in providers:
-                other = providers[spec.name].plugin
-                reason = f"its provider {spec.name!r} has the name of one of the plugin {other}, which stays"
-                problems.append(PluginProblem(plugin=name, reason=reason))
-            else:
+            flaw = _flaw(spec, providers)
+            if flaw:
+                problems.append(PluginProblem(plugin=name, reason=flaw))
+            elif isinstance(spec, ProviderSpec):
                 providers[spec.name] = OfferedProvider(spec=spec, plugin=name, distribution=distributions[name])
     return providers
+
+
+def _flaw(spec: object, providers: Mapping[str, OfferedProvider]) -> str | None:
+    """Why an offer cannot be taken, if it cannot."""
+    if not isinstance(spec, ProviderSpec):
+        return f"it offers a {type(spec).__name__}, which is no ProviderSpec"
+    if not isinstance(spec.name, str) or not is_provider_name(spec.name):
+        return f"its provider cannot be called {spec.name!r}; a name is in lower case with hyphens"
+    if spec.name in providers:
+        other = providers[spec.name].plugin
+        return f"its provider {spec.name!r} has the name of one of the plugin {other}, which stays"
+    try:
+        attrs.resolve_types(spec.config_class)
+    except (NameError, TypeError, attrs.exceptions.NotAnAttrsClassError) as error:
+        return f"its provider {spec.name!r} does not declare its settings well: {error}"
+    return None

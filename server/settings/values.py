@@ -104,6 +104,11 @@ def shown_name(name: str) -> str:
     return repr(name) if len(name) <= 48 else repr(name[:45] + "...")
 
 
+def is_provider_name(name: str) -> bool:
+    """Whether a provider can be called so: lower case with hyphens, and not the word for no provider."""
+    return _PROVIDER_NAME.fullmatch(name) is not None and name != "none"
+
+
 def is_secret(kind: Any) -> bool:
     """Whether values of this type must not be shown."""
     return _without_none(kind)[0] is Secret
@@ -181,7 +186,7 @@ def _secret(given: Given) -> Secret:
 
 def _provider(given: Given) -> str:
     name = _text(given)
-    if not _PROVIDER_NAME.fullmatch(name) or name == "none":
+    if not is_provider_name(name):
         raise ValueError
     return name
 
