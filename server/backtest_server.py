@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,7 @@ class BacktestResult:
 class _Job:
     result: BacktestResult
     cancel: CancelToken = field(factory=CancelToken)
+    turn: Future[None] | None = None
 
 
 class BacktestManager:
@@ -215,7 +216,7 @@ class BacktestManager:
         job = _Job(BacktestResult(state=BacktestState.QUEUED, request=request))
         with self._lock:
             self._jobs[identity] = job
-        self._pool.submit(self._run_job, job)
+            job.turn = self._pool.submit(self._run_job, job)
         return identity
 
     def _run_job(self, job: _Job) -> None:
@@ -242,7 +243,11 @@ class BacktestManager:
             KeyError: There is no such job.
         """
         with self._lock:
-            self._jobs[identity].cancel.cancel()
+            job = self._jobs[identity]
+        job.cancel.cancel()
+        if job.turn and job.turn.cancel():  # it was still waiting for its turn
+            why = DownloadCancelled("the backtest was stopped before it began")
+            job.result = evolve(job.result, state=BacktestState.CANCELLED, error=why)
 
     def close(self) -> None:
         """Stop all jobs and wait for them."""
