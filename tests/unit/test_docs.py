@@ -19,16 +19,18 @@ import click
 import pytest
 
 from server import __version__
-from server.backtest_server import BacktestRequest, BacktestResult, BacktestState
+from server.backtest_server import MAX_RUNNING, BacktestRequest, BacktestResult, BacktestState
 from server.cli import BAD_USE, FAILURE, INTERRUPTED, cli
 from server.data_download.availability import ASK_AGAIN_AFTER, DayState
 from server.data_download.errors import DataDownloadError
 from server.data_download.model import DownloadReport, Resolution
 from server.data_download.secret import Secret
 from server.engines.base import EngineResult
+from server.engines.lean import TIME_LIMIT
 from server.plugins import hookspecs
 from server.plugins.hookspecs import ProviderSpec
 from server.plugins.manager import BUILT_IN
+from server.plugins.polygon_provider import client, provider
 from server.plugins.polygon_provider.budget import FREE_PLAN
 from server.plugins.polygon_provider.config import MAX_CONCURRENT_REQUESTS, PolygonConfig
 from server.plugins.polygon_provider.session import KEEP_FOR
@@ -49,6 +51,7 @@ EACH_DOCUMENT = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: 
 
 OPTIONS_OF_OTHERS = {
     "lean": {"--output", "--no-update", "--data-provider-historical", "--parameter", "--polygon-license-type"},
+    "pip": {"--upgrade"},
     "pytest": {"--record"},
     "ruff": {"--check"},
 }
@@ -389,7 +392,12 @@ def test_numbers_are_those_of_the_code() -> None:
     assert f"for `retry-seconds` ({defaults['retry-seconds'].default:g}) in all" in text
     assert "At most five requests are on the wire" in text
     assert MAX_CONCURRENT_REQUESTS == 5
+    assert f"An address that cannot be reached is tried {client._UNREACHED_ATTEMPTS} times" in text
     assert f"since {FIRST_DAY}" in text
+    assert f"It ran for {TIME_LIMIT / 3600:g} hours" in page("lean_unix_run.md")
+    assert (MAX_CONCURRENT_REQUESTS + provider._SPARE_WORKERS, MAX_RUNNING) == (7, 2)
+    assert "up to seven workers" in one_line(page("architecture.md"))
+    assert "runs two jobs at once" in page("architecture.md")
 
 
 # --- messages and files ---
