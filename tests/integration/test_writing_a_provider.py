@@ -159,6 +159,15 @@ def test_days_outside_the_file_are_missing_and_not_empty(python: Path, package: 
     assert "ends before or begins after them [SPY: 2024-01-04]" in done.stderr
 
 
+def test_documented_test_passes(python: Path, package: Path, tmp_path: Path) -> None:
+    """The test that the document shows passes against the installed package."""
+    shutil.copy(package / "test_backtest_csv_folder.py", tmp_path)
+
+    printed = run(str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path), cwd=tmp_path)
+
+    assert "2 passed" in printed
+
+
 def rows_of(path: Path) -> list[str]:
     """The rows of the one member of a zip, read by the standard library."""
     with zipfile.ZipFile(path) as archive:
