@@ -9,13 +9,14 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
+from server.data_download.errors import WriteFailedError
 from server.data_download.model import Resolution
 
 _VERSION = 1
@@ -81,11 +82,9 @@ class Ledger:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 return _connect(str(path))
             except (sqlite3.DatabaseError, OSError) as error:
-                if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-                    with suppress(OSError):
-                        path.replace(path.with_suffix(".damaged"))
-                        for behind in ("-wal", "-shm"):
-                            path.with_name(path.name + behind).unlink(missing_ok=True)
+                if _is_damage(error):
+                    with suppress(OSError, sqlite3.DatabaseError):
+                        _set_aside(path)
                         return _connect(str(path))
             self.path = None
         return _connect(":memory:")
@@ -99,14 +98,35 @@ class Ledger:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._connection:
-            yield self._connection
+        with self._lock:
+            try:
+                with self._connection:
+                    yield self._connection
+            except sqlite3.DatabaseError as error:
+                if _is_damage(error):
+                    self._begin_anew()
+                raise WriteFailedError(
+                    f"the ledger {self.path} could not be written ({error}); see that the disk has space, and run again"
+                ) from error
 
     def _rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         if self._opened is None and self.path is not None and not self.path.exists():
             return []
-        with self._lock, closing(self._connection.execute(sql, values)) as cursor:
-            return cursor.fetchall()
+        with self._lock:
+            try:
+                return self._connection.execute(sql, values).fetchall()
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+            self._begin_anew()
+            return self._connection.execute(sql, values).fetchall()
+
+    def _begin_anew(self) -> None:
+        """Go on with an empty ledger after damage that showed only when its rows were read."""
+        self.close()
+        if self.path is not None:
+            with suppress(OSError):
+                _set_aside(self.path)
 
     def files(self, symbol: str, resolution: Resolution) -> dict[int, FileMark]:
         """Verified files by the ordinal of their day (`date.toordinal`), 0 for a daily zip."""
@@ -176,6 +196,19 @@ class Ledger:
                 " SET asked_at = excluded.asked_at, times = times + 1",
                 [(*key, at) for key in keys(empty)],
             )
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether the file is at fault, and not the place where it stands or another process that holds it."""
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(
+        error, (sqlite3.OperationalError, sqlite3.ProgrammingError)
+    )
+
+
+def _set_aside(path: Path) -> None:
+    path.replace(path.with_suffix(".damaged"))
+    for behind in ("-wal", "-shm"):
+        path.with_name(path.name + behind).unlink(missing_ok=True)
 
 
 def _connect(path: str) -> sqlite3.Connection:

@@ -60,6 +60,10 @@ class Gap:
     refresh: frozenset[date] = frozenset()
 
 
+PRICES = ("open", "high", "low", "close")
+"""The price columns of bars, in the order of LEAN's rows."""
+
+
 @frozen(kw_only=True, eq=False)
 class Bars:
     """Bars as columns of one length, ascending and unique in time.

@@ -1,0 +1,25 @@
+"""New York days as instants."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from datetime import date, datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from server.trading_calendar import NEW_YORK
+
+MS_PER_DAY = 86_400_000
+
+
+@functools.lru_cache(maxsize=16_384)
+def midnight(day: date) -> int:
+    """The New York midnight at which the day begins, in milliseconds since 1970 UTC."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=NEW_YORK).timestamp()) * 1000
+
+
+def midnights(days: Sequence[date]) -> npt.NDArray[np.int64]:
+    """The New York midnights at which these days begin: int64, milliseconds since 1970 UTC."""
+    return np.fromiter(map(midnight, days), np.int64, len(days))

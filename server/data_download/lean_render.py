@@ -1,0 +1,116 @@
+"""Bars to LEAN's CSV, day by day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
+
+import numpy as np
+import numpy.typing as npt
+from attrs import frozen
+
+from server.data_download.lean_days import MS_PER_DAY, midnights
+from server.data_download.lean_text import Column, price_column, price_text, rows_text, volume_column, volume_text
+from server.data_download.lean_zip import FormatError
+from server.data_download.model import PRICES, Bars, Resolution
+from server.trading_calendar import NEW_YORK
+
+
+@frozen
+class DayText:
+    """One day's rows as LEAN writes them; ``rows`` counts them."""
+
+    day: date
+    csv: bytes
+    rows: int
+
+
+def render_days(bars: Bars, resolution: Resolution, days: Sequence[date]) -> list[DayText]:
+    """Print bars day by day; days without bars are left out.
+
+    Args:
+        bars: Ascending and unique in time, within `days`.
+        days: Trading days, ascending.
+
+    Raises:
+        FormatError: A bar lies outside the days or out of order, or a number is negative, infinite or none.
+    """
+    _check_numbers(bars)
+    if not len(bars):
+        return []
+    starts = midnights(days)
+    place = np.searchsorted(starts, bars.time, side="right") - 1
+    within = bars.time - starts[place]
+    if place.min() < 0 or within.max() >= MS_PER_DAY:
+        wrong = bars.time[(place < 0) | (within >= MS_PER_DAY)][0]
+        raise FormatError(f"a bar of {_instant(wrong)} lies outside the days asked for")
+    if resolution is Resolution.DAILY:
+        if (place[1:] == place[:-1]).any():
+            twice = days[int(place[1:][place[1:] == place[:-1]][0])]
+            raise FormatError(f"there are 2 daily bars of {twice}")
+        labels = np.fromiter((int(f"{day:%Y%m%d}") for day in days), np.int64, len(days))
+        text, offsets, odd = _print_rows(bars, Column(labels[place]), b" 00:00,")
+    else:
+        if (within % resolution.milliseconds).any():
+            wrong = bars.time[within % resolution.milliseconds != 0][0]
+            raise FormatError(f"a bar of {_instant(wrong)} does not begin on a whole {resolution.value}")
+        text, offsets, odd = _print_rows(bars, Column(within), b",")
+    return list(_split(bars, days, place, text.tobytes(), offsets, odd))
+
+
+def _print_rows(
+    bars: Bars, label: Column, after_label: bytes
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    odd = np.zeros(len(bars), np.bool_)
+    fields: list[Column | bytes] = [label, after_label]
+    for name in PRICES:
+        column, bad = price_column(getattr(bars, name))
+        fields += [column, b","]
+        odd |= bad
+    column, bad = volume_column(bars.volume)
+    fields += [column, b"\n"]
+    text, offsets = rows_text(fields)
+    return text, offsets, odd | bad
+
+
+def _split(
+    bars: Bars,
+    days: Sequence[date],
+    place: npt.NDArray[np.intp],
+    text: bytes,
+    offsets: npt.NDArray[np.int64],
+    odd: npt.NDArray[np.bool_],
+) -> Iterator[DayText]:
+    edges = np.searchsorted(place, np.arange(len(days) + 1))
+    for index, day in enumerate(days):
+        first, last = int(edges[index]), int(edges[index + 1])
+        if first == last:
+            continue
+        csv = text[offsets[first] : offsets[last] - 1]
+        strange = np.flatnonzero(odd[first:last])
+        if len(strange):
+            lines = csv.split(b"\n")
+            for row in strange:
+                lines[row] = _row_text(lines[row], bars, first + int(row))
+            csv = b"\n".join(lines)
+        yield DayText(day, csv, last - first)
+
+
+def _row_text(line: bytes, bars: Bars, row: int) -> bytes:
+    label = line[: line.index(b",")].decode()
+    prices = (price_text(float(getattr(bars, name)[row])) for name in PRICES)
+    return ",".join((label, *prices, volume_text(float(bars.volume[row])))).encode()
+
+
+def _check_numbers(bars: Bars) -> None:
+    if len(bars) > 1 and (bars.time[1:] <= bars.time[:-1]).any():
+        raise FormatError("bars are out of order or repeated")
+    for name in (*PRICES, "volume"):
+        column = getattr(bars, name)
+        if not (np.isfinite(column).all() and (column >= 0).all()):
+            wrong = int(np.flatnonzero(~(np.isfinite(column) & (column >= 0)))[0])
+            raise FormatError(f"the bar of {_instant(bars.time[wrong])} has {name} {column[wrong]}")
+
+
+def _instant(milliseconds: int) -> str:
+    return f"{datetime.fromtimestamp(int(milliseconds) / 1000, UTC).astimezone(NEW_YORK):%Y-%m-%d %H:%M:%S} New York"
