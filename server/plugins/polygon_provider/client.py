@@ -8,8 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
-from urllib.parse import urlsplit
+from typing import cast
 
 import msgspec
 import requests
@@ -19,19 +18,17 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_bef
 from zlib_ng import zlib_ng
 
 from server.data_download.errors import (
-    AuthenticationError,
     BadResponseError,
     DataDownloadError,
     DownloadCancelled,
-    PlanLimitError,
     ProviderUnavailable,
     RateLimitError,
-    SymbolNotFoundError,
 )
 from server.data_download.secret import mask_secrets
 from server.plugins.polygon_provider.answers import Page, bad_answer, check_page, decode_page, problem_of
 from server.plugins.polygon_provider.budget import FREE_PLAN, RequestBudget, in_flight
 from server.plugins.polygon_provider.config import PolygonConfig
+from server.plugins.polygon_provider.refusals import PassingError, never_sent, reason, refusal, unavailable
 from server.plugins.polygon_provider.session import BearerAuth, PolygonSession
 from server.plugins.polygon_provider.windows import Window
 
@@ -43,16 +40,6 @@ _DAMAGED = cast("type[Exception]", zlib_ng.error)
 _UNREACHED_ATTEMPTS = 4
 _GARBLED_ATTEMPTS = 3
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
-
-
-class _PassingError(Exception):
-    """A failure that may be gone on the next try: what to raise if it is not, and how to wait."""
-
-    def __init__(self, error: DataDownloadError, *, attempts: int | None = None, wait: float | None = None) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.attempts = attempts
-        self.wait = wait
 
 
 @frozen
@@ -106,7 +93,7 @@ class PolygonClient:
         """
         too_long = stop_before_delay(self._config.retry_seconds)
         retrying = Retrying(
-            retry=retry_if_exception_type(_PassingError),
+            retry=retry_if_exception_type(PassingError),
             wait=self._wait,
             stop=lambda state: self._tried_enough(state) or too_long(state),
             sleep=self._sleep,
@@ -129,7 +116,7 @@ class PolygonClient:
         """One try. The vendor's words may hold the key, so every error is masked here."""
         try:
             return self._ask(window, target, refresh=window.refresh)
-        except _PassingError as passing:
+        except PassingError as passing:
             self._mask(passing.error)
             raise
         except DataDownloadError as error:
@@ -159,7 +146,7 @@ class PolygonClient:
             self._watch("request", symbol=window.symbol, api_calls=1, bytes=len(wire), status=response.status_code)
         try:
             return Fetched(self._page(response, wire, window), response, from_cache)
-        except (_PassingError, BadResponseError):
+        except (PassingError, BadResponseError):
             if from_cache:  # it was good when it was kept
                 return self._ask(window, target, refresh=True)
             raise
@@ -167,7 +154,7 @@ class PolygonClient:
     def _page(self, response: requests.Response, wire: bytes, window: Window) -> Page:
         body = self._unpacked(wire, window)
         if response.status_code != 200:
-            raise self._refusal(response, body, window)
+            raise self._refused(response, body, window)
         try:
             page = decode_page(body)
         except msgspec.ValidationError as error:
@@ -175,7 +162,7 @@ class PolygonClient:
         except msgspec.DecodeError as error:
             words, _ = problem_of(body)
             garbled = bad_answer(window, f"it is not JSON but {words[:80]!r}" if words else "it is empty")
-            raise _PassingError(garbled, attempts=_GARBLED_ATTEMPTS) from error
+            raise PassingError(garbled, attempts=_GARBLED_ATTEMPTS) from error
         check_page(page, window)
         return page
 
@@ -194,7 +181,9 @@ class PolygonClient:
                 raise DownloadCancelled("stopped while an answer was read")
             if time.monotonic() > deadline:
                 response.close()
-                raise _PassingError(self._unavailable(window, f"its answer took longer than {_BODY_SECONDS:.0f} s"))
+                raise PassingError(
+                    unavailable(self._config.api_url, window, f"its answer took longer than {_BODY_SECONDS:.0f} s")
+                )
         wire = b"".join(chunks)
         response._content = wire
         response._content_consumed = True  # type: ignore[attr-defined]
@@ -206,49 +195,14 @@ class PolygonClient:
         try:
             return zlib_ng.decompress(wire, 31)
         except _DAMAGED as error:
-            raise _PassingError(self._unavailable(window, "an answer arrived damaged")) from error
+            raise PassingError(unavailable(self._config.api_url, window, "an answer arrived damaged")) from error
 
-    # --- what the vendor refuses ---
-
-    def _refusal(self, response: requests.Response, body: bytes, window: Window) -> Exception:
-        """The error for a status other than 200."""
-        words, request_id = problem_of(body)
-        request_id = request_id or response.headers.get("X-Request-Id")
-        status = response.status_code
-        facts: dict[str, Any] = {
-            "symbol": window.symbol,
-            "resolution": window.resolution,
-            "days": window.wanted,
-            "status": status,
-            "request_id": request_id,
-        }
-        said = f'; it says: "{words}"' if words else ""
-        said += f" (status {status}" + (f", request id {request_id})" if request_id else ")")
-        what = f"{window.symbol} {window.resolution.value} {_days(window)}"
-        if status == 401:
-            return AuthenticationError(
-                "Polygon does not accept your API key; check polygon-api-key in lean.json or POLYGON_API_KEY" + said,
-                **facts,
-            )
-        if status == 403:
-            return PlanLimitError(
-                f"your Polygon plan does not include {what}; ask for other days or change the plan" + said, **facts
-            )
-        if status == 404:
-            return SymbolNotFoundError(f"Polygon does not know {what}; check the symbol" + said, **facts)
-        if status == 429:
-            error = RateLimitError(f"Polygon answered too many requests to {what}" + said, **facts)
-            return _PassingError(error, wait=self._after_push_back(response))
-        if status >= 500:
-            return _PassingError(self._unavailable(window, f"it answers with an error{said}", **facts))
-        if response.is_redirect:
-            host = _host(response.headers["Location"]) or "another page"
-            return BadResponseError(
-                f"Polygon sent the request for {what} on to {host}, where your key is not sent; "
-                "set polygon-api-url to the right address",
-                **facts,
-            )
-        return BadResponseError(f"Polygon did not understand the request for {what}{said}", **facts)
+    def _refused(self, response: requests.Response, body: bytes, window: Window) -> Exception:
+        """The error for a status other than 200, wrapped if it may pass."""
+        error = refusal(self._config.api_url, window, response.status_code, response.headers, body)
+        if isinstance(error, RateLimitError):
+            return PassingError(error, wait=self._after_push_back(response))
+        return PassingError(error) if isinstance(error, ProviderUnavailable) else error
 
     def _after_push_back(self, response: requests.Response) -> float:
         """Seconds to wait after a 429: what the vendor says, else into the next minute, everybody together."""
@@ -273,26 +227,20 @@ class PolygonClient:
                 )
         return wait
 
-    def _unavailable(self, window: Window, what: str, **facts: Any) -> ProviderUnavailable:
-        facts = {"symbol": window.symbol, "resolution": window.resolution, "days": window.wanted, **facts}
-        return ProviderUnavailable(
-            f"Polygon ({self._config.api_url}) cannot be used now: {what}",
-            **facts,
-        )
-
     @contextmanager
     def _translated(self, window: Window) -> Iterator[None]:
         """The one place where requests' and urllib3's errors become ours. They may show the URL, never the key."""
         try:
             yield
-        except _PassingError:
+        except PassingError:
             self._watch("request", symbol=window.symbol, api_calls=1)
             raise
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            sent = not _never_sent(error)
+            sent = not never_sent(error)
             self._watch("request", symbol=window.symbol, api_calls=int(sent))
-            raise _PassingError(
-                self._unavailable(window, _reason(error)), attempts=None if sent else _UNREACHED_ATTEMPTS
+            raise PassingError(
+                unavailable(self._config.api_url, window, reason(error, _CONNECT_SECONDS, _READ_SECONDS)),
+                attempts=None if sent else _UNREACHED_ATTEMPTS,
             ) from error
 
     # --- trying again ---
@@ -321,10 +269,10 @@ class PolygonClient:
         )
 
 
-def _passing(state: RetryCallState) -> _PassingError:
+def _passing(state: RetryCallState) -> PassingError:
     assert state.outcome is not None  # noqa: S101 - tenacity asks only after an attempt
     error = state.outcome.exception()
-    assert isinstance(error, _PassingError)  # noqa: S101
+    assert isinstance(error, PassingError)  # noqa: S101
     return error
 
 
@@ -335,46 +283,3 @@ def _give_up(state: RetryCallState) -> None:
     if tries > 1:
         error.args = (f"{error}; given up after {tries} tries in {state.seconds_since_start or 0:.0f} s",)
     raise error from passing
-
-
-def _host(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname
-    except ValueError:
-        return None
-
-
-def _days(window: Window) -> str:
-    if len(window.wanted) == 1:
-        return str(window.first)
-    return f"{window.first} to {window.last} ({len(window.wanted)} trading days)"
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        inner = getattr(error, "reason", None) or next((arg for arg in error.args if isinstance(arg, Exception)), None)
-        error = inner if isinstance(inner, BaseException) else error.__cause__
-
-
-def _never_sent(error: Exception) -> bool:
-    never = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
-    return any(isinstance(cause, never) for cause in _chain(error))
-
-
-def _reason(error: Exception) -> str:
-    causes = list(_chain(error))
-    for cause in causes:
-        if isinstance(cause, urllib3.exceptions.NameResolutionError):
-            return "its name cannot be resolved; check the network and polygon-api-url"
-        if isinstance(cause, urllib3.exceptions.ConnectTimeoutError):
-            return f"no connection within {_CONNECT_SECONDS:.0f} s; check the network"
-        if isinstance(cause, urllib3.exceptions.NewConnectionError):
-            return "no connection; check the network and polygon-api-url"
-        if isinstance(cause, (urllib3.exceptions.ReadTimeoutError, requests.ReadTimeout)):
-            return f"no answer within {_READ_SECONDS:.0f} s"
-        if isinstance(cause, urllib3.exceptions.IncompleteRead):
-            return "an answer broke off"
-        if isinstance(cause, urllib3.exceptions.SSLError):
-            return "its certificate is not accepted; check the clock and the proxy"
-    return f"the connection broke ({type(causes[-1]).__name__})"
