@@ -41,6 +41,7 @@ class RequestBudget:
         self._resume_at = 0.0
         self._lock = threading.Lock()
         self._bucket: SQLiteBucket | None = None
+        self._closed = False
         self.per_minute: int | None = None
         if per_minute:
             self.limit(per_minute)
@@ -85,6 +86,8 @@ class RequestBudget:
         if self._bucket is None:
             return 0.0
         with self._bucket.lock:
+            if self._closed:
+                raise DownloadCancelled("stopped before the budget of requests had one left")
             item = RateItem(name, time.time_ns() // 1_000_000)
             self._bucket.leak(item.timestamp)
             if self._bucket.put(item):
@@ -92,9 +95,12 @@ class RequestBudget:
             return max(int(self._bucket.waiting(item)), 0) / 1000 + 0.05  # type: ignore[arg-type]
 
     def close(self) -> None:
-        """Close the shared file."""
-        if self._bucket is not None:
-            self._bucket.close()  # type: ignore[no-untyped-call]
+        """Close the shared file. Whoever still waits for the budget gets none of it."""
+        bucket = self._bucket
+        if bucket is not None:
+            with bucket.lock:  # SQLite crashes where a connection is closed under another thread
+                self._closed = True
+                bucket.close()  # type: ignore[no-untyped-call]
 
 
 class _BothLocks:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing, suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -83,31 +84,59 @@ class PolygonSession(CacheMixin, LimiterMixin, requests.Session):
 class _Cache(SQLiteCache):
     """Loses an answer rather than a run: what cannot be read or written (a damaged file, a full disk) is not kept.
 
-    A damaged file is removed, so that the next run begins a new one.
+    A damaged file is removed, so that the next run begins a new one. Closing waits for whoever is reading or
+    writing, and afterwards nothing is found or kept: a cancelled run leaves threads behind, and SQLite crashes
+    where a connection is closed under one.
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, wal=True, busy_timeout=30_000)
         self._path = path
+        self._changed = threading.Condition()
+        self._users = 0
+        self._open = True
+        super().__init__(path, wal=True, busy_timeout=30_000)
 
     def get_response(self, key: str, default: Any = None) -> Any:
-        try:
-            return super().get_response(key, default)
-        except Exception as error:  # a damaged pickle may raise anything
-            self._after(error)
-            return default
+        with self._using() as admitted:
+            try:
+                return super().get_response(key, default) if admitted else default
+            except Exception as error:  # a damaged pickle may raise anything
+                self._after(error)
+                return default
 
     def save_response(self, *args: Any, **kwargs: Any) -> None:
-        try:
-            super().save_response(*args, **kwargs)
-        except sqlite3.Error as error:
-            self._after(error)
+        with self._using() as admitted:
+            try:
+                if admitted:
+                    super().save_response(*args, **kwargs)
+            except sqlite3.Error as error:
+                self._after(error)
 
     def delete(self, *keys: str, **conditions: Any) -> None:
+        with self._using() as admitted:
+            try:
+                if admitted:
+                    super().delete(*keys, **conditions)
+            except sqlite3.Error as error:
+                self._after(error)
+
+    def close(self) -> None:
+        with self._changed:
+            self._open = False
+            self._changed.wait_for(lambda: self._users == 0)
+        super().close()  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def _using(self) -> Iterator[bool]:
+        with self._changed:
+            admitted = self._open
+            self._users += admitted
         try:
-            super().delete(*keys, **conditions)
-        except sqlite3.Error as error:
-            self._after(error)
+            yield admitted
+        finally:
+            with self._changed:
+                self._users -= admitted
+                self._changed.notify_all()
 
     def _after(self, error: Exception) -> None:
         if _is_damage(error):
