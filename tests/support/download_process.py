@@ -1,0 +1,78 @@
+"""A download in a process of its own: ``python -m tests.support.download_process '{"root": …}'``; prints its report.
+
+The facts: root, url, symbols, start, end, resolution, and what the Polygon settings take. Beside the report's fields
+the waits are printed, and the most memory that the process had in use, in KiB.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+@functools.cache
+def _calendar() -> tuple[tempfile.TemporaryDirectory[str], str]:
+    """A folder that holds the trading calendar, which takes a second to work out anew."""
+    from server.trading_calendar import USEquityTradingCalendar
+
+    folder = tempfile.TemporaryDirectory()
+    USEquityTradingCalendar.load(Path(folder.name), date(2025, 1, 1))
+    return folder, folder.name
+
+
+def start(**facts: Any) -> subprocess.Popen[str]:
+    """Begin a download in another process."""
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-m",
+            "tests.support.download_process",
+            json.dumps({**facts, "calendar": _calendar()[1]}, default=str),
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What it printed at its end."""
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    report: dict[str, Any] = json.loads(out)
+    return report
+
+
+def main() -> None:
+    """Download as told by the first argument."""
+    from server.data_download.model import Resolution
+    from server.trading_calendar import USEquityTradingCalendar
+    from tests.support import harness
+
+    facts = json.loads(sys.argv[1])
+    known = USEquityTradingCalendar.load(Path(facts.pop("calendar")), date(2025, 1, 1))
+    harness.calendar = lambda: known  # type: ignore[assignment]
+    symbols = facts.pop("symbols")
+    days = [date.fromisoformat(facts.pop("start")), date.fromisoformat(facts.pop("end"))]
+    resolution = Resolution(facts.pop("resolution", "minute"))
+    rig = harness.Rig(Path(facts.pop("root")), facts.pop("url"), pause=None, **facts)
+    report = rig.download(symbols, days, resolution).as_json()
+    waits = [event.wait_seconds for event in rig.events if event.kind == "wait"]
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({**report, "waits": waits, "memory": memory}))
+
+
+if __name__ == "__main__":
+    main()
