@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
-from operator import attrgetter
-from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
@@ -19,19 +17,22 @@ from server.plugins.polygon_provider.windows import Window
 VENDOR_HOSTS = frozenset({"api.polygon.io", "api.massive.com"})
 """The vendor's two names for one service; its ``next_url`` may carry either."""
 
-_COLUMNS = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
+_COLUMNS = ("open", "high", "low", "close", "volume")
 _SUCCESS = ("OK", "DELAYED")
 
 
 class Bar(msgspec.Struct, gc=False):
-    """One aggregate: start (ms UTC), prices (dollars), volume (shares, also ``7.06e+07`` or fractional)."""
+    """One aggregate: start (ms UTC), prices (dollars), volume (shares, also ``7.06e+07`` or fractional).
 
-    t: int
+    The fields stand in the vendor's order, in which they are found fastest.
+    """
+
+    v: float
     o: float
+    c: float
     h: float
     l: float  # noqa: E741 - the vendor's name
-    c: float
-    v: float
+    t: int
 
 
 class Page(msgspec.Struct):
@@ -150,8 +151,15 @@ def to_bars(pages: Sequence[Page], window: Window) -> Bars:
         BadResponseError: A bar lies outside the window, or time goes backwards.
     """
     rows = [bar for page in pages for bar in page.results or ()]
-    time = _column(rows, "t", np.int64)
-    columns: dict[str, Any] = {name: _column(rows, field, np.float64) for name, field in _COLUMNS.items()}
+    # A comprehension that names the attribute reads it in half the time that one `attrgetter` for all needs.
+    time = np.array([row.t for row in rows], np.int64)
+    columns = {
+        "open": np.array([row.o for row in rows], np.float64),
+        "high": np.array([row.h for row in rows], np.float64),
+        "low": np.array([row.l for row in rows], np.float64),
+        "close": np.array([row.c for row in rows], np.float64),
+        "volume": np.array([row.v for row in rows], np.float64),
+    }
     if len(rows) > 1 and (time[1:] <= time[:-1]).any():
         keep = np.sort(np.unique(time, return_index=True)[1])
         time = time[keep]
@@ -161,10 +169,6 @@ def to_bars(pages: Sequence[Page], window: Window) -> Bars:
     if len(time) and (time[0] < midnight(window.first) or time[-1] >= midnight(window.last + timedelta(days=1))):
         raise bad_answer(window, "it has bars outside the days that were asked for", pages[0])
     return Bars(time=time, **columns)
-
-
-def _column(rows: Sequence[Bar], field: str, kind: type[Any]) -> Any:
-    return np.fromiter(map(attrgetter(field), rows), kind, len(rows))
 
 
 def only_days(bars: Bars, days: Sequence[date]) -> tuple[Bars, list[date]]:
