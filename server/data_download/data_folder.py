@@ -224,7 +224,7 @@ class DataFolder:
         aside = _aside(path)
         with explained(path, symbol, resolution):
             path.replace(aside)
-        self.ledger.forget_file(symbol, resolution, day)
+        self.ledger.forget_file(symbol, resolution, None if resolution is Resolution.DAILY else day)
         return aside
 
     def _put_all(
