@@ -186,6 +186,8 @@ class _Run:
 
     def _use(self, window: Window, answers: Sequence[Fetched]) -> None:
         bars, having = only_days(to_bars([answer.page for answer in answers], window), window.wanted)
+        for answer in answers:
+            answer.page.results = None  # several times as large as the columns, and not needed while those are written
         if having:
             with self._changed:
                 self._proven = min(self._proven or having[0], having[0])
