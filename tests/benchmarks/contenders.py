@@ -4,6 +4,8 @@
 the time is taken, for every contender alike.
 
 - ``native``: this project, with its HTTP cache, its checks and its syncing.
+- ``native-cli``: the same through ``backtest-server download``; here the modules are imported within the time, as
+  the first download of a process has it.
 - ``wire``: the requests that native sends, over five connections; bodies are read and thrown away.
 - ``client``: the vendor's own Python client as its manual shows it, a month of minutes or a day of seconds at a
   time, and LEAN's files written with `zipfile`.
@@ -14,7 +16,9 @@ the time is taken, for every contender alike.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import io
 import json
 import os
 import resource
@@ -89,6 +93,23 @@ def native(job: Job) -> Callable[[], object]:
         assert report.complete, report.failures
         assert report.days_downloaded == len(job.symbols) * len(job.days)
         return report.duration_s
+
+    return work
+
+
+def native_cli(job: Job) -> Callable[[], object]:
+    """The command line, as it is called from a shell."""
+    from server.cli import main as command_line
+
+    os.environ |= {"POLYGON_API_KEY": job.key, "POLYGON_API_URL": job.url}
+    arguments = ["download", *job.symbols, "--resolution", job.resolution, "--json"]
+    arguments += ["--start", str(job.days[0]), "--end", str(job.days[-1]), "--data-folder", str(job.folder)]
+
+    def work() -> float:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+            command_line(arguments)
+        return float(json.loads(printed.getvalue())["duration_s"])
 
     return work
 
@@ -207,11 +228,20 @@ def midnight(day: date) -> int:
 
 CONTENDERS: dict[str, Callable[[Job], Callable[[], object]]] = {
     "native": native,
+    "native-cli": native_cli,
     "wire": wire,
     "client": client,
     "client-threads": client_threads,
     "lean-request-pattern": lean_request_pattern,
 }
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process held at once."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage knows of the process before exec, too, which was the tests'
+        return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << (20 if sys.platform == "darwin" else 10))
 
 
 def main() -> None:
@@ -221,8 +251,8 @@ def main() -> None:
     cpu, started = time.process_time(), time.perf_counter()
     told = work()
     seconds = told if isinstance(told, float) else time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << (20 if sys.platform == "darwin" else 10))
-    print(json.dumps({"seconds": seconds, "cpu_seconds": time.process_time() - cpu, "peak_mb": peak}))
+    cpu = time.process_time() - cpu
+    print(json.dumps({"seconds": seconds, "cpu_seconds": cpu, "peak_mb": peak_megabytes()}))
 
 
 if __name__ == "__main__":
