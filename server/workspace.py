@@ -69,8 +69,12 @@ class Workspace:
         *,
         listener: ProgressListener = no_progress,
         on_report: Callable[[DownloadReport], object] = lambda report: None,
+        provider: str | None = None,
     ) -> DataDownloader:
         """The downloader with the chosen provider and fallback; plugins that listen are told too.
+
+        Args:
+            provider: Instead of the settings' own.
 
         Raises:
             ConfigurationError: A setting of a provider does not fit.
@@ -84,13 +88,14 @@ class Workspace:
             on_report(report)
             self.plugins.download_finished(report)
 
-        fallback = self.settings.chosen_fallback
+        provider = provider or self.settings.chosen_provider[0]
+        fallback = self.settings.fallback_data_provider
         return DataDownloader(
             folder=self.folder,
             calendar=self.calendar,
             clock=self.clock,
-            provider=self.named_provider(self.settings.chosen_provider[0]),
-            fallback=self.named_provider(fallback) if fallback else None,
+            provider=self.named_provider(provider),
+            fallback=self.named_provider(fallback) if fallback and fallback != provider else None,
             listener=tell,
             on_finished=finish,
         )

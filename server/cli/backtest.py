@@ -126,15 +126,15 @@ def print_engine_result(result: EngineResult) -> None:
 
 
 def _exit_code(result: BacktestResult) -> int:
-    from server.backtest_server import BacktestState
+    from server.backtest_server import JobState
     from server.data_download.errors import ConfigurationError
 
-    if result.state is BacktestState.COMPLETED:
+    if result.state is JobState.COMPLETED:
         return 0
     if result.download and not result.download.complete:
         return explain(result.download)
     if result.error:
         complain(str(result.error))
-    if result.state is BacktestState.CANCELLED:
+    if result.state is JobState.CANCELLED:
         return 130
     return 2 if isinstance(result.error, ConfigurationError) else 1

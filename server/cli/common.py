@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 RESOLUTIONS = ("daily", "minute", "second")
 _GRACE_SECONDS = 1.5
+_WRITTEN_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -33,7 +35,7 @@ class _Day(click.ParamType[date]):
         if isinstance(value, date):
             return value
         try:
-            if len(value) != len("YYYY-MM-DD"):
+            if not _WRITTEN_DAY.fullmatch(value):
                 raise ValueError(value)
             return date.fromisoformat(value)
         except ValueError:

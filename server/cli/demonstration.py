@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from server.backtest_server import BacktestManager, BacktestRequest, BacktestResult, BacktestState
+from server.backtest_server import BacktestManager, BacktestRequest, BacktestResult, JobState
 from server.cli.backtest import print_engine_result
 from server.cli.common import complain
 from server.cli.download import watching
@@ -61,7 +61,7 @@ def run_demo(data_folder: Path | None, *, debug: bool = False) -> int:
             _print_coverage(console, "1. What is on disk before", workspace)
             console.rule("2. The missing days are fetched and written as LEAN's own file", align="left")
             first = manager.run(_request())
-            if first.state is not BacktestState.COMPLETED:
+            if first.state is not JobState.COMPLETED:
                 return _verdict(console, first, first, len(answers.requests))
             _print_report(console, first.download)
             _print_coverage(console, "3. What is on disk after", workspace)
@@ -110,7 +110,7 @@ def _print_report(console: Console, report: DownloadReport | None) -> None:
 
 def _verdict(console: Console, first: BacktestResult, again: BacktestResult, requests: int) -> int:
     for result in (first, again):
-        if result.state is not BacktestState.COMPLETED:
+        if result.state is not JobState.COMPLETED:
             complain(f"the demo failed: {result.error}")
             return 1
     if again.download is None or again.download.api_calls:

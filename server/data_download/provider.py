@@ -24,7 +24,7 @@ class DataSink(Protocol):
         Once it returns, the data is on disk.
 
         Raises:
-            BadResponseError: A bar lies outside the days, or out of order.
+            BadResponseError: A bar lies outside the days or out of order, or a day was not asked for.
             WriteFailedError: The files could not be written; what stood there still stands.
             DownloadCancelled: The run is over; nothing more is taken.
         """

@@ -70,6 +70,9 @@ class HostSink:
         """Write these days; those without bars are remembered as empty once they are settled."""
         with self._admitted():
             try:
+                strange = [day for day in days if day not in self._wanted.get(symbol, ())]
+                if strange:
+                    raise FormatError(f"{strange[0]} was not asked for")
                 texts = render_days(bars, resolution, days)
             except FormatError as error:
                 raise BadResponseError(

@@ -16,11 +16,12 @@ from typing import Any
 import attrs
 import pytest
 
-from server.backtest_server import BacktestManager, BacktestRequest, BacktestResult, BacktestState
+from server.backtest_server import BacktestManager, BacktestRequest, JobState
 from server.data_download.errors import ToolMissingError
 from server.data_download.model import Bars, Gap, Resolution
 from server.data_download.progress import ProgressEvent
 from server.data_download.provider import DataSink, ProviderContext
+from server.jobs import Job
 from server.plugins.hookspecs import ProviderSpec
 from server.plugins.manager import OfferedProvider, Plugins, build_plugin_manager
 from server.settings import load_settings
@@ -136,16 +137,11 @@ def request(symbols: Sequence[str] = ("SPY",), resolution: Resolution = Resoluti
     return BacktestRequest(symbols=tuple(symbols), resolution=resolution, start=DAYS[0], end=DAYS[-1])
 
 
-def reached(manager: BacktestManager, job: str, *states: BacktestState, within: float = 20.0) -> BacktestResult:
-    """Wait until a job is in one of these states."""
-    deadline = time.monotonic() + within
-    while (result := manager.status(job)).state not in states:
-        assert time.monotonic() < deadline, f"still {result.state}: {result.error}"
-        time.sleep(0.01)
-    return result
-
-
-ENDED = (BacktestState.COMPLETED, BacktestState.FAILED, BacktestState.CANCELLED)
+def ended(manager: BacktestManager, job: str) -> Job:
+    """Wait until a job is over."""
+    found = manager.jobs.wait(job, 20.0)
+    assert found.state.over, found
+    return found
 
 
 # --- the way of a backtest ---
@@ -161,7 +157,7 @@ def test_the_data_is_fetched_and_then_the_engine_runs(
 
     result = manager.run(request(resolution=resolution))
 
-    assert result.state is BacktestState.COMPLETED, result.error
+    assert result.state is JobState.COMPLETED, result.error
     assert [phase.name for phase in result.phases] == ["data_download", "engine"]
     assert result.download is not None
     assert (result.download.days_downloaded, result.download.api_calls) == (5, 1)
@@ -192,7 +188,7 @@ def test_nothing_missing_means_no_request_no_process_and_no_time(
     monkeypatch.setattr(subprocess, "Popen", refuse)
     result = manager.run(request(("SPY", "AAPL")))
 
-    assert result.state is BacktestState.COMPLETED
+    assert result.state is JobState.COMPLETED
     assert result.download is not None
     assert (result.download.days_present, result.download.api_calls) == (10, 0)
     assert server.requests == []
@@ -229,7 +225,7 @@ def test_the_projects_own_parameters_are_fetched(
 
     result = make_manager(server).run(BacktestRequest(project=project))
 
-    assert result.state is BacktestState.COMPLETED, result.error
+    assert result.state is JobState.COMPLETED, result.error
     assert [found.window for found in server.requests] == [("AAPL", "day", str(DAYS[1]), str(DAYS[3]))]
     assert csv_of(tmp_path / "data") == lean_files(MARKET, "AAPL", DAYS[1:4], Resolution.DAILY)
 
@@ -242,7 +238,7 @@ def test_the_example_project_runs(polygon_server: Serve, make_manager: MakeManag
 
     result = make_manager(server).run(BacktestRequest(project=project))
 
-    assert result.state is BacktestState.COMPLETED, result.error
+    assert result.state is JobState.COMPLETED, result.error
     assert result.request.symbols == ("AAPL",)
     assert (result.request.start, result.request.end) == (date(2023, 1, 3), date(2023, 1, 10))
     assert result.engine_result is not None
@@ -269,18 +265,19 @@ def test_the_engine_that_ran_is_named_and_why(
     assert [event.phase for event in events if event.kind == "phase"] == ["data_download", "engine"]
 
 
-def test_lean_asked_for_where_it_cannot_run_is_an_error_after_the_download(
-    polygon_server: Serve, make_manager: MakeManager, tmp_path: Path
+def test_lean_asked_for_where_it_cannot_run_is_an_error_before_a_long_download(
+    polygon_server: Serve, make_manager: MakeManager
 ) -> None:
-    """The data that was fetched is kept, and the error says what is lacking and what would work."""
-    manager = make_manager(polygon_server(MARKET), environ={"BACKTEST_SERVER_ENGINE": "lean"})
+    """The error says what is lacking and what would work."""
+    server = polygon_server(MARKET)
+    manager = make_manager(server, environ={"BACKTEST_SERVER_ENGINE": "lean"})
 
     result = manager.run(request())
 
-    assert result.state is BacktestState.FAILED
+    assert result.state is JobState.FAILED
     assert isinstance(result.error, ToolMissingError)
     assert "or use --engine smoke" in str(result.error)
-    assert csv_of(tmp_path / "data") == lean_files(MARKET, "SPY", DAYS, Resolution.MINUTE)
+    assert server.requests == []
 
 
 # --- jobs ---
@@ -291,12 +288,14 @@ def test_a_job_goes_from_queued_to_completed(polygon_server: Serve, make_manager
     manager = make_manager(polygon_server(MARKET))
 
     job = manager.submit(request())
-    assert manager.status(job).state in (BacktestState.QUEUED, BacktestState.RUNNING)
-    result = reached(manager, job, *ENDED)
+    assert manager.status(job).state in (JobState.QUEUED, JobState.RUNNING)
+    found = ended(manager, job)
 
-    assert result.state is BacktestState.COMPLETED, result.error
-    assert result.engine_result is not None
-    assert manager.status(job) is result
+    assert found.state is JobState.COMPLETED, found.result
+    assert found.result["engine"]["engine"] == "smoke"
+    assert manager.status(job) == found
+    kinds = [event.data["kind"] for event in manager.jobs.store.events(job)]
+    assert [kind for kind in kinds if kind in ("state", "phase")] == ["state", "state", "phase", "phase", "state"]
 
 
 def test_a_job_is_cancelled_while_the_vendor_hangs(polygon_server: Serve, make_manager: MakeManager) -> None:
@@ -311,14 +310,13 @@ def test_a_job_is_cancelled_while_the_vendor_hangs(polygon_server: Serve, make_m
 
     began = time.monotonic()
     manager.cancel(job)
-    result = reached(manager, job, *ENDED)
+    result = ended(manager, job)
     took = time.monotonic() - began
 
-    assert result.state is BacktestState.CANCELLED
+    assert result.state is JobState.CANCELLED
     assert took < EVERYTHING_CANCELLED_IN
-    assert result.download is not None
-    assert result.download.cancelled
-    assert result.engine_result is None
+    assert result.result["download"]["cancelled"]
+    assert result.result["engine"] is None
 
 
 def test_what_a_cancelled_job_has_fetched_is_kept(
@@ -341,13 +339,13 @@ def test_what_a_cancelled_job_has_fetched_is_kept(
         assert time.monotonic() < deadline
         time.sleep(0.02)
     manager.cancel(job)
-    assert reached(manager, job, *ENDED).state is BacktestState.CANCELLED
+    assert ended(manager, job).state is JobState.CANCELLED
     assert csv_of(tmp_path / "data") == lean_files(MARKET, "SPY", DAYS, Resolution.MINUTE)
     server.reset()
 
     result = manager.run(request(("SPY", "AAPL")))
 
-    assert result.state is BacktestState.COMPLETED, result.error
+    assert result.state is JobState.COMPLETED, result.error
     assert {found.window[0] for found in server.requests if found.window} == {"AAPL"}
 
 
@@ -357,13 +355,13 @@ def test_two_jobs_that_want_the_same_days_fetch_them_once(polygon_server: Serve,
     manager = make_manager(server)
 
     jobs = [manager.submit(request()) for _ in range(2)]
-    results = [reached(manager, job, *ENDED) for job in jobs]
+    results = [ended(manager, job) for job in jobs]
 
-    assert [result.state for result in results] == [BacktestState.COMPLETED] * 2
+    assert [result.state for result in results] == [JobState.COMPLETED] * 2
     assert len(server.requests) == 1
-    downloads = [result.download for result in results if result.download]
-    assert sum(download.api_calls for download in downloads) == 1
-    assert sum(download.days_failed for download in downloads) == 0
+    downloads = [result.result["download"] for result in results]
+    assert sum(download["api_calls"] for download in downloads) == 1
+    assert sum(download["days_failed"] for download in downloads) == 0
 
 
 # --- another provider in its place ---
@@ -388,7 +386,7 @@ def test_a_fallback_takes_over_while_the_vendor_is_down(
 
     result = manager.run(request())
 
-    assert result.state is BacktestState.COMPLETED, result.error
+    assert result.state is JobState.COMPLETED, result.error
     assert result.download is not None
     assert (result.download.provider, result.download.fallback) == ("polygon", "stand-in")
     assert result.download.days_downloaded == 5
@@ -408,7 +406,7 @@ def test_without_a_fallback_an_outage_ends_the_backtest(
 
     result = make_manager(server, environ=DOWN).run(request())
 
-    assert result.state is BacktestState.FAILED
+    assert result.state is JobState.FAILED
     assert "5 of 5 symbol-days could not be had, so the backtest was not run" in str(result.error)
     assert "status 502" in str(result.error)
     assert [phase.name for phase in result.phases] == ["data_download"]
@@ -426,7 +424,7 @@ def test_what_another_provider_could_not_help_does_not_go_to_it(
 
     result = manager.run(request())
 
-    assert result.state is BacktestState.FAILED
+    assert result.state is JobState.FAILED
     assert "does not accept your API key" in str(result.error)
     assert stand_in.asked == []
     assert len(server.requests) == 1
@@ -442,7 +440,7 @@ def test_without_a_key_nothing_is_sent_and_nothing_written(
 
     result = manager.run(request())
 
-    assert result.state is BacktestState.FAILED
+    assert result.state is JobState.FAILED
     assert "there is no Polygon API key" in str(result.error)
     assert server.requests == []
     assert sorted(tmp_path.rglob("*")) == before
@@ -462,7 +460,7 @@ def test_the_cli_of_lean_stands_in_while_the_vendor_is_down(
 
     result = manager.run(request(resolution=Resolution.DAILY))
 
-    assert result.state is BacktestState.COMPLETED, result.error
+    assert result.state is JobState.COMPLETED, result.error
     assert result.download is not None
     assert (result.download.fallback, result.download.days_downloaded) == ("lean-cli", 5)
     assert len(lean.calls) == 1
@@ -481,7 +479,7 @@ def test_the_rollback_uses_the_cli_of_lean_and_no_http(
 
     result = manager.run(request())
 
-    assert result.state is BacktestState.COMPLETED, result.error
+    assert result.state is JobState.COMPLETED, result.error
     assert result.download is not None
     assert (result.download.provider, result.download.fallback, result.download.api_calls) == ("lean-cli", None, 0)
     assert len(csv_of(tmp_path / "data")) == 5
@@ -505,5 +503,5 @@ def test_a_listener_of_a_plugin_that_fails_does_not_end_a_backtest(
     listener = Listener()
     manager._workspace.plugins._manager.register(listener, "listener")
 
-    assert manager.run(request()).state is BacktestState.COMPLETED
+    assert manager.run(request()).state is JobState.COMPLETED
     assert listener.told == 1

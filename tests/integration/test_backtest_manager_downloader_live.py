@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.backtest_server import BacktestManager, BacktestRequest, BacktestState
+from server.backtest_server import BacktestManager, BacktestRequest, JobState
 from server.data_download.lean_format import check_folder
 from server.data_download.model import Resolution
 from server.plugins.manager import build_plugin_manager
@@ -41,13 +41,13 @@ def test_a_backtest_over_one_day_of_the_real_vendor(tmp_path: Path, resolution: 
         manager.close()
         workspace.close()
 
-    assert first.state is BacktestState.COMPLETED, first.error
+    assert first.state is JobState.COMPLETED, first.error
     assert first.download is not None
     assert first.download.days_downloaded == 1
     assert first.engine_result is not None
     # SPY trades in every minute of regular trading.
     assert first.engine_result.bars == (390 if resolution is Resolution.MINUTE else 1)
-    assert second.state is BacktestState.COMPLETED
+    assert second.state is JobState.COMPLETED
     assert second.download is not None
     assert (second.download.days_present, second.download.api_calls) == (1, 0)
     check_folder(tmp_path / "data")

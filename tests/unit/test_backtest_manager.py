@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from server.backtest_server import (
-    MAX_RUNNING,
     BacktestManager,
     BacktestRequest,
     BacktestResult,
-    BacktestState,
+    JobState,
     Phase,
     resolve,
 )
 from server.data_download.errors import ConfigurationError, ProviderUnavailable
 from server.data_download.model import Resolution
 from server.data_download.progress import CancelToken
+from server.jobs.queue import MAX_RUNNING
 
 PARAMETERS = """
 SYMBOLS = ["AAPL", "msft"]
@@ -160,7 +160,7 @@ def test_a_bad_request_is_a_failed_result() -> None:
 
     result = found.run(BacktestRequest())
 
-    assert result.state is BacktestState.FAILED
+    assert result.state is JobState.FAILED
     assert isinstance(result.error, ConfigurationError)
     assert (result.phases, result.download, result.engine_result) == ((), None, None)
     found.close()
@@ -183,7 +183,7 @@ def test_a_backtest_that_is_cancelled_before_it_begins_does_nothing() -> None:
 
     result = found.run(BacktestRequest(**OWN), cancel)
 
-    assert result.state is BacktestState.CANCELLED
+    assert result.state is JobState.CANCELLED
     assert result.phases == ()
     found.close()
 
@@ -191,7 +191,7 @@ def test_a_backtest_that_is_cancelled_before_it_begins_does_nothing() -> None:
 @pytest.mark.parametrize("method", ["status", "cancel"])
 def test_an_unknown_job(method: str) -> None:
     """It is a KeyError."""
-    found = manager()
+    found = manager(clock=lambda: datetime(2024, 6, 3, tzinfo=UTC))
 
     with pytest.raises(KeyError):
         getattr(found, method)("nothing")
@@ -209,12 +209,11 @@ def test_a_job_that_breaks_unexpectedly_has_failed() -> None:
             return datetime(2024, 6, 3, tzinfo=UTC)
 
     found = BacktestManager(Boom(), environ={})  # type: ignore[arg-type]
-    job = found.submit(BacktestRequest(**OWN))
-    found._pool.shutdown()
+    job = found.jobs.wait(found.submit(BacktestRequest(**OWN, only_data=True)), 10)
 
-    result = found.status(job)
-    assert result.state is BacktestState.FAILED
-    assert "ended unexpectedly (ZeroDivisionError)" in str(result.error)
+    assert job.state is JobState.FAILED
+    assert "ended unexpectedly (ZeroDivisionError)" in job.result["error"]["message"]
+    found.close()
 
 
 def test_a_job_that_waits_for_its_turn_is_cancelled_at_once() -> None:
@@ -231,15 +230,15 @@ def test_a_job_that_waits_for_its_turn_is_cancelled_at_once() -> None:
             return datetime(2024, 6, 3, tzinfo=UTC)
 
     found = BacktestManager(Busy(), environ={})  # type: ignore[arg-type]
-    jobs = [found.submit(BacktestRequest(**OWN)) for _ in range(MAX_RUNNING + 1)]
+    jobs = [found.submit(BacktestRequest(**OWN, only_data=True)) for _ in range(MAX_RUNNING + 1)]
     for _ in range(MAX_RUNNING):
         assert begun.acquire(timeout=10)
-    assert found.status(jobs[-1]).state is BacktestState.QUEUED
+    assert found.status(jobs[-1]).state is JobState.QUEUED
 
     found.cancel(jobs[-1])
 
-    assert found.status(jobs[-1]).state is BacktestState.CANCELLED
-    assert [found.status(job).state for job in jobs[:-1]] == [BacktestState.RUNNING] * MAX_RUNNING
+    assert found.status(jobs[-1]).state is JobState.CANCELLED
+    assert [found.status(job).state for job in jobs[:-1]] == [JobState.RUNNING] * MAX_RUNNING
     go_on.set()
     found.close()
 
@@ -247,7 +246,7 @@ def test_a_job_that_waits_for_its_turn_is_cancelled_at_once() -> None:
 def test_a_result_in_json() -> None:
     """It has what was asked, what was done and what went wrong, in JSON's own types."""
     result = BacktestResult(
-        state=BacktestState.FAILED,
+        state=JobState.FAILED,
         request=BacktestRequest(project=Path("examples"), **OWN),
         phases=(Phase(name="data_download", started_at=datetime(2024, 6, 3, tzinfo=UTC), duration_s=0.12345678),),
         error=ProviderUnavailable("it is down"),
@@ -266,3 +265,11 @@ def test_a_result_in_json() -> None:
         "engine": None,
         "error": {"code": "provider_unavailable", "message": "it is down"},
     }
+
+
+def test_a_request_survives_json() -> None:
+    """A job's request is read back from the store as it was given."""
+    full = BacktestRequest(project=Path("examples"), **OWN, engine="smoke", provider="polygon", only_data=True)
+
+    assert BacktestRequest.from_json(full.as_json()) == full
+    assert BacktestRequest.from_json(BacktestRequest().as_json()) == BacktestRequest()

@@ -19,7 +19,7 @@ import click
 import pytest
 
 from server import __version__
-from server.backtest_server import MAX_RUNNING, BacktestRequest, BacktestResult, BacktestState
+from server.backtest_server import BacktestRequest, BacktestResult, JobState
 from server.cli import BAD_USE, FAILURE, INTERRUPTED, cli
 from server.data_download.availability import ASK_AGAIN_AFTER, DayState
 from server.data_download.errors import DataDownloadError
@@ -27,6 +27,7 @@ from server.data_download.model import DownloadReport, Resolution
 from server.data_download.secret import Secret
 from server.engines.base import EngineResult
 from server.engines.lean import TIME_LIMIT
+from server.jobs.queue import MAX_RUNNING
 from server.plugins import hookspecs
 from server.plugins.hookspecs import ProviderSpec
 from server.plugins.manager import BUILT_IN
@@ -335,12 +336,12 @@ def test_json_of_a_backtest_is_documented() -> None:
         finished_at=instant,
         duration_s=0.0,
     )
-    state = BacktestState.COMPLETED
+    state = JobState.COMPLETED
 
     assert sorted(first_column(text)) == sorted(BacktestResult(state=state, request=BacktestRequest()).as_json())
     assert set(result.as_json()) - set(_INLINE.findall(text)) == set()
-    passing = {BacktestState.QUEUED, BacktestState.RUNNING}
-    assert {state.value for state in set(BacktestState) - passing} - set(_INLINE.findall(text)) == set()
+    passing = {JobState.QUEUED, JobState.RUNNING}
+    assert {state.value for state in set(JobState) - passing} - set(_INLINE.findall(text)) == set()
 
 
 def test_exit_codes_are_documented() -> None:

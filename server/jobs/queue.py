@@ -1,0 +1,158 @@
+"""Runs jobs in the order in which they came, a bounded number at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from attrs import define, field
+from loguru import logger
+
+from server.data_download.progress import CancelToken
+from server.jobs.store import Job, JobState, JobStore
+
+MAX_RUNNING = 2
+"""Jobs that run at once; others wait in order."""
+
+
+class JobHandle(Protocol):
+    """What a job is given while it runs."""
+
+    cancel: CancelToken
+
+    def tell(self, data: Mapping[str, Any]) -> None:
+        """Remember an event, and wake whoever watches."""
+
+    def update(self, result: Mapping[str, Any]) -> None:
+        """Remember how far the result has come."""
+
+
+Work = Callable[[Job, JobHandle], tuple[JobState, Mapping[str, Any]]]
+"""Does a job to its end and gives its last state and result."""
+
+
+class JobQueue:
+    """Jobs of one store. `work` does them; `watch` is told the id of a job whenever something happens to it."""
+
+    def __init__(self, store: JobStore, work: Work, *, running: int = MAX_RUNNING) -> None:
+        """Take over what an earlier server left: its running jobs are interrupted, its queued ones go on."""
+        self.store = store
+        self._work = work
+        self._watchers: list[Callable[[str], object]] = []
+        self._changed = threading.Condition()
+        self._cancels: dict[str, CancelToken] = {}
+        self._closing = False
+        for identity in store.interrupt_running():
+            store.add_event(identity, {"kind": "state", "state": "interrupted"})
+        self._waiting = [job.id for job in store.queued()]
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"job-{number}", daemon=True) for number in range(running)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def watch(self, watcher: Callable[[str], object]) -> None:
+        """Call this with a job's id whenever something happens to it; from any thread, must not block."""
+        self._watchers.append(watcher)
+
+    def submit(self, kind: str, request: Mapping[str, Any], retry_of: str | None = None) -> Job:
+        """Put a job at the end of the queue."""
+        job = self.store.create(kind, request, retry_of)
+        self._tell_state(job.id, JobState.QUEUED)
+        with self._changed:
+            self._waiting.append(job.id)
+            self._changed.notify()
+        return job
+
+    def cancel(self, identity: str) -> Job:
+        """Stop a job, or take it out of the queue.
+
+        Raises:
+            KeyError: There is none of this id.
+        """
+        job = self.store.get(identity)
+        with self._changed:
+            token = self._cancels.get(identity)
+            if identity in self._waiting:
+                self._waiting.remove(identity)
+        if token is not None:
+            token.cancel()
+        elif self.store.update(identity, JobState.CANCELLED, job.result):
+            self._tell_state(identity, JobState.CANCELLED)
+        return self.store.get(identity)
+
+    def wait(self, identity: str, seconds: float) -> Job:
+        """The job once it is over, or as it stands after so many seconds."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: identity not in self._cancels and self.store.get(identity).state.over, seconds
+            )
+        return self.store.get(identity)
+
+    def close(self, seconds: float = 2.0) -> None:
+        """Stop: running jobs end as interrupted, queued ones stay for the next server."""
+        with self._changed:
+            self._closing = True
+            for token in self._cancels.values():
+                token.cancel()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(seconds)
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closing)
+                if self._closing:
+                    return
+                identity = self._waiting.pop(0)
+                token = self._cancels[identity] = CancelToken()
+            try:
+                self._run(identity, token)
+            finally:
+                with self._changed:
+                    del self._cancels[identity]
+                    self._changed.notify_all()
+
+    def _run(self, identity: str, token: CancelToken) -> None:
+        handle = _Handle(identity, self, token)
+        if not self.store.update(identity, JobState.RUNNING, {}):
+            return  # it was cancelled before its turn
+        self._tell_state(identity, JobState.RUNNING)
+        try:
+            state, result = self._work(self.store.get(identity), handle)
+        except Exception as error:
+            logger.opt(exception=error).error("the job {} ended unexpectedly", identity)
+            message = f"it ended unexpectedly ({type(error).__name__}); the log says more"
+            state, result = JobState.FAILED, {**handle.result, "error": {"code": "unexpected", "message": message}}
+        if self._closing and state is JobState.CANCELLED:
+            state = JobState.INTERRUPTED
+        if self.store.update(identity, state, result):
+            self._tell_state(identity, state)
+
+    def _tell_state(self, identity: str, state: JobState) -> None:
+        self.tell(identity, {"kind": "state", "state": state.value})
+
+    def tell(self, identity: str, data: Mapping[str, Any]) -> None:
+        """Remember an event of a job, and wake whoever watches."""
+        self.store.add_event(identity, data)
+        for watcher in self._watchers:
+            watcher(identity)
+
+
+@define
+class _Handle:
+    identity: str
+    queue: JobQueue
+    cancel: CancelToken
+    result: Mapping[str, Any] = field(factory=dict)
+
+    def tell(self, data: Mapping[str, Any]) -> None:
+        """Remember an event, and wake whoever watches."""
+        self.queue.tell(self.identity, data)
+
+    def update(self, result: Mapping[str, Any]) -> None:
+        """Remember how far the result has come."""
+        self.result = result
+        self.queue.store.update(self.identity, JobState.RUNNING, result)

@@ -1,0 +1,209 @@
+"""Jobs and what happened to them, in one SQLite file that outlives the server."""
+
+from __future__ import annotations
+
+import enum
+import json
+import sqlite3
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, state TEXT NOT NULL,
+    request TEXT NOT NULL, result TEXT NOT NULL, retry_of TEXT, created_at REAL NOT NULL,
+    started_at REAL, finished_at REAL
+);
+CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state);
+CREATE TABLE IF NOT EXISTS events (
+    job TEXT NOT NULL, number INTEGER NOT NULL, data TEXT NOT NULL, PRIMARY KEY (job, number)
+) WITHOUT ROWID;
+"""
+_COLUMNS = "id, kind, state, request, result, retry_of, created_at, started_at, finished_at"
+
+KEPT_JOBS = 500
+"""Jobs whose events are kept; of older ones only the result is."""
+
+
+class JobState(enum.Enum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+@frozen(kw_only=True)
+class Job:
+    """One job as it stands. ``request`` and ``result`` are JSON objects of whoever does the work."""
+
+    id: str
+    kind: str
+    state: JobState
+    request: dict[str, Any]
+    result: dict[str, Any]
+    retry_of: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The job in JSON's types."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "state": self.state.value,
+            "request": self.request,
+            "result": self.result,
+            "retry_of": self.retry_of,
+            "created_at": self.created_at.isoformat(),
+            "started_at": self.started_at.isoformat() if self.started_at else None,
+            "finished_at": self.finished_at.isoformat() if self.finished_at else None,
+        }
+
+
+@frozen
+class JobEvent:
+    """Something that happened to a job; numbers ascend by one from 1."""
+
+    number: int
+    data: dict[str, Any]
+
+
+class JobStore:
+    """The SQLite file, or one in memory where the path is None. Thread-safe."""
+
+    def __init__(self, path: Path | None, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(path or ":memory:", timeout=30, check_same_thread=False)
+        with self._writing() as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    def create(self, kind: str, request: Mapping[str, Any], retry_of: str | None = None) -> Job:
+        """Put a new job at the end of the queue."""
+        identity = uuid.uuid4().hex[:12]
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT INTO jobs (id, kind, state, request, result, retry_of, created_at)"
+                " VALUES (?, ?, 'queued', ?, '{}', ?, ?)",
+                (identity, kind, json.dumps(request), retry_of, self._clock().timestamp()),
+            )
+            connection.execute(
+                "DELETE FROM events WHERE job IN (SELECT id FROM jobs ORDER BY number DESC LIMIT -1 OFFSET ?)",
+                (KEPT_JOBS,),
+            )
+        return self.get(identity)
+
+    def get(self, identity: str) -> Job:
+        """One job.
+
+        Raises:
+            KeyError: There is none of this id.
+        """
+        rows = self._rows(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", identity)  # noqa: S608
+        if not rows:
+            raise KeyError(identity)
+        return _job(rows[0])
+
+    def newest(self, *, limit: int, offset: int = 0) -> list[Job]:
+        """Jobs, the newest first."""
+        sql = f"SELECT {_COLUMNS} FROM jobs ORDER BY number DESC LIMIT ? OFFSET ?"  # noqa: S608
+        return [_job(row) for row in self._rows(sql, limit, offset)]
+
+    def queued(self) -> list[Job]:
+        """Jobs that wait for their turn, in order."""
+        sql = f"SELECT {_COLUMNS} FROM jobs WHERE state = 'queued' ORDER BY number"  # noqa: S608
+        return [_job(row) for row in self._rows(sql)]
+
+    def count(self) -> dict[str, int]:
+        """How many jobs are in each state; their sum is the number of all jobs."""
+        return dict(self._rows("SELECT state, COUNT(*) FROM jobs GROUP BY state"))
+
+    def update(self, identity: str, state: JobState, result: Mapping[str, Any]) -> bool:
+        """Say where a job stands now. A job that is over stays as it is; returns whether it changed."""
+        now = self._clock().timestamp()
+        with self._writing() as connection:
+            changed = connection.execute(
+                "UPDATE jobs SET state = ?, result = ?,"
+                " started_at = CASE WHEN ? = 'running' THEN COALESCE(started_at, ?) ELSE started_at END,"
+                " finished_at = CASE WHEN ? THEN ? ELSE NULL END"
+                " WHERE id = ? AND state IN ('queued', 'running')",
+                (state.value, json.dumps(result), state.value, now, state.over, now, identity),
+            ).rowcount
+        return changed > 0
+
+    def interrupt_running(self) -> list[str]:
+        """Mark the jobs that a server left running as interrupted; returns their ids."""
+        with self._writing() as connection:
+            ids = [identity for (identity,) in connection.execute("SELECT id FROM jobs WHERE state = 'running'")]
+            connection.execute(
+                "UPDATE jobs SET state = 'interrupted', finished_at = ? WHERE state = 'running'",
+                (self._clock().timestamp(),),
+            )
+        return ids
+
+    def add_event(self, identity: str, data: Mapping[str, Any]) -> int:
+        """Remember something that happened to a job; returns the event's number."""
+        with self._writing() as connection:
+            (number,) = connection.execute(
+                "INSERT INTO events SELECT ?, COALESCE(MAX(number), 0) + 1, ? FROM events WHERE job = ?"
+                " RETURNING number",
+                (identity, json.dumps(data), identity),
+            ).fetchone()
+        return int(number)
+
+    def events(self, identity: str, after: int = 0, limit: int = 1000) -> list[JobEvent]:
+        """What happened to a job after the event of this number, in order."""
+        sql = "SELECT number, data FROM events WHERE job = ? AND number > ? ORDER BY number LIMIT ?"
+        return [JobEvent(number, json.loads(data)) for number, data in self._rows(sql, identity, after, limit)]
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._connection:
+            yield self._connection
+
+    def _rows(self, sql: str, *values: object) -> list[Any]:
+        with self._lock, closing(self._connection.execute(sql, values)) as cursor:
+            return cursor.fetchall()
+
+
+def _job(row: Sequence[Any]) -> Job:
+    identity, kind, state, request, result, retry_of, *times = row
+    created_at, started_at, finished_at = (datetime.fromtimestamp(at, UTC) if at is not None else None for at in times)
+    assert created_at is not None  # noqa: S101 - the column is NOT NULL
+    return Job(
+        id=identity,
+        kind=kind,
+        state=JobState(state),
+        request=json.loads(request),
+        result=json.loads(result),
+        retry_of=retry_of,
+        created_at=created_at,
+        started_at=started_at,
+        finished_at=finished_at,
+    )
