@@ -131,7 +131,10 @@ class DataDownloader:
         if refusal:  # before anything is written, even a lock
             for gap in look.gaps:
                 fetch.tally.reasons[gap.symbol].update(dict.fromkeys(gap.days, refusal))
-        elif look.gaps:
+        else:
+            for notice in look.notices:
+                fetch.tell("notice", message=notice)
+        if look.gaps and not refusal:
             missing = sum(len(gap.days) for gap in look.gaps)
             fetch.tell("started", days=missing, days_present=requested - missing)
             fetch.run(look.gaps)

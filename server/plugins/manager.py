@@ -21,7 +21,7 @@ from server.data_download.model import DownloadReport
 from server.data_download.progress import ProgressEvent
 from server.plugins import hookspecs
 from server.plugins.hookspecs import PROJECT_NAME, ProviderSpec
-from server.settings.values import is_provider_name
+from server.settings.values import is_provider_name, shown_name
 
 BUILT_IN = {
     "lean_cli": "server.plugins.lean_cli_provider.plugin",
@@ -66,7 +66,7 @@ class Plugins:
             return self.providers[name]
         known = ", ".join(sorted(self.providers)) or "none"
         broken = "".join(f"; the plugin {problem.plugin} was left out: {problem.reason}" for problem in self.problems)
-        raise ConfigurationError(f"there is no data provider {name!r}; installed are: {known}{broken}")
+        raise ConfigurationError(f"there is no data provider {shown_name(name)}; installed are: {known}{broken}")
 
     def progress(self, event: ProgressEvent) -> None:
         """Tell every plugin that listens. A listener that fails is not asked again."""
