@@ -58,4 +58,4 @@ def _any_form(character: str) -> str:
     forms = {character, quote(character, safe=""), "".join(f"%{byte:02X}" for byte in character.encode())}
     if character == " ":
         forms.add("+")
-    return f"(?:{'|'.join(re.escape(form) for form in sorted(forms))})"
+    return f"(?:{'|'.join(re.escape(form) for form in sorted(forms, key=len, reverse=True))})"
