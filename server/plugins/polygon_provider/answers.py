@@ -152,7 +152,10 @@ def to_bars(pages: Sequence[Page], window: Window) -> Bars:
     """
     rows = [bar for page in pages for bar in page.results or ()]
     # A comprehension that names the attribute reads it in half the time that one `attrgetter` for all needs.
-    time = np.array([row.t for row in rows], np.int64)
+    try:
+        time = np.array([row.t for row in rows], np.int64)
+    except OverflowError as error:
+        raise bad_answer(window, "it has bars outside the days that were asked for", pages[0]) from error
     columns = {
         "open": np.array([row.o for row in rows], np.float64),
         "high": np.array([row.h for row in rows], np.float64),
