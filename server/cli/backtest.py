@@ -38,7 +38,7 @@ class _Symbols(click.ParamType[tuple[str, ...]]):
         from server.data_download.model import parse_symbol
 
         try:
-            return tuple(parse_symbol(symbol.strip()) for symbol in value.split(","))
+            return tuple(parse_symbol(symbol.strip(" ")) for symbol in value.split(","))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
