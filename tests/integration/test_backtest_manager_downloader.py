@@ -364,6 +364,39 @@ def test_two_jobs_that_want_the_same_days_fetch_them_once(polygon_server: Serve,
     assert sum(download["days_failed"] for download in downloads) == 0
 
 
+def test_a_job_is_tried_again(polygon_server: Serve, make_manager: MakeManager) -> None:
+    """The same request as a new job that names the first."""
+    server = polygon_server(MARKET, faults=[faults.bad_gateway()])
+    manager = make_manager(server, environ={"BACKTEST_SERVER_RETRY_ATTEMPTS": "1"})
+    first = manager.submit(request())
+    assert ended(manager, first).state is JobState.FAILED
+
+    again = ended(manager, manager.retry(first))
+
+    assert again.state is JobState.COMPLETED, again.result
+    assert again.retry_of == first
+    assert again.request == manager.status(first).request
+
+
+def test_a_request_may_name_engine_and_provider_or_want_only_the_data(
+    polygon_server: Serve, make_manager: MakeManager
+) -> None:
+    """Above the settings; a download alone has one phase and no engine."""
+    server = polygon_server(MARKET)
+    stand_in = StandIn(MARKET)
+    manager = make_manager(server, environ={"BACKTEST_SERVER_ENGINE": "lean"}, also=stand_in.spec())
+
+    result = manager.run(attrs.evolve(request(), engine="smoke", provider="stand-in"))
+    data = manager.run(attrs.evolve(request(("AAPL",)), only_data=True))
+
+    assert result.state is data.state is JobState.COMPLETED, (result.error, data.error)
+    assert result.download is not None
+    assert (result.download.provider, result.engine_choice) == ("stand-in", "the smoke test, as asked for")
+    assert [phase.name for phase in data.phases] == ["data_download"]
+    assert (data.engine_choice, data.engine_result) == (None, None)
+    assert [found.window[0] for found in server.requests if found.window] == ["AAPL"]
+
+
 # --- another provider in its place ---
 
 

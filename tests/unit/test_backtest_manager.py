@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -9,14 +10,7 @@ from typing import Any
 
 import pytest
 
-from server.backtest_server import (
-    BacktestManager,
-    BacktestRequest,
-    BacktestResult,
-    JobState,
-    Phase,
-    resolve,
-)
+from server.backtest_server import BacktestManager, BacktestRequest, BacktestResult, JobState, Phase, resolve
 from server.data_download.errors import ConfigurationError, ProviderUnavailable
 from server.data_download.model import Resolution
 from server.data_download.progress import CancelToken
@@ -35,6 +29,7 @@ PROJECTS = {
     "start": date(2024, 1, 3),
     "end": date(2024, 1, 10),
 }
+NOW = datetime(2024, 6, 3, tzinfo=UTC)
 
 
 def project(folder: Path, parameters: str | None = PARAMETERS) -> Path:
@@ -188,7 +183,7 @@ def test_a_backtest_that_is_cancelled_before_it_begins_does_nothing() -> None:
     found.close()
 
 
-@pytest.mark.parametrize("method", ["status", "cancel"])
+@pytest.mark.parametrize("method", ["status", "cancel", "retry"])
 def test_an_unknown_job(method: str) -> None:
     """It is a KeyError."""
     found = manager(clock=lambda: datetime(2024, 6, 3, tzinfo=UTC))
@@ -206,7 +201,7 @@ def test_a_job_that_breaks_unexpectedly_has_failed() -> None:
             raise ZeroDivisionError
 
         def clock(self) -> datetime:
-            return datetime(2024, 6, 3, tzinfo=UTC)
+            return NOW
 
     found = BacktestManager(Boom(), environ={})  # type: ignore[arg-type]
     job = found.jobs.wait(found.submit(BacktestRequest(**OWN, only_data=True)), 10)
@@ -227,7 +222,7 @@ def test_a_job_that_waits_for_its_turn_is_cancelled_at_once() -> None:
             raise ProviderUnavailable("it is down")
 
         def clock(self) -> datetime:
-            return datetime(2024, 6, 3, tzinfo=UTC)
+            return NOW
 
     found = BacktestManager(Busy(), environ={})  # type: ignore[arg-type]
     jobs = [found.submit(BacktestRequest(**OWN, only_data=True)) for _ in range(MAX_RUNNING + 1)]
@@ -241,6 +236,15 @@ def test_a_job_that_waits_for_its_turn_is_cancelled_at_once() -> None:
     assert [found.status(job).state for job in jobs[:-1]] == [JobState.RUNNING] * MAX_RUNNING
     go_on.set()
     found.close()
+
+
+def test_a_request_survives_being_stored() -> None:
+    """A job's request is kept as JSON and made again from it."""
+    for request in (
+        BacktestRequest(),
+        BacktestRequest(project=Path("examples"), **OWN, engine="smoke", provider="polygon", only_data=True),
+    ):
+        assert BacktestRequest.from_json(json.loads(json.dumps(request.as_json()))) == request
 
 
 def test_a_result_in_json() -> None:
