@@ -348,7 +348,7 @@ def test_a_dead_host(command: CommandLine) -> None:
     assert answer.code == 1
     (line,) = answer.errors
     assert f"http://127.0.0.1:{port}" in line
-    assert "check the network" in line
+    assert "no connection; check the network and polygon-api-url" in line
     assert only_state(command, before)
 
 

@@ -112,10 +112,10 @@ def reason(error: Exception, connect_seconds: float, read_seconds: float) -> str
     for cause in causes:
         if isinstance(cause, urllib3.exceptions.NameResolutionError):
             return "its name cannot be resolved; check the network and polygon-api-url"
+        if isinstance(cause, urllib3.exceptions.NewConnectionError):  # a kind of the next one
+            return "no connection; check the network and polygon-api-url"
         if isinstance(cause, urllib3.exceptions.ConnectTimeoutError):
             return f"no connection within {connect_seconds:.0f} s; check the network"
-        if isinstance(cause, urllib3.exceptions.NewConnectionError):
-            return "no connection; check the network and polygon-api-url"
         if isinstance(cause, (urllib3.exceptions.ReadTimeoutError, requests.ReadTimeout)):
             return f"no answer within {read_seconds:.0f} s"
         if isinstance(cause, urllib3.exceptions.IncompleteRead):
