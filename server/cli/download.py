@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from server.data_download.progress import CancelToken
     from server.workspace import Workspace
 
+_STOPPED = "the run was stopped before this was fetched; run it again to go on"
+
 
 @click.command()
 @symbols_argument()
@@ -116,9 +118,12 @@ def print_report(report: DownloadReport) -> None:
 
 def explain(report: DownloadReport) -> int:
     """One line on stderr for each cause of a failure; returns the exit code."""
+    from server.data_download.errors import DownloadCancelled
+
     causes: defaultdict[str, list[tuple[str, tuple[date, ...]]]] = defaultdict(list)
     for failure in report.failures:
-        causes[failure.error].append((failure.symbol, failure.days))
+        cause = _STOPPED if failure.code == DownloadCancelled.code else failure.error
+        causes[cause].append((failure.symbol, failure.days))
     for error, concerned in causes.items():
         symbols = ", ".join(symbol for symbol, _ in concerned[:5]) + (" …" if len(concerned) > 5 else "")
         days = sorted({day for _, days in concerned for day in days})

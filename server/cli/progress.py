@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from server.cli.common import bytes_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+    from rich.text import Text
 
     from server.data_download.model import DownloadReport
     from server.data_download.progress import ProgressEvent
@@ -37,7 +39,7 @@ class Watch:
         self._task: TaskID | None = None
         self._lock = threading.Lock()
         self._counts = {"bars": 0, "bytes": 0, "api_calls": 0, "cache_hits": 0}
-        self._waiting = ""
+        self._wait_until = 0.0
         from server.logs import log_listener
 
         self._log = log_listener()
@@ -55,14 +57,14 @@ class Watch:
             for name in self._counts:
                 self._counts[name] += getattr(event, name)
             requests = self._counts["api_calls"]
-            self._waiting = f"waiting {event.wait_seconds:.0f} s" if event.wait_seconds else ""
+            if event.wait_seconds:
+                self._wait_until = max(self._wait_until, time.monotonic() + event.wait_seconds)
             self._progress.update(
                 self._task,
                 advance=event.days if event.kind == "days" else 0,
                 bars=f"{self._counts['bars']:,} bars",
                 bytes=bytes_text(self._counts["bytes"]),
                 requests=f"{requests} request{'' if requests == 1 else 's'}",
-                waiting=self._waiting,
             )
 
     def show(self, line: str) -> None:
@@ -92,18 +94,39 @@ class Watch:
             self._progress.stop()
             self._progress = None
 
+    def _doing(self) -> Text:
+        """What the bar is about: days, or for how long the run has to wait."""
+        from rich.text import Text
+
+        left = self._wait_until - time.monotonic()
+        return Text(f"waiting {left:.0f} s", style="yellow") if left >= 1 else Text("days")
+
     def _open(self, days: int) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            ProgressColumn,
+            Task,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+        from rich.table import Column
+
+        watch = self
+
+        class Doing(ProgressColumn):
+            def render(self, task: Task) -> Text:
+                return watch._doing()
 
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            Doing(table_column=Column(no_wrap=True)),
             BarColumn(),
             MofNCompleteColumn(),
             *(TextColumn("{task.fields[" + name + "]}") for name in ("bars", "bytes", "requests")),
             TimeRemainingColumn(),
-            TextColumn("[yellow]{task.fields[waiting]}"),
             console=Console(stderr=True),
         )
-        self._task = self._progress.add_task("days", total=days, bars="", bytes="", requests="", waiting="")
+        self._task = self._progress.add_task("days", total=days, bars="", bytes="", requests="")
         self._progress.start()

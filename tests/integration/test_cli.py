@@ -394,6 +394,25 @@ def test_ctrl_c_on_a_terminal(command: CommandLine, served: Serve) -> None:
     assert "run it again to go on" in without_escapes(terminal.shown)
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_terminal_shows_for_how_long_a_run_waits(command: CommandLine, served: Serve) -> None:
+    """With a budget of one request a minute the second symbol waits, and the bar counts the seconds down."""
+    served()
+    command.set(BACKTEST_SERVER_REQUESTS_PER_MINUTE="1")
+
+    terminal = Terminal(command, "download", "SPY", "AAPL", *MINUTES, columns=80)
+    terminal.read_until("waiting")
+    terminal.read_until(" s ")
+    terminal.press(b"\x03")
+    assert terminal.end() == 130
+
+    shown = without_escapes(terminal.shown)
+    seconds = [int(found) for found in re.findall(r"waiting (\d+) s", shown)]
+    assert seconds
+    assert 30 <= max(seconds) <= 61
+    assert shown.count("error:") == 1  # one cause, however many symbols were left
+
+
 # --- stopping ---
 
 
