@@ -30,7 +30,7 @@ from server.data_download.model import Resolution
 from server.plugins import manager
 from server.plugins.hookspecs import ProviderSpec, setting
 from server.plugins.manager import OfferedProvider
-from tests.support import faults
+from tests.support import fake_lean_backtest, faults
 from tests.support.command_line import (
     ROOT,
     Answer,
@@ -877,6 +877,73 @@ def test_backtest_stops_on_ctrl_c(command: CommandLine, served: Serve) -> None:
     assert time.monotonic() - began < STOPPED_WITHIN
     assert answer.code == 130
     assert "Traceback" not in answer.err
+
+
+@pytest.fixture
+def lean_project(command: CommandLine) -> str:
+    """A LEAN project for the days of the market below a lean.json, and on the PATH a LEAN and a Docker."""
+    programs = command.folder / "bin"
+    programs.mkdir()
+    for name, text in (
+        ("lean", f'exec {sys.executable} {fake_lean_backtest.__file__} "$@"'),
+        ("docker", "echo 27.0.1"),
+    ):
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    command.set(PATH=f"{programs}:/usr/bin:/bin", FAKE_LEAN_SEEN=str(command.folder / "seen.json"), FAKE_LEAN="ok")
+    (command.folder / "lean.json").write_text('{"data-folder": "data", "organization-id": "0123456789"}')
+    config = command.folder / "Strategy" / "config"
+    config.mkdir(parents=True)
+    (config / "parameters.py").write_text(f"symbols = ['SPY']\nstart, end = '{DAYS[0]}', '{DAYS[-1]}'\n")
+    (config.parent / "main.py").write_text("from AlgorithmImports import *\n")
+    return "Strategy"
+
+
+def test_backtest_runs_lean_where_it_can(command: CommandLine, served: Serve, lean_project: str) -> None:
+    """`auto` takes LEAN, says why, and shows LEAN's own statistics, its equity and where its results are."""
+    served()
+
+    answer = command.run("backtest", lean_project)
+    again = json.loads(command.run("backtest", lean_project, "--json").out)
+
+    assert answer.code == 0, answer.err
+    assert "engine: LEAN: its CLI, a running Docker and lean.json are there" in answer.out
+    for part in ("8 downloaded", "Sharpe Ratio", "1.25", "equity in dollars (lean)", "results: "):
+        assert part in answer.out
+    assert (again["engine"]["engine"], again["engine"]["statistics"]["Sharpe Ratio"]) == ("lean", "1.25")
+    assert again["download"]["api_calls"] == 0
+
+
+def test_backtest_says_what_went_wrong_in_lean(command: CommandLine, served: Serve, lean_project: str) -> None:
+    """One line, exit 1."""
+    served()
+    command.set(FAKE_LEAN="runtime-error")
+
+    answer = command.run("backtest", lean_project)
+
+    assert answer.code == 1
+    (line,) = answer.errors
+    assert "'NoneType' object" in line
+
+
+def test_ctrl_c_while_lean_runs(command: CommandLine, served: Serve, lean_project: str) -> None:
+    """LEAN is stopped with it, in under two seconds, and the data is kept."""
+    served()
+    command.set(FAKE_LEAN="hang")
+    process = command.start("backtest", lean_project)
+    wait_until((command.folder / "seen.json").exists)
+
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    answer = answer_of(process)
+
+    assert time.monotonic() - began < STOPPED_WITHIN
+    assert answer.code == 130
+    assert len(answer.errors) == 1
+    assert "\nTraceback" not in answer.err  # LEAN's own lines are shown with the time before them
+    assert csv_of(command.data) == lean_files(MARKET, "SPY", DAYS, Resolution.MINUTE)
+    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert not [line for line in commands if str(command.folder).encode() in line]
 
 
 # --- demo ---
