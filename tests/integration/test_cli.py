@@ -1024,6 +1024,32 @@ def test_help_and_version(command: CommandLine) -> None:
     assert "Usage: backtest-server" in nothing.err
 
 
+def test_an_encoding_that_lacks_our_signs_is_no_trouble(command: CommandLine) -> None:
+    """A terminal or pipe in plain ASCII shows question marks in place of pictures."""
+    command.set(PYTHONIOENCODING="ascii")
+
+    answer = answer_of(command.start("coverage", "SPY", *MINUTES))
+
+    assert answer.code == 1
+    assert answer.out.startswith("SPY minute   ? 8 missing")
+    assert answer.errors == ["error: SPY minute: 8 of 8 trading days are not there"]
+
+
+def test_a_plugin_that_was_left_out_is_named(
+    command: CommandLine, served: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line of warning; the command does its work."""
+    served()
+    found = manager.build_plugin_manager()
+    problem = manager.PluginProblem(plugin="acme", reason="it cannot be loaded: ImportError: no\nsuch thing")
+    monkeypatch.setattr(manager, "build_plugin_manager", lambda: attrs.evolve(found, problems=(problem,)))
+
+    answer = command.run("download", "SPY", *MINUTES)
+
+    assert answer.code == 0
+    assert "warning: the plugin acme was left out: it cannot be loaded: ImportError: no such thing\n" in answer.err
+
+
 def test_a_fault_of_our_own_is_one_line_too(
     command: CommandLine, served: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
