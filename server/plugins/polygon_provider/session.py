@@ -81,18 +81,24 @@ class PolygonSession(CacheMixin, LimiterMixin, requests.Session):
         self.cache.delete(_key(response.request))
 
 
+_TURNS = threading.RLock()
+"""Taken by whoever reads or writes a kept answer.
+
+requests-cache lends one connection to all threads. Where one of them waits in it for another connection's
+transaction, a second one stands before SQLite's mutex with Python's own lock in its hands, and nobody gets on until
+the wait is over, thirty seconds later.
+"""
+
+
 class _Cache(SQLiteCache):
     """Loses an answer rather than a run: what cannot be read or written (a damaged file, a full disk) is not kept.
 
-    A damaged file is removed, so that the next run begins a new one. Closing waits for whoever is reading or
-    writing, and afterwards nothing is found or kept: a cancelled run leaves threads behind, and SQLite crashes
-    where a connection is closed under one.
+    A damaged file is removed, so that the next run begins a new one. Once it is closed, nothing is found or kept: a
+    cancelled run leaves threads behind, and SQLite crashes where a connection is closed under one.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._changed = threading.Condition()
-        self._users = 0
         self._open = True
         super().__init__(path, wal=True, busy_timeout=30_000)
 
@@ -121,22 +127,14 @@ class _Cache(SQLiteCache):
                 self._after(error)
 
     def close(self) -> None:
-        with self._changed:
+        with _TURNS:
             self._open = False
-            self._changed.wait_for(lambda: self._users == 0)
-        super().close()  # type: ignore[no-untyped-call]
+            super().close()  # type: ignore[no-untyped-call]
 
     @contextmanager
     def _using(self) -> Iterator[bool]:
-        with self._changed:
-            admitted = self._open
-            self._users += admitted
-        try:
-            yield admitted
-        finally:
-            with self._changed:
-                self._users -= admitted
-                self._changed.notify_all()
+        with _TURNS:
+            yield self._open
 
     def _after(self, error: Exception) -> None:
         if _is_damage(error):
