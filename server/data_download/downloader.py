@@ -158,7 +158,7 @@ class DataDownloader:
             bars=tally.bars,
             started_at=started_at,
             finished_at=self.clock(),
-            duration_s=time.perf_counter() - started,
+            duration_s=time.perf_counter() - started - tally.loading_s,
             failures=tuple(failures),
             notices=tuple(tally.notices),
             fallback=fetch.fallback_used,

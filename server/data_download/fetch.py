@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -84,9 +85,11 @@ class Fetch:
                     reasons.update((day, error) for day in gap.days if position > 0 or day not in reasons)
 
     def _ask(self, named: NamedProvider, gaps: Sequence[Gap]) -> None:
+        began = time.perf_counter()
         from server.data_download.sink import HostSink
 
         provider = named.open(self.cancel)
+        self.tally.loading_s += time.perf_counter() - began
         sink = HostSink(
             provider=named.name,
             folder=self.folder,

@@ -141,6 +141,7 @@ class DownloadReport:
     """What one download did.
 
     ``days_*`` count symbol-days; requested = present + downloaded + empty + failed.
+    ``duration_s`` is the download itself: a process that needs its modules for the first time spends more.
     """
 
     provider: str

@@ -12,13 +12,17 @@ from server.data_download.errors import DataDownloadError
 
 @define
 class Tally:
-    """What a download has counted so far; one for all its providers."""
+    """What a download has counted so far; one for all its providers.
+
+    ``loading_s`` is what the process spent on loading its own modules when it first needed them.
+    """
 
     api_calls: int = 0
     cache_hits: int = 0
     retries: int = 0
     bytes: int = 0
     bars: int = 0
+    loading_s: float = 0.0
     delivered: defaultdict[str, set[date]] = Factory(lambda: defaultdict(set))
     reasons: defaultdict[str, dict[date, DataDownloadError]] = Factory(lambda: defaultdict(dict))
     notices: list[str] = Factory(list)
