@@ -5,11 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
-import sqlite3
-import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -529,31 +526,6 @@ def test_a_place_that_cannot_be_used_is_told_of(tmp_path: Path) -> None:
     (message,) = told
     assert "answers are not kept" in message
     assert str(tmp_path / "file") in message
-
-
-def test_nobody_stands_still_while_another_job_writes(kit: MakeKit, tmp_path: Path) -> None:
-    """A write that waits for another connection's transaction keeps no reader, and no other thread, from going on."""
-    response = kit().get().response
-    path = tmp_path / "http-cache.sqlite"
-    cache = open_cache(path, pytest.fail)
-    started = time.monotonic()
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        later = datetime.now(UTC) + timedelta(days=1)
-        writer = threading.Thread(target=cache.save_response, args=(response, "key", later))
-        writer.start()
-        time.sleep(0.05)
-        readers = [threading.Thread(target=cache.get_response, args=("key",)) for _ in range(3)]
-        for reader in readers:
-            reader.start()
-        time.sleep(0.05)
-        other.execute("COMMIT")
-    for thread in (writer, *readers):
-        thread.join()
-
-    assert time.monotonic() - started < 5
-    assert cache.get_response("key") is not None
-    cache.close()
 
 
 def test_a_closed_cache_neither_finds_nor_keeps(kit: MakeKit, tmp_path: Path) -> None:
