@@ -167,13 +167,16 @@ class HostSink:
         without = [day for day in days if day not in written]
         settled = {day for day in days if self._calendar.settled(day, now)}
         provisional = [day for day in written if day not in settled]
+        kept: set[date] = set()
         with self._symbol_locks[symbol]:  # two windows of one symbol may share the daily zip
             if provisional:  # before the files, so that a run that dies meanwhile does not leave them as whole days
                 self._folder.ledger.record_days(symbol, resolution, now=now, provisional=provisional)
             if texts:
                 self._tell_aside(symbol, self._folder.write_days(symbol, resolution, texts))
             if without:
-                without = self._clear_damaged(symbol, resolution, without)
+                bare = self._clear_damaged(symbol, resolution, without)
+                kept = settled.intersection(without).difference(bare)
+                without = bare
             self._folder.ledger.record_days(
                 symbol,
                 resolution,
@@ -186,22 +189,19 @@ class HostSink:
             self._tally.bars += bars
             self._tally.delivered[symbol].update(written)
         early = [day for day in without if day not in settled]
-        if early:
-            self.unavailable(
-                symbol,
-                resolution,
-                early,
-                DataDownloadError(
-                    f"{symbol} {resolution.value}: no bars yet for {early[0]}, its session is not over; try later",
-                    symbol=symbol,
-                    resolution=resolution,
-                    days=early,
-                ),
-            )
+        self._not_yet(symbol, resolution, early, "no bars yet of {}, its session is not over; try later")
+        why = f"{self._provider} has no bars of {{}} now; what came before its session was over is kept; try later"
+        self._not_yet(symbol, resolution, sorted(kept), why)
         early_bars = sum(text.rows for text in texts if text.day not in settled)
         self._tell(symbol, resolution, "downloaded", len(written & settled), bars - early_bars)
         self._tell(symbol, resolution, "provisional", len(provisional), early_bars)
         self._tell(symbol, resolution, "empty", len(without) - len(early), 0)
+
+    def _not_yet(self, symbol: str, resolution: Resolution, days: Sequence[date], why: str) -> None:
+        if days:
+            message = f"{symbol} {resolution.value}: {why.format(days[0])}"
+            error = DataDownloadError(message, symbol=symbol, resolution=resolution, days=days)
+            self.unavailable(symbol, resolution, days, error)
 
     def _clear_damaged(self, symbol: str, resolution: Resolution, days: Sequence[date]) -> list[date]:
         """Set aside damaged files of days without bars; returns the days of which no good file stands there."""

@@ -334,6 +334,24 @@ def test_today_without_bars_is_not_remembered_as_empty(polygon_server: Serve, tm
     assert len(server.requests) == 1
 
 
+def test_a_day_that_has_no_bars_any_more_is_kept_and_told_of(polygon_server: Serve, tmp_path: Path) -> None:
+    """Half a day's bars were written, and once the day is over the vendor has none: neither lost nor taken for all."""
+    server = polygon_server(MARKET)
+    rig = Rig(tmp_path, server.url, now=datetime(2024, 3, 8, 15, 0, tzinfo=UTC))
+    rig.download("SPY", DAYS[4:5])
+    before = rig.csv()
+    server.market = Market()
+    rig.now += timedelta(days=1)
+
+    report = rig.download("SPY", DAYS[4:5])
+
+    assert counted(report) == (0, 0, 0, 1)
+    assert "polygon has no bars of 2024-03-08 now" in reason(report)
+    assert rig.csv() == before
+    server.market = MARKET
+    assert counted(rig.download("SPY", DAYS[4:5])) == (0, 1, 0, 0)
+
+
 def test_today_refused_by_the_plan_leaves_the_other_days_alone(polygon_server: Serve, tmp_path: Path) -> None:
     """A plan that ends with yesterday: all days before come, and today's refusal is told in the vendor's words."""
     server = polygon_server(MARKET, plan_end=DAYS[3])
