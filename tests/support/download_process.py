@@ -70,8 +70,15 @@ def main() -> None:
     rig = harness.Rig(Path(facts.pop("root")), facts.pop("url"), pause=None, **facts)
     report = rig.download(symbols, days, resolution).as_json()
     waits = [event.wait_seconds for event in rig.events if event.kind == "wait"]
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({**report, "waits": waits, "memory": memory}))
+    print(json.dumps({**report, "waits": waits, "memory": _most_memory()}))
+
+
+def _most_memory() -> int:
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # getrusage also counts what the process was before it became this program: a copy of the test run.
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
 
 
 if __name__ == "__main__":
