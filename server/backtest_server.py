@@ -221,6 +221,8 @@ class BacktestManager:
         """Stop all jobs and wait for them."""
         if self._jobs is not None:
             self._jobs.close()
+            if self._store is None:
+                self._jobs.store.close()
 
     def _work(self, job: Job, handle: JobHandle) -> tuple[JobState, Mapping[str, Any]]:
         result = self.run(

@@ -79,7 +79,7 @@ class DataDownloader:
             gap = find_gap(wanted, holdings, now, self.calendar)
             if gap:
                 gaps.append(gap)
-        notices += [f"{file.path} is damaged ({file.reason}); its days are fetched again" for file in damaged]
+        notices += [f"{file.path} is damaged, its days count as missing: {file.reason}" for file in damaged]
         return Look(days=tuple(days), states=states, gaps=tuple(gaps), damaged=tuple(damaged), notices=tuple(notices))
 
     def _with_damaged(self, days: Sequence[date], holdings: Holdings, now: datetime) -> list[date]:

@@ -109,7 +109,7 @@ def _any_member(data: bytes, *, alone: bool) -> tuple[str, bytes]:
         RuntimeError,
         NotImplementedError,
     ) as error:
-        raise FormatError(f"the zip is damaged ({error})") from error
+        raise FormatError(f"it is no whole zip: {error}") from error
 
 
 def salvage(data: bytes) -> bytes:

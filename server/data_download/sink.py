@@ -189,7 +189,7 @@ class HostSink:
             self._tally.bars += bars
             self._tally.delivered[symbol].update(written)
         early = [day for day in without if day not in settled]
-        self._not_yet(symbol, resolution, early, "no bars yet of {}, its session is not over; try later")
+        self._not_yet(symbol, resolution, early, "no bars yet for {}, its session is not over; try later")
         why = f"{self._provider} has no bars of {{}} now; what came before its session was over is kept; try later"
         self._not_yet(symbol, resolution, sorted(kept), why)
         early_bars = sum(text.rows for text in texts if text.day not in settled)

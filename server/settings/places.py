@@ -78,7 +78,7 @@ class Places:
             if given is None:
                 return JsonObject()
             if not isinstance(given.value, JsonObject):
-                raise unfit(".".join(path[:depth]), given, "an object in braces", hidden=True)
+                raise unfit(_dotted(path[:depth]), given, "an object in braces", hidden=True)
             found = given.value
         return found
 
@@ -93,7 +93,7 @@ class Places:
             if key not in words:
                 source = self.lean.source if self.lean else ""
                 raise ConfigurationError(
-                    f"{shown_name(key)} under {'.'.join(path)} is no setting ({source}); {did_you_mean(key, words)}"
+                    f"{shown_name(key)} under {_dotted(path)} is no setting ({source}); {did_you_mean(key, words)}"
                 )
 
     def _value(self, lean: LeanJson, path: tuple[str, ...]) -> Given | None:
@@ -102,7 +102,16 @@ class Places:
     @staticmethod
     def _member(lean: LeanJson, within: JsonObject, key: str) -> Given | None:
         if key in within.repeated:
-            raise ConfigurationError(f"{key} is set more than once ({lean.source}); keep one")
+            raise ConfigurationError(f"{_plain(key)} is set more than once ({lean.source}); keep one")
         if key not in within:
             return None
         return Given(value=within[key], source=lean.source, folder=lean.path.parent, as_text=False)
+
+
+def _dotted(path: tuple[str, ...]) -> str:
+    return ".".join(map(_plain, path))
+
+
+def _plain(key: str) -> str:
+    """A key as it is, unless it would spoil a one-line message."""
+    return key if key.isprintable() and len(key) <= 48 else shown_name(key)
