@@ -15,6 +15,7 @@ from server.cli.coverage import coverage
 from server.cli.demo import demo
 from server.cli.download import download
 from server.cli.providers import providers
+from server.cli.serve import serve
 from server.cli.verify import verify
 
 FAILURE, BAD_USE, INTERRUPTED = 1, 2, 130
@@ -26,7 +27,7 @@ def cli() -> None:
     """Backtests on QuantConnect LEAN that fetch only the market data they lack."""
 
 
-for command in (download, backtest, coverage, verify, providers, demo):
+for command in (download, backtest, coverage, verify, providers, serve, demo):
     cli.add_command(command)
 
 

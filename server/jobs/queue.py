@@ -90,6 +90,11 @@ class JobQueue:
             )
         return self.store.get(identity)
 
+    @property
+    def alive(self) -> bool:
+        """Whether every worker is at work."""
+        return all(thread.is_alive() for thread in self._threads)
+
     def close(self, seconds: float = 2.0) -> None:
         """Stop: running jobs end as interrupted, queued ones stay for the next server."""
         with self._changed:

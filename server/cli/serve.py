@@ -1,0 +1,55 @@
+"""`backtest-server serve`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from server.cli.common import folder_options, open_workspace, provider_option
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address; others need BACKTEST_SERVER_TOKEN.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--projects", type=click.Path(path_type=Path), help="The folder of LEAN projects; else lean.json's, else this one."
+)
+@click.option(
+    "--benchmarks", type=click.Path(path_type=Path), default=Path("benchmarks/results"), help="The benchmark archive."
+)
+@click.option("--allowed-host", multiple=True, help="A name that browsers may call this server by; may be repeated.")
+@provider_option
+@folder_options
+def serve(
+    host: str,
+    port: int,
+    projects: Path | None,
+    benchmarks: Path,
+    allowed_host: tuple[str, ...],
+    provider: str | None,
+    data_folder: Path | None,
+    lean_config: Path | None,
+    debug: bool,
+) -> int:
+    """Serve the pages and the API until stopped."""
+    from server.web.access import Access
+    from server.web.serve import serve as run
+
+    access = Access.of(host, os.environ.get("BACKTEST_SERVER_TOKEN"), allowed_host)
+    with open_workspace(data_folder=data_folder, lean_config=lean_config, debug=debug, provider=provider) as workspace:
+        settings = workspace.settings
+        root = projects or (settings.lean_config.parent if settings.lean_config else Path.cwd())
+        run(
+            workspace,
+            host=host,
+            port=port,
+            access=access,
+            projects=root.absolute(),
+            benchmarks=benchmarks.absolute(),
+            environ=os.environ,
+            ready=lambda url: print(f"serving on {url}", file=sys.stderr, flush=True),
+        )
+    return 0

@@ -1,0 +1,207 @@
+"""Who may come in, and what answers may do in a browser. Plain ASGI; decisions are pure functions."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from server.data_download.errors import ConfigurationError
+from server.data_download.secret import Secret
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+COOKIE = "backtest_server_session"
+MAX_BODY = 64 * 1024
+"""Bytes of a request's body at most; requests name symbols and days, no more."""
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+_OPEN_PATHS = ("/health", "/login")
+_CHANGING = ("POST", "PUT", "PATCH", "DELETE")
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@frozen(kw_only=True)
+class Access:
+    """The rules of one server.
+
+    Attributes:
+        token: What callers must show; None asks for nothing.
+        hosts: Host names that the Host header may carry; empty means any, which a token makes safe.
+    """
+
+    token: Secret | None = None
+    hosts: frozenset[str] = frozenset(LOOPBACK_NAMES)
+
+    @classmethod
+    def of(cls, host: str, token: str | None, allowed_hosts: Iterable[str] = ()) -> Access:
+        """The rules for listening on an address.
+
+        Raises:
+            ConfigurationError: The address is reachable from elsewhere and there is no token.
+        """
+        secret = Secret(token) if token else None
+        if secret is None and not is_loopback(host):
+            raise ConfigurationError(
+                f"listening on {host} lets others in: set the environment variable BACKTEST_SERVER_TOKEN to a secret "
+                "that they must show, or listen on 127.0.0.1"
+            )
+        names = {name.lower() for name in allowed_hosts}
+        if is_loopback(host):
+            names |= {*LOOPBACK_NAMES, host.lower()}
+        return cls(token=secret, hosts=frozenset(names))
+
+    def admits_host(self, header: str | None) -> bool:
+        """Whether a Host header names this server (a page of another name must not reach it through DNS)."""
+        name = _host_name(header or "")
+        return bool(name) and (not self.hosts or name in self.hosts)
+
+    def admits_token(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request shows the token, as a bearer or by the pages' cookie."""
+        if self.token is None:
+            return True
+        scheme, _, shown = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and _same(shown.strip(), self.token.reveal()):
+            return True
+        return _same(_cookie(headers.get("cookie", "")), self.session)
+
+    def admits_login(self, shown: str) -> bool:
+        """Whether what was typed into the login page is the token."""
+        return self.token is not None and _same(shown, self.token.reveal())
+
+    @property
+    def session(self) -> str:
+        """What the pages' cookie holds: made from the token, which cannot be read from it."""
+        assert self.token is not None  # noqa: S101 - asked only where there is one
+        return hmac.new(self.token.reveal().encode(), b"backtest-server pages", hashlib.sha256).hexdigest()
+
+    def admits_origin(self, method: str, headers: Mapping[str, str]) -> bool:
+        """Whether a request that changes something comes from our own pages, or from no page at all."""
+        if method not in _CHANGING:
+            return True
+        origin = headers.get("origin")
+        if origin is not None:
+            return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+        return headers.get("sec-fetch-site", "none") in ("same-origin", "none")
+
+
+class Gate:
+    """ASGI middleware: lets in what the rules admit, limits bodies, adds the security headers."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        send = _with_headers(send)
+        refusal = self._refusal(scope, headers)
+        if refusal is None:
+            await self._app(scope, _limited(receive), send)
+        elif refusal[0] == 401 and "text/html" in headers.get("accept", ""):
+            await _answer(send, 303, b"", {"location": "/login"})
+        else:
+            status, code, message = refusal
+            body = json.dumps({"error": {"code": code, "message": message, "facts": {}}}).encode()
+            await _answer(send, status, body, {"content-type": "application/json"})
+
+    def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> tuple[int, str, str] | None:
+        method, path = scope["method"], scope["path"]
+        if not self._access.admits_host(headers.get("host")):
+            return 421, "unknown_host", "the Host header does not name this server"
+        if not self._access.admits_origin(method, headers):
+            return 403, "foreign_origin", "a page of another site may not change anything here"
+        if not (path in _OPEN_PATHS or path.startswith("/static/") or self._access.admits_token(headers)):
+            return 401, "token_missing", "show the server's token: Authorization: Bearer <token>"
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > MAX_BODY:
+            return 413, "body_too_large", f"a request's body may have {MAX_BODY} bytes at most"
+        return None
+
+
+class BodyTooLarge(Exception):  # noqa: N818 - not a fault of ours
+    """A body without a stated length went on and on."""
+
+
+def _limited(receive: Receive) -> Receive:
+    seen = 0
+
+    async def limited() -> MutableMapping[str, Any]:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > MAX_BODY:
+            raise BodyTooLarge
+        return message
+
+    return limited
+
+
+def _with_headers(send: Send) -> Send:
+    async def sender(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            own = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+            message = {**message, "headers": [*message.get("headers", ()), *own]}
+        await send(message)
+
+    return sender
+
+
+async def _answer(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    raw.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _host_name(header: str) -> str:
+    try:
+        return (urlsplit(f"//{header}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _cookie(header: str) -> str:
+    try:
+        morsel = SimpleCookie(header).get(COOKIE)
+    except CookieError:
+        return ""
+    return morsel.value if morsel else ""
+
+
+def _same(shown: str, wanted: str) -> bool:
+    return hmac.compare_digest(shown.encode("utf-8", "replace"), wanted.encode())

@@ -1,0 +1,117 @@
+"""The application: API, pages, metrics, health, behind the gate."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from server import __version__
+from server.backtest_server import BacktestManager
+from server.data_download.errors import ConfigurationError, DataDownloadError
+from server.logs import mask
+from server.web import api, models
+from server.web.access import Access, BodyTooLarge, Gate
+from server.web.events import EventHub
+from server.web.state import NotFound, State
+from server.workspace import Workspace
+
+_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "not_json"}
+
+
+def create_app(
+    workspace: Workspace,
+    manager: BacktestManager,
+    *,
+    access: Access,
+    projects: Path,
+    benchmarks: Path,
+    metrics: Callable[[], tuple[bytes, str]],
+) -> FastAPI:
+    """Put the application together. Its start makes the job queue work; its end stops it.
+
+    Args:
+        projects: The folder below which LEAN projects may be named.
+        benchmarks: The archive of benchmark runs.
+        metrics: Gives the body and the content type of /metrics.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.server = State(
+            workspace=workspace,
+            manager=manager,
+            access=access,
+            projects=projects,
+            benchmarks=benchmarks,
+            hub=EventHub(manager.jobs),
+        )
+        app.state.workspace, app.state.manager = workspace, manager
+        yield
+        manager.close()
+
+    app = FastAPI(
+        title="backtest-server",
+        version=__version__,
+        summary="Backtests on QuantConnect LEAN that fetch only the market data they lack",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.include_router(api.router)
+
+    @app.get("/health", responses={503: {"model": models.Health, "description": "It cannot, and why"}})
+    def health(request: Request, response: Response) -> models.Health:
+        """Whether the server can do its work."""
+        found = api.state_of(request).health()
+        response.status_code = 200 if found.ok else 503
+        return found
+
+    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    def prometheus() -> Response:
+        """Metrics for Prometheus."""
+        body, content_type = metrics()
+        return Response(body, media_type=content_type)
+
+    _add_error_answers(app)
+    app.add_middleware(Gate, access=access)
+    return app
+
+
+def _add_error_answers(app: FastAPI) -> None:
+    """Every error in one form: a stable code, a sentence, the facts."""
+
+    @app.exception_handler(DataDownloadError)
+    async def ours(request: Request, error: DataDownloadError) -> JSONResponse:
+        status = 404 if isinstance(error, NotFound) else 422 if isinstance(error, ConfigurationError) else 502
+        facts = {"symbol": error.symbol, "resolution": error.resolution, "days": error.days, "status": error.status}
+        known = {name: value for name, value in facts.items() if value}
+        return _error(status, error.code, str(error), jsonable_encoder(known))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        fields = {".".join(str(part) for part in one["loc"][1:]) or one["loc"][0]: one["msg"] for one in error.errors()}
+        if any(one["type"] == "json_invalid" for one in error.errors()):
+            return _error(400, "not_json", "the body is not JSON", {})
+        first = next(iter(fields.items()))
+        return _error(422, "invalid_request", f"{first[0]}: {first[1]}", {"fields": fields})
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        return _error(error.status_code, _CODES.get(error.status_code, "http"), str(error.detail), {}, error.headers)
+
+    @app.exception_handler(BodyTooLarge)
+    async def too_large(request: Request, error: BodyTooLarge) -> JSONResponse:
+        return _error(413, "body_too_large", "the request's body is too large", {})
+
+
+def _error(status: int, code: str, message: str, facts: Any, headers: Any = None) -> JSONResponse:
+    content = {"error": {"code": code, "message": mask(message), "facts": facts}}
+    return JSONResponse(content, status_code=status, headers=headers)

@@ -1,0 +1,62 @@
+"""A job's events as a stream that can be taken up again where it broke off (server-sent events)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator
+
+from server.jobs import JobQueue
+
+HEARTBEAT_SECONDS = 15.0
+_BATCH = 500
+
+
+class EventHub:
+    """Wakes the streams of a job whenever something happens to it. Bound to one event loop."""
+
+    def __init__(self, queue: JobQueue) -> None:
+        """Call it on the event loop."""
+        self._store = queue.store
+        self._loop = asyncio.get_running_loop()
+        self._streams: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        queue.watch(self._wake_from_any_thread)
+
+    def _wake_from_any_thread(self, identity: str) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake, identity)
+
+    def _wake(self, identity: str) -> None:
+        for stream in self._streams.get(identity, ()):
+            stream.set()
+
+    async def stream(self, identity: str, after: int, heartbeat: float = HEARTBEAT_SECONDS) -> AsyncIterator[str]:
+        """The job's events after the one of this number, as they come; ends with the job.
+
+        Every event is there once and in order: they are read from the store, and being woken only says that there
+        may be more.
+        """
+        woken = asyncio.Event()
+        self._streams[identity].add(woken)
+        try:
+            while True:
+                woken.clear()
+                over = self._store.get(identity).state.over
+                events = self._store.events(identity, after, _BATCH)
+                for event in events:
+                    after = event.number
+                    yield f"id: {event.number}\ndata: {json.dumps(event.data)}\n\n"
+                if events:
+                    continue
+                if over:
+                    yield "event: end\ndata: {}\n\n"
+                    return
+                try:
+                    await asyncio.wait_for(woken.wait(), heartbeat)
+                except TimeoutError:
+                    yield ": still here\n\n"
+        finally:
+            self._streams[identity].discard(woken)
+            if not self._streams[identity]:
+                del self._streams[identity]

@@ -1,0 +1,127 @@
+"""Runs the application on uvicorn, one server for each data folder."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import uvicorn
+from filelock import FileLock, Timeout
+
+from server.backtest_server import BacktestManager
+from server.data_download.errors import ConfigurationError
+from server.data_download.model import DownloadReport
+from server.data_download.progress import ProgressEvent
+from server.jobs import JobStore
+from server.logs import add_secret, log_listener
+from server.metrics import Metrics
+from server.web.access import Access
+from server.web.app import create_app
+from server.workspace import Workspace
+
+_GRACE_SECONDS = 2
+
+
+def serve(
+    workspace: Workspace,
+    *,
+    host: str,
+    port: int,
+    access: Access,
+    projects: Path,
+    benchmarks: Path,
+    environ: Mapping[str, str],
+    ready: Callable[[str], object] = lambda url: None,
+) -> None:
+    """Serve until the process is told to stop; running jobs are then interrupted, queued ones kept.
+
+    Args:
+        port: 0 takes a free one.
+        ready: Told the address once it is listened on.
+
+    Raises:
+        ConfigurationError: The address cannot be listened on, or another server has this data folder.
+    """
+    if access.token:
+        add_secret(access.token)
+    state = workspace.settings.state_folder
+    with _sole(state), closing(_listen(host, port)) as listener:
+        store = JobStore(state / "jobs.sqlite", workspace.clock)
+        metrics = Metrics(providers=workspace.plugins.providers, store=store)
+        log = log_listener()
+
+        def listen(event: ProgressEvent) -> None:
+            log(event)
+            metrics(event)
+
+        def report(finished: DownloadReport) -> None:
+            log.log_report(finished)
+            metrics.download_finished(finished)
+
+        manager = BacktestManager(
+            workspace,
+            environ=environ,
+            listener=listen,
+            on_report=report,
+            store=store,
+        )
+        manager.jobs.watch(lambda identity: metrics.job_changed(store.get(identity)))
+        app = create_app(
+            workspace, manager, access=access, projects=projects, benchmarks=benchmarks, metrics=metrics.render
+        )
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+        ready(f"http://{_shown(host)}:{listener.getsockname()[1]}")
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        finally:
+            manager.close()
+            store.close()
+
+
+class _sole:  # noqa: N801 - a context manager
+    """Holds the data folder's server lock."""
+
+    def __init__(self, state: Path) -> None:
+        self._path = state / "server.lock"
+
+    def __enter__(self) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(self._path)
+            self._lock.acquire(blocking=False)
+        except Timeout as error:
+            raise ConfigurationError(
+                f"another server runs on this data folder (it holds {self._path}); stop it or choose another folder"
+            ) from error
+        except OSError as error:
+            raise ConfigurationError(f"{self._path.parent} cannot be written ({error.strerror or error})") from error
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(512)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        raise ConfigurationError(f"{host}:{port} cannot be listened on ({reason}); choose another port") from error
+    return listener
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,126 @@
+"""What the routes share: one workspace, one manager, one hub."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from server.backtest_server import BacktestManager
+from server.data_download.errors import DataDownloadError
+from server.jobs import Job, JobStore
+from server.settings import CORE_SETTINGS
+from server.web import models
+from server.web.access import Access
+from server.web.events import EventHub
+from server.workspace import Workspace
+
+_MOST_RUNS = 100
+
+
+class NotFound(DataDownloadError):  # noqa: N818 - as HTTP calls it
+    """There is no such thing."""
+
+    code = "not_found"
+
+
+def not_found(what: str) -> NotFound:
+    """The error for something that is not there."""
+    return NotFound(f"there is no {what}")
+
+
+@frozen(kw_only=True, eq=False)
+class State:
+    """Made once, when the server starts."""
+
+    workspace: Workspace
+    manager: BacktestManager
+    access: Access
+    projects: Path
+    benchmarks: Path
+    hub: EventHub
+
+    @property
+    def store(self) -> JobStore:
+        """The jobs."""
+        return self.manager.jobs.store
+
+    def job(self, identity: str) -> Job:
+        """One job.
+
+        Raises:
+            NotFound: There is none of this id.
+        """
+        try:
+            return self.manager.status(identity)
+        except KeyError as error:
+            raise not_found(f"job {identity}") from error
+
+    def known_provider(self, name: str | None) -> str | None:
+        """The name, if such a provider is installed.
+
+        Raises:
+            ConfigurationError: It is not.
+        """
+        return self.workspace.plugins.provider(name).spec.name if name is not None else None
+
+    def providers(self) -> models.ProvidersAnswer:
+        """What is installed, chosen and set."""
+        settings, plugins = self.workspace.settings, self.workspace.plugins
+        chosen, why = settings.chosen_provider
+        return models.ProvidersAnswer(
+            chosen=chosen,
+            why=why,
+            fallback=settings.chosen_fallback,
+            providers=[
+                models.ProviderInfo(
+                    name=name,
+                    summary=offered.spec.summary,
+                    distribution=offered.distribution,
+                    settings=[
+                        models.SettingValue(setting=setting, value=value, source=source)
+                        for setting, value, source in settings.described(name, offered.spec.config_class)
+                    ],
+                )
+                for name, offered in sorted(plugins.providers.items())
+            ],
+            problems=[models.PluginProblemInfo(plugin=one.plugin, reason=one.reason) for one in plugins.problems],
+            settings=[
+                models.SettingValue(
+                    setting=setting.name,
+                    value=str(getattr(settings, setting.name.replace("-", "_")) or "none"),
+                    source=settings.sources.get(setting.name, "default"),
+                )
+                for setting in CORE_SETTINGS
+            ],
+        )
+
+    def benchmark_runs(self) -> list[dict[str, Any]]:
+        """The runs of the archive (``<date>-<commit>/results.json``), the newest first; unreadable ones left out."""
+        runs = []
+        for path in sorted(self.benchmarks.glob("*/results.json"), reverse=True)[:_MOST_RUNS]:
+            try:
+                run = json.loads(path.read_bytes())
+            except (OSError, ValueError):
+                continue
+            if isinstance(run, dict) and isinstance(run.get("scenarios"), list):
+                runs.append(run)
+        return runs
+
+    def health(self) -> models.Health:
+        """Whether the server can do its work, and why not."""
+        folder = self.workspace.settings.data_folder
+        writable = os.access(folder if folder.is_dir() else folder.parent, os.W_OK)
+        workers = self.manager.jobs.alive
+        checks = [
+            models.HealthCheck(
+                name="data folder", ok=writable, detail="writable" if writable else f"{folder} cannot be written"
+            ),
+            models.HealthCheck(
+                name="job workers", ok=workers, detail="running" if workers else "they have ended; restart the server"
+            ),
+        ]
+        return models.Health(ok=all(check.ok for check in checks), checks=checks)
