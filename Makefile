@@ -2,14 +2,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test bench clean
+.PHONY: run test bench assets clean
 
 # The demo: no key, no network but the package index.
 run: $(VENV)/.installed
 	$(BIN)/backtest-server demo
 
 # Everything that guards main: style, types, import rules, the whole default test run.
-test: $(VENV)/.installed-test
+test: $(VENV)/.installed-test assets
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -19,6 +19,15 @@ test: $(VENV)/.installed-test
 bench: $(VENV)/.installed-test
 	$(BIN)/pip install --quiet -e '.[bench]'
 	$(BIN)/pytest tests/benchmarks -m benchmark --override-ini addopts= -s
+
+# What the pages take from npm, by lock file; nothing is fetched when they are served.
+VENDOR := server/web/static/vendor/.installed
+
+assets: $(VENDOR)
+
+$(VENDOR): server/web/assets/package-lock.json server/web/assets/build.mjs server/web/assets/NOTICE.txt
+	@command -v npm >/dev/null || { echo "npm is missing; on Debian: apt-get install nodejs npm" >&2; exit 1; }
+	cd server/web/assets && npm ci --silent && npm run --silent build
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 1; }

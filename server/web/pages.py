@@ -1,0 +1,226 @@
+"""The pages: what a browser is given, rendered here first and kept live by the scripts in static/js."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+
+from server.backtest_server import BacktestManager
+from server.data_download.model import Resolution
+from server.engines.choose import ENGINES
+from server.jobs import Job
+from server.settings.providers import SettingMissing
+from server.web.page_text import FILTERS
+from server.workspace import Workspace
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+PER_PAGE = 20
+
+STATES = {
+    "present": "on disk and whole",
+    "provisional": "fetched before the day was settled; fetched again once it is",
+    "empty": "the provider has no bars for this day",
+    "missing": "not on disk",
+    "damaged": "on disk, but the file cannot be read",
+}
+"""What a trading day can be to the data folder (see `DayState`), in words for people."""
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("server.web"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(FILTERS)
+    return environment
+
+
+def templates(request: Request, name: str, *, status_code: int = 200, **values: Any) -> HTMLResponse:
+    """Render a template into a page of this status."""
+    template = _environment().get_template(name)
+    page = template.render(path=request.url.path, **values)
+    return HTMLResponse(page, status_code=status_code, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/")
+def backtests(request: Request, page: int = Query(1, ge=1, le=1_000_000)) -> HTMLResponse:
+    """The form for a new backtest, and the list of all jobs."""
+    manager, workspace = _manager(request), _workspace(request)
+    counts = manager.jobs.store.count()
+    jobs = manager.jobs.store.newest(limit=PER_PAGE, offset=(page - 1) * PER_PAGE)
+    total = sum(counts.values())
+    return templates(
+        request,
+        "backtests.html",
+        jobs=[_job_view(job) for job in jobs],
+        counts=counts,
+        total=total,
+        page=page,
+        pages=max(1, -(-total // PER_PAGE)),
+        engines=ENGINES,
+        engine=workspace.settings.engine,
+        **_choices(workspace),
+    )
+
+
+@router.get("/backtests/{identity}")
+@router.get("/downloads/{identity}")
+def backtest(request: Request, identity: str) -> HTMLResponse:
+    """One backtest or download: how far it is, and what it came to."""
+    manager = _manager(request)
+    try:
+        job = manager.status(identity)
+    except KeyError:
+        message = "There is no such backtest. Its history may have been removed with the state folder."
+        return templates(request, "error.html", status_code=404, title="Not found", message=message)
+    return templates(request, "backtest.html", job=_job_view(job))
+
+
+@router.get("/coverage")
+def coverage(
+    request: Request,
+    symbol: list[str] = Query(default=[]),  # noqa: B008
+    resolution: str = "",
+    start: str = "",
+    end: str = "",
+) -> HTMLResponse:
+    """Which days are on disk, as a calendar for each symbol and year."""
+    workspace = _workspace(request)
+    choices = _choices(workspace)
+    last: date = choices["last_session"]
+    return templates(
+        request,
+        "coverage.html",
+        symbols=symbol,
+        resolution=resolution if resolution in choices["resolutions"] else Resolution.DAILY.value,
+        start=_day(start) or date(last.year - 1, 1, 1),
+        end=_day(end) or last,
+        states=STATES,
+        **choices,
+    )
+
+
+@router.get("/performance")
+def performance(request: Request) -> HTMLResponse:
+    """What the archive of benchmarks holds."""
+    return templates(request, "performance.html")
+
+
+@router.get("/providers")
+def providers(request: Request) -> HTMLResponse:
+    """What is installed, which provider is chosen and why, and the settings in force."""
+    workspace = _workspace(request)
+    settings = workspace.settings
+    chosen, why = settings.chosen_provider
+    return templates(
+        request,
+        "providers.html",
+        chosen=chosen,
+        why=why,
+        fallback=settings.chosen_fallback,
+        providers=[_provider_view(workspace, name) for name in sorted(workspace.plugins.providers)],
+        problems=workspace.plugins.problems,
+        settings=[
+            (name, getattr(settings, name.replace("-", "_")), source)
+            for name, source in sorted(settings.sources.items())
+        ],
+    )
+
+
+def _provider_view(workspace: Workspace, name: str) -> dict[str, Any]:
+    """A provider and its settings; of a secret only whether it is set."""
+    offered = workspace.plugins.providers[name]
+    rows: list[tuple[str, str, str]] = []
+    problem = None
+    try:
+        rows = workspace.settings.described(name, offered.spec.config_class)
+    except SettingMissing as error:
+        problem = str(error)
+    return {
+        "name": name,
+        "summary": offered.spec.summary,
+        "distribution": offered.distribution,
+        "settings": rows,
+        "problem": problem,
+    }
+
+
+def _choices(workspace: Workspace) -> dict[str, Any]:
+    """What the forms offer."""
+    return {
+        "resolutions": [resolution.value for resolution in Resolution],
+        "providers": sorted(workspace.plugins.providers),
+        "provider": workspace.settings.chosen_provider[0],
+        "first_day": workspace.calendar.first_day,
+        "last_session": workspace.calendar.last_session(workspace.clock()),
+    }
+
+
+def _job_view(job: Job) -> dict[str, Any]:
+    """A job with its request as it was understood: what the project gave is filled in once it is known."""
+    result, request = job.result, job.request
+    known: Mapping[str, Any] = result if result.get("symbols") else request
+    project = request["project"]
+    symbols = known["symbols"] or []
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "state": job.state.value,
+        "over": job.state.over,
+        "title": Path(project).name if project else _shortened(symbols),
+        "project": Path(project).name if project else None,
+        "symbols": symbols,
+        "resolution": known["resolution"],
+        "start": known["start"],
+        "end": known["end"],
+        "engine": request["engine"],
+        "provider": request["provider"],
+        "retry_of": job.retry_of,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+        "duration_s": _seconds(job.started_at, job.finished_at),
+        "phases": result.get("phases", []),
+        "engine_choice": result.get("engine_choice"),
+        "download": result.get("download"),
+        "outcome": result.get("engine"),
+        "error": result.get("error"),
+    }
+
+
+def _shortened(symbols: list[str], most: int = 4) -> str:
+    more = len(symbols) - most
+    return ", ".join(symbols[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> float | None:
+    return (end - start).total_seconds() if start and end else None
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _manager(request: Request) -> BacktestManager:
+    manager: BacktestManager = request.app.state.manager
+    return manager
+
+
+def _workspace(request: Request) -> Workspace:
+    workspace: Workspace = request.app.state.workspace
+    return workspace
