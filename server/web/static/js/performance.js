@@ -1,0 +1,39 @@
+// The archive of benchmarks: one run by contender, and all runs over time.
+
+import { get } from "./api.js";
+import { dayOf, historyCard, scenarioCard, seconds } from "./bench_charts.js";
+import { $, h, say } from "./dom.js";
+import { number } from "./format.js";
+
+try {
+  const { runs } = await get("/api/benchmarks");
+  $("#none").hidden = runs.length > 0;
+  if (runs.length) show([...runs].sort((one, other) => String(one.date).localeCompare(String(other.date))));
+} catch (error) {
+  say($("#refusal"), error.message);
+}
+
+function show(runs) {
+  $("#found").hidden = false;
+  const chooser = $("#run");
+  chooser.append(...runs.map((run, place) => h("option", { value: place }, `${String(run.date).slice(0, 16).replace("T", " ")}  ${String(run.commit ?? "").slice(0, 9)}`)).reverse());
+  chooser.addEventListener("change", () => one(runs[Number(chooser.value)]));
+  one(runs.at(-1));
+  const names = [...new Set(runs.flatMap((run) => run.scenarios.map((scenario) => scenario.name)))];
+  const whole = (value) => number(Math.round(value));
+  $("#history").append(...names.flatMap((name) => [
+    historyCard(`${name}: median time`, runs, pick(name, "median_s"), seconds),
+    historyCard(`${name}: requests`, runs, pick(name, "requests"), whole),
+    historyCard(`${name}: cache hits`, runs, pick(name, "cache_hits"), whole),
+  ]).filter(Boolean));
+}
+
+function one(run) {
+  const facts = Object.entries(run.environment ?? {}).map(([name, value]) => `${name} ${value}`);
+  $("#environment").textContent = [`commit ${String(run.commit ?? "unknown").slice(0, 9)}`, dayOf(run), ...facts].join(" · ");
+  $("#latest").replaceChildren(...run.scenarios.map(scenarioCard));
+}
+
+function pick(scenario, figure) {
+  return (run) => (run.scenarios.find((found) => found.name === scenario)?.contenders ?? []).map((contender) => [contender.name, contender[figure]]);
+}

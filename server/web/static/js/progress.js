@@ -1,0 +1,91 @@
+// From a job's events to how far it is. Pure: counts in events are increments, so this only ever adds.
+
+const COUNTS = ["bars", "bytes", "api_calls", "cache_hits", "retries"];
+
+export function newProgress(symbols = []) {
+  const progress = {
+    state: "", phase: "", phases: {}, provider: "", requested: 0, present: 0, started: false, finished: false,
+    wait: null, symbols: new Map(), bars: 0, bytes: 0, api_calls: 0, cache_hits: 0, retries: 0, done: 0,
+  };
+  for (const symbol of symbols) progress.symbols.set(symbol, newSymbol());
+  return progress;
+}
+
+function newSymbol() {
+  return {
+    missing: null, downloaded: 0, provisional: 0, empty: 0, provider: "", fallback: "",
+    bars: 0, bytes: 0, api_calls: 0, cache_hits: 0, retries: 0,
+  };
+}
+
+export const fetched = (symbol) => symbol.downloaded + symbol.provisional + symbol.empty;
+
+/** How many days of each symbol were asked for: the same for all of them. */
+export function daysEach(progress) {
+  return progress.symbols.size ? Math.round(progress.requested / progress.symbols.size) : 0;
+}
+
+export function apply(progress, event) {
+  const symbol = event.symbol ? symbolOf(progress, event.symbol) : null;
+  for (const name of COUNTS) {
+    const more = event[name] ?? 0;
+    progress[name] += more;
+    if (symbol) symbol[name] += more;
+  }
+  KINDS[event.kind]?.(progress, event, symbol);
+  return progress;
+}
+
+const KINDS = {
+  state(progress, event) {
+    progress.state = event.state;
+    if (event.state !== "running") progress.wait = null;
+  },
+  phase(progress, event) {
+    progress.phase = event.phase;
+    progress.phases[event.phase] = event.at;
+    progress.wait = null;
+  },
+  started(progress, event) {
+    progress.started = true;
+    progress.provider = event.provider ?? "";
+    progress.present = event.days_present ?? 0;
+    progress.requested = (event.days ?? 0) + progress.present;
+  },
+  symbol(progress, event, symbol) {
+    if (symbol.missing === null) {
+      symbol.missing = event.days ?? 0;
+      symbol.provider = event.provider ?? "";
+    } else if (event.provider !== symbol.provider) symbol.fallback = event.provider;
+  },
+  days(progress, event, symbol) {
+    const days = event.days ?? 0;
+    progress.done += days;
+    progress.wait = null;
+    if (symbol && event.outcome in symbol) symbol[event.outcome] += days;
+  },
+  request(progress) {
+    progress.wait = null;
+  },
+  retry(progress, event) {
+    progress.wait = waitOf(event, "tries again");
+  },
+  wait(progress, event) {
+    progress.wait = waitOf(event, "goes on");
+  },
+  finished(progress) {
+    progress.finished = true;
+    progress.wait = null;
+  },
+};
+
+function symbolOf(progress, name) {
+  if (!progress.symbols.has(name)) progress.symbols.set(name, newSymbol());
+  return progress.symbols.get(name);
+}
+
+function waitOf(event, then) {
+  const seconds = event.wait_seconds ?? 0;
+  const why = event.message ?? "";
+  return { why: why.charAt(0).toUpperCase() + why.slice(1), then, until: seconds ? new Date(Date.parse(event.at) + seconds * 1000) : null };
+}

@@ -1,0 +1,113 @@
+// How far a job is, drawn: the sentence, the bar, the wait, the figures, the phases, and a row for each symbol.
+
+import { $, h, say, setText } from "./dom.js";
+import { count, duration, number, running, size, timeOfDay } from "./format.js";
+import { daysEach, fetched } from "./progress.js";
+
+const rows = new Map();
+
+export function drawProgress(progress, over) {
+  $("#live").hidden = over || !progress.phase;
+  if (!over) {
+    drawSentence(progress);
+    drawWait(progress.wait);
+    drawTiles(progress);
+    drawPhases(progress);
+  }
+  drawSymbols(progress, over);
+}
+
+function drawSentence(progress) {
+  const done = progress.present + progress.done;
+  const bar = $("#progress");
+  bar.max = progress.requested || 1;
+  bar.value = progress.requested ? done : progress.finished ? 1 : 0;
+  let text = "Looking at what is on disk.";
+  if (progress.started) {
+    text = `${number(done)} of ${count(progress.requested, "symbol-day")} on disk; ${number(progress.requested - done)} to come from ${progress.provider}.`;
+    if (done >= progress.requested) text = `All ${count(progress.requested, "symbol-day")} done.`;
+  } else if (progress.finished) {
+    bar.max = bar.value = 1;
+    text = "All days were on disk; nothing was asked for.";
+  }
+  setText($("#progress-text"), text);
+}
+
+function drawWait(wait) {
+  const left = wait?.until ? (wait.until - Date.now()) / 1000 : null;
+  if (!wait || (left !== null && left < -1)) return say($("#wait"), null);
+  const when = left === null ? "" : `: ${wait.then} at ${timeOfDay(wait.until)}, in ${running(Math.ceil(Math.max(0, left)))}`;
+  return say($("#wait"), `${wait.why || "It waits"}${when}`);
+}
+
+function drawTiles(progress) {
+  const tiles = {
+    "Bars written": number(progress.bars), Fetched: size(progress.bytes), Requests: number(progress.api_calls),
+    "Cache hits": number(progress.cache_hits), Retries: number(progress.retries),
+  };
+  const list = $("#tiles");
+  if (!list.childElementCount) {
+    list.append(...Object.keys(tiles).map((name) => h("div", {}, h("dt", {}, name), h("dd"))));
+  }
+  Object.values(tiles).forEach((text, place) => setText(list.children[place].lastElementChild, text));
+}
+
+function drawPhases(progress) {
+  const begun = Object.keys(progress.phases);
+  for (const item of document.querySelectorAll("#phases li")) {
+    const { phase } = item.dataset;
+    if (!(phase in progress.phases)) continue;
+    const now = progress.phase === phase;
+    item.className = now ? "now" : "done";
+    const from = Date.parse(progress.phases[phase]);
+    const next = progress.phases[begun[begun.indexOf(phase) + 1]];
+    const text = now ? `for ${running((Date.now() - from) / 1000)}` : next ? `done in ${duration((Date.parse(next) - from) / 1000)}` : "done";
+    setText($(".what", item), text);
+  }
+}
+
+function drawSymbols(progress, over) {
+  const each = daysEach(progress);
+  $("#symbols").hidden = !progress.started;
+  if (!progress.started) return;
+  const body = $("#symbols tbody");
+  for (const [name, symbol] of progress.symbols) {
+    if (!rows.has(name)) {
+      const row = newRow(name);
+      rows.set(name, row);
+      body.append(row.element);
+    }
+    drawRow(rows.get(name), symbol, each, over);
+  }
+}
+
+function newRow(name) {
+  const parts = { was: h("i", { class: "was" }), got: h("i", { class: "got" }), early: h("i", { class: "early" }), none: h("i", { class: "none" }) };
+  const cells = Object.fromEntries(["done", "all", "bars", "bytes", "requests", "hits", "from"].map((key) => [key, h("span")]));
+  cells.done.className = "num";
+  const right = (cell) => h("td", { class: "right num" }, cell);
+  const element = h("tr", { "data-testid": "symbol-row", "data-symbol": name },
+    h("th", { scope: "row", class: "num" }, name),
+    h("td", { class: "meter" }, h("div", { class: "pair" }, h("div", { class: "track", "aria-hidden": "true" }, ...Object.values(parts)), cells.done)),
+    right(cells.all), right(cells.bars), right(cells.bytes), right(cells.requests), right(cells.hits), h("td", {}, cells.from));
+  return { element, parts, cells };
+}
+
+function drawRow({ parts, cells, element }, symbol, each, over) {
+  const present = symbol.missing === null ? (over ? each : 0) : Math.max(0, each - symbol.missing);
+  const share = (days) => `${each ? (100 * days) / each : 0}%`;
+  parts.was.style.width = share(present);
+  parts.got.style.width = share(symbol.downloaded);
+  parts.early.style.width = share(symbol.provisional);
+  parts.none.style.width = share(symbol.empty);
+  const done = present + fetched(symbol);
+  element.dataset.done = done;
+  setText(cells.done, number(done));
+  setText(cells.all, number(each));
+  setText(cells.bars, number(symbol.bars));
+  setText(cells.bytes, size(symbol.bytes));
+  setText(cells.requests, number(symbol.api_calls));
+  setText(cells.hits, number(symbol.cache_hits));
+  setText(cells.from, symbol.fallback ? `${symbol.provider}, then ${symbol.fallback}` : symbol.provider || "disk");
+  element.title = `${present} on disk before, ${symbol.downloaded} downloaded, ${symbol.provisional} provisional, ${symbol.empty} without bars`;
+}
