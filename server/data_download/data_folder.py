@@ -7,7 +7,7 @@ compared, and only then put in place. Two processes that want the same symbol ta
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from server.data_download.availability import Holdings
 from server.data_download.lean_paths import folder_of, member_name, relative_path, zip_name
 from server.data_download.ledger import FileMark, Ledger
 from server.data_download.model import Resolution
+from server.trading_calendar import NEW_YORK, POST_MARKET_CLOSE, SETTLE_DELAY
 
 if TYPE_CHECKING:
     from server.data_download.lean_format import DayText
@@ -114,8 +115,25 @@ class DataFolder:
                 continue
             on_disk.add(day)
             verified.append((day, FileMark(found.st_size, found.st_mtime_ns, rows)))
-        self.ledger.record_files(symbol, resolution, verified)
+        self._record(symbol, resolution, verified, [(day, mark.changed) for day, mark in verified if day])
         return on_disk, set(damaged), list(damaged.values())
+
+    def _record(
+        self,
+        symbol: str,
+        resolution: Resolution,
+        verified: Sequence[tuple[date | None, FileMark]],
+        days: Iterable[tuple[date, int]],
+    ) -> None:
+        """Remember files that were verified, and which of their days were written before they were over.
+
+        A file that last changed during its own day holds a part of it, whoever wrote it.
+        """
+        early = [day for day, changed in days if _during(day, changed)]
+        if early:
+            at = datetime.fromtimestamp(max(mark.changed for _, mark in verified) / 1e9, UTC)
+            self.ledger.record_days(symbol, resolution, now=at, provisional=early)
+        self.ledger.record_files(symbol, resolution, verified)
 
     def _daily_days(self, symbol: str, mark: FileMark | None) -> tuple[set[date], set[date], list[DamagedFile]]:
         path = self.path / relative_path(symbol, Resolution.DAILY, None)
@@ -131,9 +149,8 @@ class DataFolder:
             days = tuple(_daily_zip(symbol, path.read_bytes()))
         except (FormatError, OSError) as error:
             return set(), self.days_once_held(symbol, path), [DamagedFile(path=path, reason=str(error))]
-        self.ledger.record_files(
-            symbol, Resolution.DAILY, [(None, FileMark(found.st_size, found.st_mtime_ns, len(days), days))]
-        )
+        mark = FileMark(found.st_size, found.st_mtime_ns, len(days), days)
+        self._record(symbol, Resolution.DAILY, [(None, mark)], [(day, mark.changed) for day in days[-1:]])
         return set(days), set(), []
 
     def days_once_held(self, symbol: str, path: Path) -> set[date]:
@@ -245,6 +262,12 @@ class DataFolder:
         if folder not in self._made:
             os.makedirs(folder, exist_ok=True)
             self._made.add(folder)
+
+
+def _during(day: date, changed: int) -> bool:
+    """Whether an instant (ns since 1970 UTC) lies in a New York day before all of its bars are published."""
+    at = datetime.fromtimestamp(changed / 1e9, NEW_YORK)
+    return at.date() == day and at < datetime.combine(day, POST_MARKET_CLOSE, NEW_YORK) + SETTLE_DELAY
 
 
 def _aside(path: Path) -> Path:

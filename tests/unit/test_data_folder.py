@@ -7,7 +7,7 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -310,6 +310,35 @@ def test_a_file_that_somebody_changed_is_verified_again(folder: DataFolder) -> N
     assert on_disk(folder) == {DAYS[0]}
     marks = folder.ledger.files("SPY", MINUTE)
     assert [mark.rows for mark in marks.values()] == [1]
+
+
+@pytest.mark.parametrize(
+    ("changed", "provisional"),
+    [
+        ("2024-03-03T23:59:59-05:00", False),
+        ("2024-03-04T00:00:00-05:00", True),
+        ("2024-03-04T11:00:00-05:00", True),
+        ("2024-03-04T20:29:59-05:00", True),
+        ("2024-03-04T20:30:00-05:00", False),
+        ("2024-03-05T04:00:00-05:00", False),
+        ("1980-01-01T00:00:00-05:00", False),
+    ],
+)
+@pytest.mark.parametrize("resolution", [MINUTE, Resolution.DAILY])
+def test_a_file_of_unknown_origin_that_was_written_during_its_day_is_provisional(
+    folder: DataFolder, resolution: Resolution, changed: str, provisional: bool
+) -> None:
+    """It holds a part of the day, also where the ledger was lost or another program wrote it."""
+    day = date(2024, 3, 4)
+    folder.write_days("SPY", resolution, [minutes(day) if resolution is MINUTE else daily(day)])
+    path = path_of(folder, day) if resolution is MINUTE else folder.path / "equity" / "usa" / "daily" / "spy.zip"
+    at = datetime.fromisoformat(changed).timestamp()
+    os.utime(path, (at, at))
+
+    holdings, _ = folder.holdings("SPY", resolution, [day])
+
+    assert holdings.on_disk == {day}
+    assert (day in holdings.provisional) is provisional
 
 
 def test_a_file_that_went_is_missing(folder: DataFolder) -> None:
