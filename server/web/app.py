@@ -12,12 +12,13 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
 
 from server import __version__
 from server.backtest_server import BacktestManager
 from server.data_download.errors import ConfigurationError, DataDownloadError
 from server.logs import mask
-from server.web import api, models
+from server.web import api, doors, models, pages
 from server.web.access import Access, BodyTooLarge, Gate
 from server.web.events import EventHub
 from server.web.state import NotFound, State
@@ -66,6 +67,9 @@ def create_app(
         lifespan=lifespan,
     )
     app.include_router(api.router)
+    app.include_router(pages.router)
+    app.include_router(doors.router)
+    app.mount("/static", StaticFiles(packages=[("server.web", "static")]), name="static")
 
     @app.get("/health", responses={503: {"model": models.Health, "description": "It cannot, and why"}})
     def health(request: Request, response: Response) -> models.Health:
@@ -96,7 +100,10 @@ def _add_error_answers(app: FastAPI) -> None:
         return _error(status, error.code, str(error), jsonable_encoder(known))
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        if _wants_page(request):
+            message = "The address asks for something that does not fit."
+            return pages.templates(request, "error.html", status_code=422, title="Not possible", message=message)
         fields = {".".join(str(part) for part in one["loc"][1:]) or one["loc"][0]: one["msg"] for one in error.errors()}
         if any(one["type"] == "json_invalid" for one in error.errors()):
             return _error(400, "not_json", "the body is not JSON", {})
@@ -104,12 +111,20 @@ def _add_error_answers(app: FastAPI) -> None:
         return _error(422, "invalid_request", f"{first[0]}: {first[1]}", {"fields": fields})
 
     @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> Response:
+        if _wants_page(request):
+            title = {404: "Not found"}.get(error.status_code, "Not possible")
+            message = "There is no such page." if error.status_code == 404 else str(error.detail)
+            return pages.templates(request, "error.html", status_code=error.status_code, title=title, message=message)
         return _error(error.status_code, _CODES.get(error.status_code, "http"), str(error.detail), {}, error.headers)
 
     @app.exception_handler(BodyTooLarge)
     async def too_large(request: Request, error: BodyTooLarge) -> JSONResponse:
         return _error(413, "body_too_large", "the request's body is too large", {})
+
+
+def _wants_page(request: Request) -> bool:
+    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
 
 
 def _error(status: int, code: str, message: str, facts: Any, headers: Any = None) -> JSONResponse:
