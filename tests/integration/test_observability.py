@@ -24,6 +24,7 @@ from tests.support.programs import program
 FOLDER = Path(__file__).parents[2] / "docs" / "observability"
 RULES = FOLDER / "prometheus-rules.yml"
 OF_PROMETHEUS = {"up", "ALERTS"}
+HEADINGS = ("What is exported", "The limits of a rollout")
 
 _NAME = re.compile(r"(?<![\w:$\"{])[a-zA-Z_:][\w:]*(?=\s*[{\[]|\s*$|\s*[)/>=,+-])")
 _LABELS = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
@@ -117,6 +118,26 @@ def test_each_metric_exported_is_shown(exported: dict[str, set[str]]) -> None:
 
     ours = {re.sub(r"_(bucket|count|sum)$", "", name) for name in exported if name.startswith("backtest_server_")}
     assert ours - families == set()
+
+
+def test_each_metric_is_explained(exported: dict[str, set[str]]) -> None:
+    """The operators' page has each metric of ours with its labels, each alert, and no other; its links lead somewhere."""
+    text = (FOLDER / "README.md").read_text("utf-8")
+    metrics, alerts = (text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0] for heading in HEADINGS)
+    cells = re.findall(r"^\| `(\w+)` \| ([^|]*) \|", metrics, re.MULTILINE)
+    told = {f"backtest_server_{name}": set(re.findall(r"`(\w+)`", labels)) for name, labels in cells}
+    ours: dict[str, set[str]] = {}
+    for name, labels in exported.items():
+        if name.startswith("backtest_server_"):
+            ours.setdefault(re.sub(r"_(bucket|count|sum)$", "", name), set()).update(labels - {"le"})
+
+    assert told == ours
+    assert set(re.findall(r"^\| `(\w+)` \|", alerts, re.MULTILINE)) == {rule.get("alert") for rule in rules()} - {None}
+    for link in re.findall(r"\]\(([^)#]+)", text):
+        assert (FOLDER / link).exists(), link
+    assert set(re.findall(r"`([\w-]+\.(?:ya?ml|json))`", text)) >= {
+        path.name for path in FOLDER.iterdir() if path.name != "README.md"
+    }
 
 
 def test_each_label_named_is_exported(exported: dict[str, set[str]]) -> None:
