@@ -2,7 +2,7 @@
 // the page, which the content security policy forbids; the footer names its maker instead.
 
 import {
-  AreaSeries, CandlestickSeries, ColorType, CrosshairMode, HistogramSeries, createChart,
+  BaselineSeries, CandlestickSeries, ColorType, CrosshairMode, HistogramSeries, createChart,
 } from "../vendor/lightweight-charts/lightweight-charts.js";
 
 /** The colour of a custom property as it is now; names such as light-dark() are worked out. */
@@ -36,18 +36,22 @@ function look() {
   };
 }
 
-/** An equity curve; `onPoint` is told the day and value under the pointer, the last ones where there is none. */
+/** An equity curve, green above where it began and red below; `onPoint` is told the day and value under the pointer, the last ones where there is none. */
 export function drawEquity(element, dates, values, onPoint) {
   const chart = createChart(element, look());
-  const series = chart.addSeries(AreaSeries, { lineWidth: 2, priceLineVisible: false, lastValueVisible: true });
+  const series = chart.addSeries(BaselineSeries, {
+    baseValue: { type: "price", price: values[0] }, lineWidth: 2, priceLineVisible: false, priceFormat: { type: "custom", minMove: 0.01, formatter: dollars },
+  });
   const paint = () => {
-    const name = values.at(-1) >= values[0] ? "present" : "bad";
     chart.applyOptions(look());
-    series.applyOptions({ lineColor: colour(name), topColor: colour(name, 0.22), bottomColor: colour(name, 0.01) });
+    series.applyOptions({
+      topLineColor: colour("present"), topFillColor1: colour("present", 0.25), topFillColor2: colour("present", 0.03),
+      bottomLineColor: colour("bad"), bottomFillColor1: colour("bad", 0.03), bottomFillColor2: colour("bad", 0.22),
+    });
   };
   series.setData(dates.map((day, place) => ({ time: day, value: values[place] })));
-  chart.timeScale().fitContent();
   paint();
+  fit(chart);
   const last = () => onPoint(dates.at(-1), values.at(-1));
   chart.subscribeCrosshairMove((at) => {
     const point = at.time ? at.seriesData.get(series) : null;
@@ -76,9 +80,24 @@ export function drawCandles(element, bars, daily) {
   paint();
   candles.setData(times.map((time, n) => ({ time, open: bars.open[n], high: bars.high[n], low: bars.low[n], close: bars.close[n] })));
   volume.setData(times.map((time, n) => ({ time, value: bars.volume[n] })));
-  chart.timeScale().fitContent();
+  fit(chart);
   return watched(chart, paint);
 }
+
+/** All points, over the whole width: also once the chart has been given its size, and when that changes. */
+function fit(chart) {
+  const scale = chart.timeScale();
+  scale.fitContent();
+  scale.subscribeSizeChange(() => scale.fitContent());
+}
+
+/** Everything in sight, with room for the first and last label. */
+function whole(chart, count) {
+  const margin = Math.max(0.6, count * 0.03);
+  chart.timeScale().setVisibleLogicalRange({ from: -margin, to: count - 1 + margin });
+}
+
+const dollars = (value) => value.toLocaleString("en-US", { maximumFractionDigits: Math.abs(value) < 1000 ? 2 : 0 });
 
 function watched(chart, paint) {
   document.addEventListener("themechange", paint);
