@@ -121,7 +121,7 @@ def test_each_metric_exported_is_shown(exported: dict[str, set[str]]) -> None:
 
 
 def test_each_metric_is_explained(exported: dict[str, set[str]]) -> None:
-    """The operators' page has each metric of ours with its labels, each alert, and no other; its links lead somewhere."""
+    """The operators' page has each metric of ours with its labels, each alert, and no other; its links lead on."""
     text = (FOLDER / "README.md").read_text("utf-8")
     metrics, alerts = (text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0] for heading in HEADINGS)
     cells = re.findall(r"^\| `(\w+)` \| ([^|]*) \|", metrics, re.MULTILINE)
