@@ -20,6 +20,9 @@ from server.cli.common import folder_options, open_workspace, provider_option
 @click.option(
     "--benchmarks", type=click.Path(path_type=Path), default=Path("benchmarks/results"), help="The benchmark archive."
 )
+@click.option(
+    "--baseline", type=click.Path(path_type=Path), help="Kept reports of download --json, to measure downloads against."
+)
 @click.option("--allowed-host", multiple=True, help="A name that browsers may call this server by; may be repeated.")
 @provider_option
 @folder_options
@@ -28,6 +31,7 @@ def serve(
     port: int,
     projects: Path | None,
     benchmarks: Path,
+    baseline: Path | None,
     allowed_host: tuple[str, ...],
     provider: str | None,
     data_folder: Path | None,
@@ -35,9 +39,11 @@ def serve(
     debug: bool,
 ) -> int:
     """Serve the pages and the API until stopped."""
+    from server.baseline import Baseline
     from server.web.access import Access
     from server.web.serve import serve as run
 
+    known = Baseline.read(baseline) if baseline else None
     access = Access.of(host, os.environ.get("BACKTEST_SERVER_TOKEN"), allowed_host)
     with open_workspace(data_folder=data_folder, lean_config=lean_config, debug=debug, provider=provider) as workspace:
         settings = workspace.settings
@@ -49,6 +55,7 @@ def serve(
             access=access,
             projects=root.absolute(),
             benchmarks=benchmarks.absolute(),
+            baseline=known,
             environ=os.environ,
             ready=lambda url: print(f"serving on {url}", file=sys.stderr, flush=True),
         )

@@ -12,6 +12,7 @@ import uvicorn
 from filelock import FileLock, Timeout
 
 from server.backtest_server import BacktestManager
+from server.baseline import Baseline
 from server.data_download.errors import ConfigurationError
 from server.data_download.model import DownloadReport
 from server.data_download.progress import ProgressEvent
@@ -33,6 +34,7 @@ def serve(
     access: Access,
     projects: Path,
     benchmarks: Path,
+    baseline: Baseline | None,
     environ: Mapping[str, str],
     ready: Callable[[str], object] = lambda url: None,
 ) -> None:
@@ -40,6 +42,7 @@ def serve(
 
     Args:
         port: 0 takes a free one.
+        baseline: What downloads are measured against in the metrics.
         ready: Told the address once it is listened on.
 
     Raises:
@@ -49,8 +52,9 @@ def serve(
         add_secret(access.token)
     state = workspace.settings.state_folder
     with _sole(state), closing(_listen(host, port)) as listener:
+        workspace.calendar.keep(state)
         store = JobStore(state / "jobs.sqlite", workspace.clock)
-        metrics = Metrics(providers=workspace.plugins.providers, store=store)
+        metrics = Metrics(providers=workspace.plugins.providers, store=store, baseline=baseline)
         log = log_listener()
 
         def listen(event: ProgressEvent) -> None:
@@ -77,6 +81,7 @@ def serve(
             log_level="warning",
             access_log=False,
             server_header=False,
+            ws="none",
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         ready(f"http://{_shown(host)}:{listener.getsockname()[1]}")
