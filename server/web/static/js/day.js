@@ -4,7 +4,7 @@ import { get, query } from "./api.js";
 import { $, h, say, setText } from "./dom.js";
 import { longDay, number, price } from "./format.js";
 
-const POINTS = 500;
+const CANDLE_WIDTH = 4; // pixels; what does not fit is thinned by the server
 const AROUND = 30; // sessions shown before a day of daily bars
 const WORDS = {
   missing: "This day is not on disk.",
@@ -25,7 +25,7 @@ export class Day {
   async show(symbol, day, state, resolution) {
     this.turn += 1;
     const { turn } = this;
-    setText($("#day-title"), `${symbol}, ${longDay(day)}`);
+    setText($("#day-title"), `${symbol}  ${longDay(day)}`);
     this.clear();
     if (state in WORDS) {
       setText(this.text, WORDS[state]);
@@ -35,7 +35,7 @@ export class Day {
     const daily = resolution === "daily";
     const start = daily ? this.before(symbol, day) : day;
     try {
-      const bars = await get(`/api/bars/${encodeURIComponent(symbol)}?${query({ resolution, start, end: day, points: String(POINTS) })}`);
+      const bars = await get(`/api/bars/${encodeURIComponent(symbol)}?${query({ resolution, start, end: day, points: String(this.points()) })}`);
       const charts = bars.time.length ? await import("./charts.js") : null;
       if (turn === this.turn) this.draw(bars, charts, { state, daily, resolution });
     } catch (error) {
@@ -65,6 +65,10 @@ export class Day {
       ...(daily ? {} : { "First bar": charts.newYorkTime(bars.time[0]), "Last bar": charts.newYorkTime(bars.time[count - 1]) }),
     };
     this.figures.append(...Object.entries(rows).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+  }
+
+  points() {
+    return Math.max(60, Math.floor((this.place.parentElement.clientWidth - 90) / CANDLE_WIDTH));
   }
 
   clear() {

@@ -30,7 +30,7 @@ export async function setUpForm(form, get) {
   } catch (error) {
     say(refusal, error.message);
   }
-  if (projects.size && !fields.symbols.value) fields.project.value = [...projects.keys()][0];
+  if (!fields.symbols.value) fields.project.value = [...projects.values()].find((project) => !project.problem)?.name ?? "";
   fromProject();
 
   function fromProject() {
