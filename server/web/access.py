@@ -6,12 +6,15 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import frozen
+from loguru import logger
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from server.data_download.errors import ConfigurationError
 from server.data_download.secret import Secret
@@ -27,6 +30,7 @@ MAX_BODY = 64 * 1024
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _OPEN_PATHS = ("/health", "/login")
 _CHANGING = ("POST", "PUT", "PATCH", "DELETE")
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([0-9a-z_.-]+))(?::[0-9]{1,5})?", re.IGNORECASE)
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -70,6 +74,7 @@ class Access:
         Raises:
             ConfigurationError: The address is reachable from elsewhere and there is no token.
         """
+        token = (token or "").strip()
         secret = Secret(token) if token else None
         if secret is None and not is_loopback(host):
             raise ConfigurationError(
@@ -87,17 +92,21 @@ class Access:
         return bool(name) and (not self.hosts or name in self.hosts)
 
     def admits_token(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request shows the token, as a bearer or by the pages' cookie."""
+        """Whether a request shows the token, as a bearer or by the pages' cookie.
+
+        Args:
+            headers: By lower-case names, each byte of a value a character (latin-1), as HTTP has them.
+        """
         if self.token is None:
             return True
         scheme, _, shown = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and _same(shown.strip(), self.token.reveal()):
+        if scheme.lower() == "bearer" and _same(shown.strip(" \t").encode("latin-1"), self.token):
             return True
-        return _same(_cookie(headers.get("cookie", "")), self.session)
+        return _same(_cookie(headers.get("cookie", "")).encode("latin-1"), Secret(self.session))
 
     def admits_login(self, shown: str) -> bool:
         """Whether what was typed into the login page is the token."""
-        return self.token is not None and _same(shown, self.token.reveal())
+        return self.token is not None and _same(shown.encode("utf-8", "replace"), self.token)
 
     @property
     def session(self) -> str:
@@ -123,21 +132,39 @@ class Gate:
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["type"] != "http":
+        """Answer one request. What goes wrong unexpectedly is logged, and never shown."""
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        if scope["type"] != "http":
+            raise RuntimeError(f"nothing here speaks {scope['type']}")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         send = _with_headers(send)
         refusal = self._refusal(scope, headers)
         if refusal is None:
-            await self._app(scope, _limited(receive), send)
-        elif refusal[0] == 401 and "text/html" in headers.get("accept", ""):
+            await self._let_in(scope, _limited(receive), send)
+        elif refusal[0] == 401 and wants_page(scope["path"], headers):
             await _answer(send, 303, b"", {"location": "/login"})
         else:
-            status, code, message = refusal
-            body = json.dumps({"error": {"code": code, "message": message, "facts": {}}}).encode()
-            await _answer(send, status, body, {"content-type": "application/json"})
+            await _refuse(send, *refusal)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def watched(message: MutableMapping[str, Any]) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except ClientDisconnect:
+            pass
+        except Exception as error:
+            # An answer that has begun breaks off: whoever reads it can tell that from its end.
+            logger.opt(exception=error).error("{} {} ended unexpectedly", scope["method"], scope["path"])
+            if not begun:
+                await _refuse(send, 500, "unexpected", "the server failed at this; its log says more")
 
     def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> tuple[int, str, str] | None:
         method, path = scope["method"], scope["path"]
@@ -148,13 +175,16 @@ class Gate:
         if not (path in _OPEN_PATHS or path.startswith("/static/") or self._access.admits_token(headers)):
             return 401, "token_missing", "show the server's token: Authorization: Bearer <token>"
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MAX_BODY:
+        if not length.isdecimal() or len(length) > 18 or int(length) > MAX_BODY:
             return 413, "body_too_large", f"a request's body may have {MAX_BODY} bytes at most"
         return None
 
 
-class BodyTooLarge(Exception):  # noqa: N818 - not a fault of ours
+class BodyTooLarge(HTTPException):
     """A body without a stated length went on and on."""
+
+    def __init__(self) -> None:
+        super().__init__(413, f"a request's body may have {MAX_BODY} bytes at most")
 
 
 def _limited(receive: Receive) -> Receive:
@@ -181,6 +211,12 @@ def _with_headers(send: Send) -> Send:
     return sender
 
 
+async def _refuse(send: Send, status: int, code: str, message: str) -> None:
+    body = json.dumps({"error": {"code": code, "message": message, "facts": {}}}).encode()
+    challenge = {"www-authenticate": "Bearer"} if status == 401 else {}
+    await _answer(send, status, body, {"content-type": "application/json", **challenge})
+
+
 async def _answer(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     raw.append((b"content-length", str(len(body)).encode()))
@@ -188,20 +224,24 @@ async def _answer(send: Send, status: int, body: bytes, headers: Mapping[str, st
     await send({"type": "http.response.body", "body": body})
 
 
+def wants_page(path: str, headers: Mapping[str, str]) -> bool:
+    """Whether an answer is for people rather than for a program."""
+    return "text/html" in headers.get("accept", "") and not path.startswith("/api/")
+
+
 def _host_name(header: str) -> str:
-    try:
-        return (urlsplit(f"//{header}").hostname or "").lower()
-    except ValueError:
-        return ""
+    found = _HOST.fullmatch(header)
+    return (found[1] or found[2]).lower() if found else ""
 
 
 def _cookie(header: str) -> str:
-    try:
-        morsel = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return ""
-    return morsel.value if morsel else ""
+    # By hand: the standard library's parser stops at what it does not like in other programs' cookies.
+    for part in header.split(";"):
+        name, _, value = part.partition("=")
+        if name.strip() == COOKIE:
+            return value.strip()
+    return ""
 
 
-def _same(shown: str, wanted: str) -> bool:
-    return hmac.compare_digest(shown.encode("utf-8", "replace"), wanted.encode())
+def _same(shown: bytes, wanted: Secret) -> bool:
+    return hmac.compare_digest(shown, wanted.reveal().encode("utf-8", "replace"))

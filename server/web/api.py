@@ -22,24 +22,35 @@ from server.web.state import State
 
 router = APIRouter(prefix="/api")
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": models.ErrorAnswer, "description": description}
-    for status, description in {
-        400: "Not HTTP or JSON that can be read",
-        401: "The server's token was not shown",
-        403: "A page of another site asked",
-        404: "There is none",
-        413: "The body is too large",
-        415: "The body is not JSON",
-        421: "The Host header names another server",
-        422: "The request does not fit",
-    }.items()
+_ERRORS = {
+    400: "Not HTTP or JSON that can be read",
+    401: "The server's token was not shown",
+    403: "A page of another site asked",
+    404: "There is none",
+    413: "The body is too large",
+    415: "The body is not JSON",
+    421: "The Host header names another server",
+    422: "The request does not fit",
+    500: "The server failed; its log says more",
+    502: "The data folder or a provider failed",
 }
+
+
+def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The errors that a route can give, for its description: these, and those that any route can give."""
+    return {
+        status: {"model": models.ErrorAnswer, "description": _ERRORS[status]}
+        for status in sorted({*statuses, 413, 421, 500})
+    }
+
+
+_READING = answers(401, 422, 502)
+_POSTING = answers(400, 401, 403, 415, 422, 502)
 _MOST_DAYS = {Resolution.DAILY: 40_000, Resolution.MINUTE: 370, Resolution.SECOND: 31}
 
 Id = Annotated[str, Path(pattern="^[0-9a-f]{12}$")]
-Start = Annotated[date, Query(description="First day, included")]
-End = Annotated[date, Query(description="Last day, included")]
+Start = Annotated[models.Day, Query(description="First day, included")]
+End = Annotated[models.Day, Query(description="Last day, included")]
 SymbolPath = Annotated[models.SymbolText, Path()]
 
 
@@ -70,7 +81,7 @@ def _accepted(request: Request, identity: str, kind: str) -> models.Accepted:
     return models.Accepted(id=identity, url=str(request.app.url_path_for(f"get_{kind}", identity=identity)))
 
 
-@router.post("/backtests", status_code=202, responses=_ERRORS)
+@router.post("/backtests", status_code=202, responses=_POSTING)
 def start_backtest(body: models.BacktestBody, server: Server, request: Request) -> models.Accepted:
     """Queue a backtest."""
     wanted = BacktestRequest(
@@ -85,7 +96,7 @@ def start_backtest(body: models.BacktestBody, server: Server, request: Request) 
     return _accepted(request, server.manager.submit(wanted), "backtests")
 
 
-@router.post("/downloads", status_code=202, responses=_ERRORS)
+@router.post("/downloads", status_code=202, responses=_POSTING)
 def start_download(body: models.DownloadBody, server: Server, request: Request) -> models.Accepted:
     """Queue a download: a backtest's data without the backtest."""
     wanted = BacktestRequest(
@@ -102,8 +113,9 @@ def start_download(body: models.DownloadBody, server: Server, request: Request) 
 def _add_job_routes(kind: Literal["backtests", "downloads"]) -> None:
     """The routes of one job, the same for both kinds; either finds any job by its id."""
 
-    def add(method: str, path: str, name: str, endpoint: Callable[..., Any], **more: Any) -> None:
-        router.add_api_route(f"/{kind}{path}", endpoint, methods=[method], name=name, responses=_ERRORS, **more)
+    def add(method: str, path: str, name: str, endpoint: Callable[..., Any], *errors: int, **more: Any) -> None:
+        known = answers(401, 422, *errors)
+        router.add_api_route(f"/{kind}{path}", endpoint, methods=[method], name=name, responses=known, **more)
 
     def get_page(
         server: Server,
@@ -144,10 +156,10 @@ def _add_job_routes(kind: Literal["backtests", "downloads"]) -> None:
         return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     add("GET", "", f"list_{kind}", get_page)
-    add("GET", "/{identity}", f"get_{kind}", get_one)
-    add("DELETE", "/{identity}", f"cancel_{kind}", cancel)
-    add("POST", "/{identity}/retry", f"retry_{kind}", retry, status_code=202)
-    add("GET", "/{identity}/events", f"events_{kind}", events, response_class=_EventStream)
+    add("GET", "/{identity}", f"get_{kind}", get_one, 404)
+    add("DELETE", "/{identity}", f"cancel_{kind}", cancel, 403, 404)
+    add("POST", "/{identity}/retry", f"retry_{kind}", retry, 403, 404, status_code=202)
+    add("GET", "/{identity}/events", f"events_{kind}", events, 404, response_class=_EventStream)
 
 
 class _EventStream(StreamingResponse):
@@ -161,15 +173,17 @@ _add_job_routes("downloads")
 # --- the data ---
 
 
-@router.get("/projects", responses=_ERRORS)
+@router.get("/projects", responses=answers(401))
 def projects(server: Server) -> models.Projects:
     """The LEAN projects that can be run."""
     return models.Projects(projects=[models.Project(**found) for found in list_projects(server.projects)])
 
 
-@router.get("/calendar", responses=_ERRORS)
+@router.get("/calendar", responses=_READING)
 def calendar(
-    server: Server, start: Annotated[date | None, Query()] = None, end: Annotated[date | None, Query()] = None
+    server: Server,
+    start: Annotated[models.Day | None, Query()] = None,
+    end: Annotated[models.Day | None, Query()] = None,
 ) -> models.Calendar:
     """The first day there is data of, the last session so far, and the sessions of a range of two years at most."""
     found = server.workspace.calendar
@@ -183,7 +197,7 @@ def calendar(
     return models.Calendar(first_day=found.first_day, last_session=last, sessions=sessions)
 
 
-@router.get("/symbols", responses=_ERRORS)
+@router.get("/symbols", responses=_READING)
 def symbols(server: Server, resolution: Annotated[models.ResolutionName, Query()]) -> models.Symbols:
     """Symbols that have files on disk."""
     folder = server.workspace.settings.data_folder / EQUITY_USA / resolution
@@ -196,7 +210,7 @@ def symbols(server: Server, resolution: Annotated[models.ResolutionName, Query()
     return models.Symbols(symbols=sorted(names))
 
 
-@router.get("/coverage", responses=_ERRORS)
+@router.get("/coverage", responses=_READING)
 def coverage(
     server: Server,
     symbol: Annotated[list[models.SymbolText], Query(min_length=1, max_length=50)],
@@ -224,7 +238,7 @@ def coverage(
     )
 
 
-@router.get("/bars/{symbol}", responses=_ERRORS)
+@router.get("/bars/{symbol}", responses=_READING)
 def bars(
     server: Server,
     symbol: SymbolPath,
@@ -255,13 +269,13 @@ def _range(names: list[str], resolution: str, start: date, end: date) -> Downloa
 # --- the server ---
 
 
-@router.get("/providers", responses=_ERRORS)
+@router.get("/providers", responses=answers(401))
 def providers(server: Server) -> models.ProvidersAnswer:
     """What is installed, which provider is chosen and why, the settings in force; secrets only as set or not set."""
     return server.providers()
 
 
-@router.get("/benchmarks", responses=_ERRORS)
+@router.get("/benchmarks", responses=answers(401))
 def benchmarks(server: Server) -> models.Benchmarks:
     """The archive of benchmark runs."""
     return models.Benchmarks(runs=server.benchmark_runs())

@@ -10,8 +10,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.staticfiles import StaticFiles
 
 from server import __version__
@@ -19,7 +20,7 @@ from server.backtest_server import BacktestManager
 from server.data_download.errors import ConfigurationError, DataDownloadError
 from server.logs import mask
 from server.web import api, doors, models, pages
-from server.web.access import Access, BodyTooLarge, Gate
+from server.web.access import Access, Gate, wants_page
 from server.web.events import EventHub
 from server.web.state import NotFound, State
 from server.workspace import Workspace
@@ -64,6 +65,7 @@ def create_app(
         summary="Backtests on QuantConnect LEAN that fetch only the market data they lack",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     app.include_router(api.router)
@@ -71,14 +73,16 @@ def create_app(
     app.include_router(doors.router)
     app.mount("/static", StaticFiles(packages=[("server.web", "static")]), name="static")
 
-    @app.get("/health", responses={503: {"model": models.Health, "description": "It cannot, and why"}})
+    unready: dict[str, Any] = {"model": models.Health, "description": "It cannot, and why"}
+
+    @app.get("/health", responses={**api.answers(), 503: unready})
     def health(request: Request, response: Response) -> models.Health:
         """Whether the server can do its work."""
         found = api.state_of(request).health()
         response.status_code = 200 if found.ok else 503
         return found
 
-    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    @app.get("/metrics", response_class=PlainTextResponse, responses=api.answers(401))
     def prometheus() -> Response:
         """Metrics for Prometheus."""
         body, content_type = metrics()
@@ -107,24 +111,36 @@ def _add_error_answers(app: FastAPI) -> None:
         fields = {".".join(str(part) for part in one["loc"][1:]) or one["loc"][0]: one["msg"] for one in error.errors()}
         if any(one["type"] == "json_invalid" for one in error.errors()):
             return _error(400, "not_json", "the body is not JSON", {})
+        if "body" in fields and "json" not in request.headers.get("content-type", ""):
+            return _error(415, "not_json", "send the body as JSON, with Content-Type: application/json", {})
         first = next(iter(fields.items()))
         return _error(422, "invalid_request", f"{first[0]}: {first[1]}", {"fields": fields})
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
+        headers = dict(error.headers or {})
+        if "Allow" in headers:
+            headers["Allow"] = _allowed(request)
         if _wants_page(request):
             title = {404: "Not found"}.get(error.status_code, "Not possible")
             message = "There is no such page." if error.status_code == 404 else str(error.detail)
-            return pages.templates(request, "error.html", status_code=error.status_code, title=title, message=message)
-        return _error(error.status_code, _CODES.get(error.status_code, "http"), str(error.detail), {}, error.headers)
+            page = pages.templates(request, "error.html", status_code=error.status_code, title=title, message=message)
+            page.headers.update(headers)
+            return page
+        return _error(error.status_code, _CODES.get(error.status_code, "http"), str(error.detail), {}, headers)
 
-    @app.exception_handler(BodyTooLarge)
-    async def too_large(request: Request, error: BodyTooLarge) -> JSONResponse:
-        return _error(413, "body_too_large", "the request's body is too large", {})
+
+def _allowed(request: Request) -> str:
+    """What may be done at this path: the framework itself names the methods of one of its routes only."""
+    routes = request.app.routes
+    scopes = ({**request.scope, "method": method} for method in ("DELETE", "GET", "POST"))
+    return ", ".join(
+        scope["method"] for scope in scopes if any(route.matches(scope)[0] is Match.FULL for route in routes)
+    )
 
 
 def _wants_page(request: Request) -> bool:
-    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
+    return wants_page(request.url.path, request.headers)
 
 
 def _error(status: int, code: str, message: str, facts: Any, headers: Any = None) -> JSONResponse:

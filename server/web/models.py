@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from server.data_download.model import parse_symbol
 from server.jobs import JobState
@@ -16,6 +17,16 @@ SymbolText = Annotated[
     Field(max_length=18, pattern=r"^[A-Za-z][A-Za-z0-9]{0,9}(\.[A-Za-z0-9]{1,3}){0,2}$", examples=["SPY"]),
     AfterValidator(parse_symbol),
 ]
+
+
+def _iso_day(value: object) -> date:
+    """As strict as the command line: no instants, no numbers."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        return date.fromisoformat(value)
+    raise ValueError("it must be a day such as 2024-01-31")
+
+
+Day = Annotated[date, BeforeValidator(_iso_day)]
 JobId = Annotated[str, Field(pattern="^[0-9a-f]{12}$")]
 
 MAX_SYMBOLS = 500
@@ -31,8 +42,8 @@ class BacktestBody(_Strict):
     project: str | None = Field(default=None, max_length=200, description="A project's name, as /api/projects gives it")
     symbols: list[SymbolText] | None = Field(default=None, min_length=1, max_length=MAX_SYMBOLS)
     resolution: ResolutionName | None = None
-    start: date | None = Field(default=None, description="First day, included")
-    end: date | None = Field(default=None, description="Last day, included")
+    start: Day | None = Field(default=None, description="First day, included")
+    end: Day | None = Field(default=None, description="Last day, included")
     engine: Literal["auto", "lean", "smoke"] | None = None
     provider: str | None = Field(default=None, max_length=60)
 
@@ -42,8 +53,8 @@ class DownloadBody(_Strict):
 
     symbols: list[SymbolText] = Field(min_length=1, max_length=MAX_SYMBOLS)
     resolution: ResolutionName
-    start: date
-    end: date
+    start: Day
+    end: Day
     provider: str | None = Field(default=None, max_length=60)
 
 
