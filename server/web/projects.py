@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ def list_projects(root: Path) -> list[dict[str, Any]]:
     found = []
     for pattern in ("*", "*/*"):
         for folder in sorted(root.glob(pattern)):
-            if any((folder / name).is_file() for name in _MAIN_FILES) and _inside(root, folder):
-                found.append(_described(root, folder))
+            with suppress(OSError):  # a folder that may not be looked into is none of ours
+                if any((folder / name).is_file() for name in _MAIN_FILES) and _inside(root, folder):
+                    found.append(_described(root, folder))
     return found[:_MOST]
 
 
