@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date, datetime
 from typing import Any
@@ -51,11 +51,7 @@ class Fetch:
         waited = False
         while pending and not self.cancel.cancelled:
             with ExitStack() as locks:
-                mine = [
-                    gap
-                    for gap in list(pending.values())[:_MAX_LOCKS]
-                    if locks.enter_context(self.folder.lock(gap.symbol, gap.resolution, blocking=False))
-                ]
+                mine = self._lock_free(pending.values(), locks)
                 if mine:
                     self._fetch_locked(mine)
             for gap in mine:
@@ -65,6 +61,16 @@ class Fetch:
                     self.tell("wait", message=f"another run is fetching {', '.join(pending)}; waiting for it")
                     waited = True
                 self.cancel.wait(_LOCK_POLL_SECONDS)
+
+    def _lock_free(self, gaps: Iterable[Gap], locks: ExitStack) -> list[Gap]:
+        """Take the locks that nobody holds, as many as may be held at once."""
+        mine: list[Gap] = []
+        for gap in gaps:
+            if len(mine) == _MAX_LOCKS:
+                break
+            if locks.enter_context(self.folder.lock(gap.symbol, gap.resolution, blocking=False)):
+                mine.append(gap)
+        return mine
 
     def _fetch_locked(self, gaps: Sequence[Gap]) -> None:
         for position, named in enumerate(self.providers):
