@@ -130,7 +130,10 @@ def providers(request: Request) -> HTMLResponse:
         chosen=chosen,
         why=why,
         fallback=settings.chosen_fallback,
-        providers=[_provider_view(workspace, name) for name in sorted(workspace.plugins.providers)],
+        providers=[
+            _provider_view(workspace, name)
+            for name in sorted(workspace.plugins.providers, key=lambda name: (name != chosen, name))
+        ],
         problems=workspace.plugins.problems,
         settings=[
             (name, getattr(settings, name.replace("-", "_")), source)

@@ -4,22 +4,22 @@ import { h, svg } from "./dom.js";
 import { number, size } from "./format.js";
 
 const OWN = "native";
-const WIDTH = 560;
 
-const seconds = (value) => `${value < 10 ? value.toFixed(2) : value.toFixed(1)} s`;
+const seconds = (value) => (value < 0.1 ? `${+(value * 1000).toPrecision(3)} ms` : `${value < 10 ? value.toFixed(2) : value.toFixed(1)} s`);
 
 /** One scenario of one run: a bar for each contender with the spread of its runs, and the figures below. */
 export function scenarioCard(scenario) {
   const { contenders } = scenario;
   const most = Math.max(...contenders.map((one) => one.max_s ?? one.median_s), 1e-9);
   const own = contenders.find((one) => one.name === OWN);
-  const [left, right, line] = [118, 78, 26];
+  const WIDTH = innerWidth < 700 ? 330 : 540; // about as many units as pixels, so that text keeps its size
+  const [left, right, line] = [118, 70, 26];
   const scale = (value) => left + ((WIDTH - left - right) * value) / most;
   const drawing = svg("svg", { class: "drawing", viewBox: `0 0 ${WIDTH} ${contenders.length * line}`, role: "img", "aria-label": `${scenario.name}: median seconds, ${contenders.map((one) => `${one.name} ${seconds(one.median_s)}`).join(", ")}` });
   contenders.forEach((one, place) => {
     const y = place * line;
     drawing.append(svg("g", { class: one.name === OWN ? "own" : null },
-      svg("text", { x: 0, y: y + 17 }, one.name.length > 15 ? `${one.name.slice(0, 14)}…` : one.name),
+      svg("text", { x: 0, y: y + 17 }, short(one.name)),
       svg("line", { class: "track-line", x1: left, x2: WIDTH - right, y1: y + 13, y2: y + 13 }),
       svg("rect", { class: "box", x: left, y: y + 6, width: Math.max(1, scale(one.median_s) - left), height: 14 }),
       svg("line", { class: "whisker", x1: scale(one.min_s), x2: scale(one.max_s), y1: y + 13, y2: y + 13 }),
@@ -28,14 +28,14 @@ export function scenarioCard(scenario) {
       svg("text", { x: WIDTH, y: y + 17, "text-anchor": "end" }, seconds(one.median_s))));
   });
   return h("article", { class: "panel", "data-testid": "scenario", "data-scenario": scenario.name },
-    h("h3", {}, scenario.name), drawing, figures(contenders, own));
+    h("h3", {}, scenario.name), drawing, figures(scenario.name, contenders, own));
 }
 
-function figures(contenders, own) {
+function figures(name, contenders, own) {
   const right = (text) => h("td", { class: "right num" }, text);
   const known = (value, shown) => (value === null || value === undefined ? "–" : shown(value));
   const head = ["Contender", "Median", "Best", "Worst", "× native", "Requests", "Cache hits", "Bytes"];
-  return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Figures" },
+  return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Figures of ${name}` },
     h("table", { class: "list" },
       h("thead", {}, h("tr", {}, ...head.map((text, place) => h("th", { scope: "col", class: place ? "right" : null }, text)))),
       h("tbody", {}, ...contenders.map((one) => h("tr", {},
@@ -44,7 +44,7 @@ function figures(contenders, own) {
         right(known(one.cache_hits, number)), right(known(one.bytes, size)))))));
 }
 
-/** One figure over all runs, a line for each contender. */
+/** One figure over all runs, a line for each contender; on a logarithmic scale where they lie far apart. */
 export function historyCard(title, runs, pick, shown) {
   const lines = new Map();
   runs.forEach((run, place) => {
@@ -55,35 +55,51 @@ export function historyCard(title, runs, pick, shown) {
     }
   });
   if (!lines.size) return null;
-  const most = Math.max(...[...lines.values()].flat().map(([, value]) => value), 1e-9);
-  const [top, bottom, left, right, height] = [10, 150, 56, 124, 178];
-  const x = (place) => (runs.length > 1 ? left + ((WIDTH - left - right) * place) / (runs.length - 1) : (left + WIDTH - right) / 2);
-  const y = (value) => bottom - ((bottom - top) * value) / most;
-  const drawing = svg("svg", { class: "drawing", viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": `${title}: ${[...lines].map(([name, points]) => `${name} ${points.map(([, value]) => shown(value)).join(", ")}`).join("; ")}` },
-    ...[0, 0.5, 1].map((part) => svg("g", {},
-      svg("line", { class: "track-line", x1: left, x2: WIDTH - right, y1: y(part * most), y2: y(part * most) }),
-      svg("text", { class: "axis", x: left - 8, y: y(part * most) + 4, "text-anchor": "end" }, shown(part * most)))),
-    svg("text", { class: "axis", x: left, y: height - 6 }, dayOf(runs[0])),
-    runs.length > 1 && svg("text", { class: "axis", x: WIDTH - right, y: height - 6, "text-anchor": "end" }, dayOf(runs.at(-1))));
+  const values = [...lines.values()].flat().map(([, value]) => value);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  if (!high) return card(title, h("p", { class: "dim" }, "None, by any contender in any run."));
+  const log = low > 0 && high / low > 20;
+  const ticks = log ? decades(low, high) : [0, high / 2, high];
+  const [width, height, top, bottom, left, right] = [380, 190, 12, 158, 58, 116];
+  const x = (place) => (runs.length > 1 ? left + ((width - left - right) * place) / (runs.length - 1) : (left + width - right) / 2);
+  const part = (value) => (log ? Math.log(value / ticks[0]) / Math.log(ticks.at(-1) / ticks[0]) : value / high);
+  const y = (value) => bottom - (bottom - top) * part(value);
+  const drawing = svg("svg", { class: "drawing", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${title}: ${[...lines].map(([name, points]) => `${name} ${points.map(([, value]) => shown(value)).join(", ")}`).join("; ")}` },
+    ...ticks.map((value) => svg("g", {},
+      svg("line", { class: "track-line", x1: left, x2: width - right, y1: y(value), y2: y(value) }),
+      svg("text", { class: "axis", x: left - 8, y: y(value) + 4, "text-anchor": "end" }, shown(value)))),
+    svg("text", { class: "axis", x: left, y: height - 8 }, dayOf(runs[0])),
+    runs.length > 1 && svg("text", { class: "axis", x: width - right, y: height - 8, "text-anchor": "end" }, dayOf(runs.at(-1)).slice(5)));
   const taken = [];
-  [...lines].forEach(([name, points], place) => {
+  const ordered = [...lines].sort(([, one], [, other]) => other.at(-1)[1] - one.at(-1)[1]);
+  ordered.forEach(([name, points], place) => {
     const own = name === OWN ? "own" : "";
     const dash = own ? "" : ["", "dashed", "dotted"][place % 3];
     drawing.append(
       svg("polyline", { class: `graph ${own} ${dash}`, points: points.map(([at, value]) => `${x(at)},${y(value)}`).join(" ") }),
       ...points.map(([at, value, run]) => svg("circle", { class: `dot ${own}`, cx: x(at), cy: y(value), r: own ? 3 : 2.2 }, svg("title", {}, `${name}, ${dayOf(run)}: ${shown(value)}`))),
-      svg("text", { class: own ? "" : "axis", x: WIDTH - right + 10, y: free(taken, y(points.at(-1)[1]) + 4) }, name.length > 15 ? `${name.slice(0, 14)}…` : name));
+      svg("text", { class: own ? "" : "axis", x: width - right + 8, y: free(taken, y(points.at(-1)[1]) + 4) }, short(name)));
   });
-  return h("article", { class: "panel", "data-testid": "history-chart" }, h("h3", {}, title), drawing);
+  return card(log ? `${title}, logarithmic` : title, drawing);
 }
 
-/** A height near the wanted one at which no other label stands. */
+function card(title, content) {
+  return h("article", { class: "panel", "data-testid": "history-chart" }, h("h4", {}, title), content);
+}
+
+function decades(low, high) {
+  const [from, to] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+  return Array.from({ length: to - from + 1 }, (_, place) => 10 ** (from + place));
+}
+
+/** A height near the wanted one, below those taken: lines come from the highest to the lowest. */
 function free(taken, wanted) {
-  let at = wanted;
-  for (let step = 1; taken.some((other) => Math.abs(other - at) < 13); step += 1) at = wanted + (step % 2 ? 1 : -1) * Math.ceil(step / 2) * 7;
+  const at = Math.max(wanted, (taken.at(-1) ?? -99) + 13);
   taken.push(at);
   return at;
 }
+
+const short = (name) => (name.length > 15 ? `${name.slice(0, 14)}…` : name);
 
 export const dayOf = (run) => String(run.date).slice(0, 10);
 export { seconds };

@@ -49,7 +49,7 @@ function months(monday, weeks, year) {
   for (let week = 0; week < weeks;) {
     let span = 1;
     while (week + span < weeks && (begins[week + span] === null || begins[week + span] === begins[week])) span += 1;
-    cells.push(h("th", { colspan: span, scope: "colgroup" }, begins[week] === null ? "" : MONTHS[begins[week]]));
+    cells.push(begins[week] === null ? h("td", { colspan: span }) : h("th", { colspan: span, scope: "colgroup" }, MONTHS[begins[week]]));
     week += span;
   }
   return cells;

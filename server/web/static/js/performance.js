@@ -21,11 +21,13 @@ function show(runs) {
   one(runs.at(-1));
   const names = [...new Set(runs.flatMap((run) => run.scenarios.map((scenario) => scenario.name)))];
   const whole = (value) => number(Math.round(value));
-  $("#history").append(...names.flatMap((name) => [
-    historyCard(`${name}: median time`, runs, pick(name, "median_s"), seconds),
-    historyCard(`${name}: requests`, runs, pick(name, "requests"), whole),
-    historyCard(`${name}: cache hits`, runs, pick(name, "cache_hits"), whole),
-  ]).filter(Boolean));
+  $("#history").append(...names.map((name) => h("section", { class: "history", "data-testid": "history-scenario", "aria-label": name },
+    h("h3", {}, name),
+    h("div", { class: "cards" }, ...[
+      historyCard("Median time", runs, pick(name, "median_s"), seconds),
+      historyCard("Requests", runs, pick(name, "requests"), whole),
+      historyCard("Cache hits", runs, pick(name, "cache_hits"), whole),
+    ].filter(Boolean)))));
 }
 
 function one(run) {

@@ -4,7 +4,7 @@ const COUNTS = ["bars", "bytes", "api_calls", "cache_hits", "retries"];
 
 export function newProgress(symbols = []) {
   const progress = {
-    state: "", phase: "", phases: {}, provider: "", requested: 0, present: 0, started: false, finished: false,
+    state: "", phase: "", phases: {}, provider: "", requested: 0, present: 0, missing: 0, started: false, finished: false,
     wait: null, symbols: new Map(), bars: 0, bytes: 0, api_calls: 0, cache_hits: 0, retries: 0, done: 0,
   };
   for (const symbol of symbols) progress.symbols.set(symbol, newSymbol());
@@ -19,6 +19,14 @@ function newSymbol() {
 }
 
 export const fetched = (symbol) => symbol.downloaded + symbol.provisional + symbol.empty;
+
+/** How many of a symbol's days were there before; of one that no gap was told of, all, once all gaps are known. */
+export function presentBefore(progress, symbol) {
+  const each = daysEach(progress);
+  if (symbol.missing !== null) return Math.max(0, each - symbol.missing);
+  const known = [...progress.symbols.values()].reduce((sum, one) => sum + (one.missing ?? 0), 0);
+  return known >= progress.missing ? each : 0;
+}
 
 /** How many days of each symbol were asked for: the same for all of them. */
 export function daysEach(progress) {
@@ -50,28 +58,26 @@ const KINDS = {
     progress.started = true;
     progress.provider = event.provider ?? "";
     progress.present = event.days_present ?? 0;
-    progress.requested = (event.days ?? 0) + progress.present;
+    progress.missing = event.days ?? 0;
+    progress.requested = progress.missing + progress.present;
   },
   symbol(progress, event, symbol) {
     if (symbol.missing === null) {
       symbol.missing = event.days ?? 0;
       symbol.provider = event.provider ?? "";
     } else if (event.provider !== symbol.provider) symbol.fallback = event.provider;
+    if (progress.wait && !progress.wait.until) progress.wait = null; // the run that held it is done
   },
   days(progress, event, symbol) {
     const days = event.days ?? 0;
     progress.done += days;
-    progress.wait = null;
     if (symbol && event.outcome in symbol) symbol[event.outcome] += days;
   },
-  request(progress) {
-    progress.wait = null;
-  },
   retry(progress, event) {
-    progress.wait = waitOf(event, "tries again");
+    hold(progress, event, "tries again");
   },
   wait(progress, event) {
-    progress.wait = waitOf(event, "goes on");
+    hold(progress, event, "goes on");
   },
   finished(progress) {
     progress.finished = true;
@@ -84,8 +90,11 @@ function symbolOf(progress, name) {
   return progress.symbols.get(name);
 }
 
-function waitOf(event, then) {
+/** Several workers may wait while others go on: the one that waits longest is told, until its time has come. */
+function hold(progress, event, then) {
   const seconds = event.wait_seconds ?? 0;
   const why = event.message ?? "";
-  return { why: why.charAt(0).toUpperCase() + why.slice(1), then, until: seconds ? new Date(Date.parse(event.at) + seconds * 1000) : null };
+  const until = seconds ? new Date(Date.parse(event.at) + seconds * 1000) : null;
+  if (until && progress.wait?.until > until) return;
+  progress.wait = { why: why.charAt(0).toUpperCase() + why.slice(1), then, until };
 }

@@ -2,7 +2,7 @@
 
 import { $, h, say, setText } from "./dom.js";
 import { count, duration, number, running, size, timeOfDay } from "./format.js";
-import { daysEach, fetched } from "./progress.js";
+import { daysEach, fetched, presentBefore } from "./progress.js";
 
 const rows = new Map();
 
@@ -14,7 +14,7 @@ export function drawProgress(progress, over) {
     drawTiles(progress);
     drawPhases(progress);
   }
-  drawSymbols(progress, over);
+  drawSymbols(progress);
 }
 
 function drawSentence(progress) {
@@ -35,7 +35,7 @@ function drawSentence(progress) {
 
 function drawWait(wait) {
   const left = wait?.until ? (wait.until - Date.now()) / 1000 : null;
-  if (!wait || (left !== null && left < -1)) return say($("#wait"), null);
+  if (!wait || (left !== null && left <= 0)) return say($("#wait"), null);
   const when = left === null ? "" : `: ${wait.then} at ${timeOfDay(wait.until)}, in ${running(Math.ceil(Math.max(0, left)))}`;
   return say($("#wait"), `${wait.why || "It waits"}${when}`);
 }
@@ -66,7 +66,7 @@ function drawPhases(progress) {
   }
 }
 
-function drawSymbols(progress, over) {
+function drawSymbols(progress) {
   const each = daysEach(progress);
   $("#symbols").hidden = !progress.started;
   if (!progress.started) return;
@@ -77,7 +77,7 @@ function drawSymbols(progress, over) {
       rows.set(name, row);
       body.append(row.element);
     }
-    drawRow(rows.get(name), symbol, each, over);
+    drawRow(rows.get(name), symbol, each, presentBefore(progress, symbol));
   }
 }
 
@@ -93,8 +93,7 @@ function newRow(name) {
   return { element, parts, cells };
 }
 
-function drawRow({ parts, cells, element }, symbol, each, over) {
-  const present = symbol.missing === null ? (over ? each : 0) : Math.max(0, each - symbol.missing);
+function drawRow({ parts, cells, element }, symbol, each, present) {
   const share = (days) => `${each ? (100 * days) / each : 0}%`;
   parts.was.style.width = share(present);
   parts.got.style.width = share(symbol.downloaded);
