@@ -105,7 +105,7 @@ def test_every_answer_is_documented(
         with subtests.test(operation=operation.label):
             try_out(served, operation.as_strategy(generation_mode=mode), negative_data_rejection, unsupported_method)
     if mode is GenerationMode.POSITIVE:
-        assert served.get("/api/backtests")["total"] > 10  # not everything was refused
+        assert served.get("/api/backtests")["total"] > 3  # not everything was refused
 
 
 def test_every_answer_about_what_is_there_is_documented(
