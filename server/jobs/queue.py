@@ -43,8 +43,7 @@ class JobQueue:
         self._changed = threading.Condition()
         self._cancels: dict[str, CancelToken] = {}
         self._closing = False
-        for identity in store.interrupt_running():
-            store.add_event(identity, {"kind": "state", "state": "interrupted"})
+        store.interrupt_running(_event(JobState.INTERRUPTED))
         self._waiting = [job.id for job in store.queued()]
         self._threads = [
             threading.Thread(target=self._serve, name=f"job-{number}", daemon=True) for number in range(running)
@@ -58,8 +57,8 @@ class JobQueue:
 
     def submit(self, kind: str, request: Mapping[str, Any], retry_of: str | None = None) -> Job:
         """Put a job at the end of the queue."""
-        job = self.store.create(kind, request, retry_of)
-        self._tell_state(job.id, JobState.QUEUED)
+        job = self.store.create(kind, request, retry_of, _event(JobState.QUEUED))
+        self._wake(job.id)
         with self._changed:
             self._waiting.append(job.id)
             self._changed.notify()
@@ -78,8 +77,8 @@ class JobQueue:
                 self._waiting.remove(identity)
         if token is not None:
             token.cancel()
-        elif self.store.update(identity, JobState.CANCELLED, job.result):
-            self._tell_state(identity, JobState.CANCELLED)
+        else:
+            self._move(identity, JobState.CANCELLED, job.result)
         return self.store.get(identity)
 
     def wait(self, identity: str, seconds: float) -> Job:
@@ -122,9 +121,8 @@ class JobQueue:
 
     def _run(self, identity: str, token: CancelToken) -> None:
         handle = _Handle(identity, self, token)
-        if not self.store.update(identity, JobState.RUNNING, {}):
+        if not self._move(identity, JobState.RUNNING, {}):
             return  # it was cancelled before its turn
-        self._tell_state(identity, JobState.RUNNING)
         try:
             state, result = self._work(self.store.get(identity), handle)
         except Exception as error:
@@ -133,17 +131,26 @@ class JobQueue:
             state, result = JobState.FAILED, {**handle.result, "error": {"code": "unexpected", "message": message}}
         if self._closing and state is JobState.CANCELLED:
             state = JobState.INTERRUPTED
-        if self.store.update(identity, state, result):
-            self._tell_state(identity, state)
+        self._move(identity, state, result)
 
-    def _tell_state(self, identity: str, state: JobState) -> None:
-        self.tell(identity, {"kind": "state", "state": state.value})
+    def _move(self, identity: str, state: JobState, result: Mapping[str, Any]) -> bool:
+        moved = self.store.update(identity, state, result, _event(state))
+        if moved:
+            self._wake(identity)
+        return moved
 
     def tell(self, identity: str, data: Mapping[str, Any]) -> None:
         """Remember an event of a job, and wake whoever watches."""
         self.store.add_event(identity, data)
+        self._wake(identity)
+
+    def _wake(self, identity: str) -> None:
         for watcher in self._watchers:
             watcher(identity)
+
+
+def _event(state: JobState) -> dict[str, Any]:
+    return {"kind": "state", "state": state.value}
 
 
 @define

@@ -104,8 +104,10 @@ class JobStore:
         with self._lock:
             self._connection.close()
 
-    def create(self, kind: str, request: Mapping[str, Any], retry_of: str | None = None) -> Job:
-        """Put a new job at the end of the queue."""
+    def create(
+        self, kind: str, request: Mapping[str, Any], retry_of: str | None = None, event: Mapping[str, Any] | None = None
+    ) -> Job:
+        """Put a new job at the end of the queue, with its first event."""
         identity = uuid.uuid4().hex[:12]
         with self._writing() as connection:
             connection.execute(
@@ -113,6 +115,8 @@ class JobStore:
                 " VALUES (?, ?, 'queued', ?, '{}', ?, ?)",
                 (identity, kind, json.dumps(request), retry_of, self._clock().timestamp()),
             )
+            if event is not None:
+                _add_event(connection, identity, event)
             connection.execute(
                 "DELETE FROM events WHERE job IN (SELECT id FROM jobs ORDER BY number DESC LIMIT -1 OFFSET ?)",
                 (KEPT_JOBS,),
@@ -144,8 +148,13 @@ class JobStore:
         """How many jobs are in each state; their sum is the number of all jobs."""
         return dict(self._rows("SELECT state, COUNT(*) FROM jobs GROUP BY state"))
 
-    def update(self, identity: str, state: JobState, result: Mapping[str, Any]) -> bool:
-        """Say where a job stands now. A job that is over stays as it is; returns whether it changed."""
+    def update(
+        self, identity: str, state: JobState, result: Mapping[str, Any], event: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Say where a job stands now. A job that is over stays as it is; returns whether it changed.
+
+        The event that tells of it is there from the same instant: whoever sees a job that is over sees all its events.
+        """
         now = self._clock().timestamp()
         with self._writing() as connection:
             changed = connection.execute(
@@ -155,27 +164,27 @@ class JobStore:
                 " WHERE id = ? AND state IN ('queued', 'running')",
                 (state.value, json.dumps(result), state.value, now, state.over, now, identity),
             ).rowcount
+            if changed and event is not None:
+                _add_event(connection, identity, event)
         return changed > 0
 
-    def interrupt_running(self) -> list[str]:
-        """Mark the jobs that a server left running as interrupted; returns their ids."""
+    def interrupt_running(self, event: Mapping[str, Any] | None = None) -> list[str]:
+        """Mark the jobs that a server left running as interrupted, with the event of it; returns their ids."""
         with self._writing() as connection:
             ids = [identity for (identity,) in connection.execute("SELECT id FROM jobs WHERE state = 'running'")]
             connection.execute(
                 "UPDATE jobs SET state = 'interrupted', finished_at = ? WHERE state = 'running'",
                 (self._clock().timestamp(),),
             )
+            if event is not None:
+                for identity in ids:
+                    _add_event(connection, identity, event)
         return ids
 
     def add_event(self, identity: str, data: Mapping[str, Any]) -> int:
         """Remember something that happened to a job; returns the event's number."""
         with self._writing() as connection:
-            (number,) = connection.execute(
-                "INSERT INTO events SELECT ?, COALESCE(MAX(number), 0) + 1, ? FROM events WHERE job = ?"
-                " RETURNING number",
-                (identity, json.dumps(data), identity),
-            ).fetchone()
-        return int(number)
+            return _add_event(connection, identity, data)
 
     def events(self, identity: str, after: int = 0, limit: int = 1000) -> list[JobEvent]:
         """What happened to a job after the event of this number, in order."""
@@ -190,6 +199,14 @@ class JobStore:
     def _rows(self, sql: str, *values: object) -> list[Any]:
         with self._lock, closing(self._connection.execute(sql, values)) as cursor:
             return cursor.fetchall()
+
+
+def _add_event(connection: sqlite3.Connection, identity: str, data: Mapping[str, Any]) -> int:
+    (number,) = connection.execute(
+        "INSERT INTO events SELECT ?, COALESCE(MAX(number), 0) + 1, ? FROM events WHERE job = ? RETURNING number",
+        (identity, json.dumps(data), identity),
+    ).fetchone()
+    return int(number)
 
 
 def _job(row: Sequence[Any]) -> Job:
