@@ -1,0 +1,141 @@
+"""The server killed at any moment: no job is lost, no file damaged, and nothing is fetched twice without need."""
+
+from __future__ import annotations
+
+import random
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from server.data_download.lean_format import check_folder
+from server.data_download.model import Resolution
+from tests.support.harness import csv_of, lean_files, leftovers, sessions
+from tests.support.market import Market, new_york_day
+from tests.support.polygon_server import PolygonServer, Request
+from tests.support.served import Served
+
+KILLS = 20
+LONGEST = 0.8
+"""Seconds after its start by which a server is killed."""
+LATENCY = 0.2
+DAYS = sessions(date(2023, 9, 1), 120)
+SYMBOLS = [f"S{letter}" for letter in "ABCDEFGHIJKLMNOP"]
+MARKET = Market.synthetic(SYMBOLS, DAYS, "minute", bars_per_day=10)
+BATCHES = [SYMBOLS[first : first + 4] for first in range(0, 16, 2)]
+"""The symbols of each job; each is in two of them."""
+STATES = {"queued", "running", "completed", "interrupted"}
+
+
+class Client:
+    """Starts jobs and tries interrupted ones again, through servers that die under it."""
+
+    def __init__(self) -> None:
+        self.accepted: dict[str, list[str]] = {}
+        self.waiting = [*BATCHES]
+        self.retried: set[str] = set()
+
+    def go_on(self, served: Served) -> None:
+        """Do what is still to be done; raises requests' errors where the server is gone."""
+        for job in served.get("/api/backtests", per_page=100)["jobs"]:
+            if job["state"] == "interrupted" and job["id"] not in self.retried:
+                again = served.post(f"/api/backtests/{job['id']}/retry")["id"]
+                self.retried.add(job["id"])
+                self.accepted[again] = job["request"]["symbols"]
+        while self.waiting:
+            self.accepted[served.post("/api/downloads", body(self.waiting[0]))["id"]] = self.waiting[0]
+            del self.waiting[0]
+
+    def check(self, served: Served) -> None:
+        """Every job that was accepted is there as it was asked for."""
+        there = {job["id"]: job for job in served.get("/api/backtests", per_page=100)["jobs"]}
+        assert self.accepted.keys() <= there.keys()
+        for identity, symbols in self.accepted.items():
+            assert there[identity]["state"] in STATES, there[identity]
+            assert there[identity]["request"]["symbols"] == symbols
+
+
+def body(symbols: list[str]) -> dict[str, Any]:
+    """A download of all days."""
+    return {"symbols": symbols, "resolution": "minute", "start": DAYS[0].isoformat(), "end": DAYS[-1].isoformat()}
+
+
+@pytest.mark.timeout(180)
+def test_twenty_kills(polygon_server: Callable[..., PolygonServer], tmp_path: Path) -> None:
+    """At the end all jobs are there, all days are as LEAN would have them, and no day on disk was asked for again."""
+    polygon = polygon_server(MARKET, latency=LATENCY)
+    data, client, moments = tmp_path / "data", Client(), random.Random(4)
+    environ = {"BACKTEST_SERVER_MAX_CONCURRENT_REQUESTS": "2"}
+    settled: set[str] = set()
+    for _ in range(KILLS):
+        present, before = on_disk(data), len(polygon.requests)
+        with Served(tmp_path, polygon.url, environ=environ) as served:
+            killer = threading.Timer(moments.uniform(0, LONGEST), served.process.send_signal, [signal.SIGKILL])
+            killer.start()
+            with suppress(requests.RequestException):
+                client.check(served)
+                client.go_on(served)
+            assert served.process.wait(30) == -signal.SIGKILL
+            killed = time.monotonic()
+            killer.join()
+        asked = polygon.requests[before:]
+        assert not symbol_days(asked) & present
+        assert not {request.path for request in asked} & settled
+        settled |= {request.path for request in asked if kept(request, killed)}
+        check_folder(data)
+        check_databases(data)
+    assert 0 < len(on_disk(data)) < len(SYMBOLS) * len(DAYS)  # the kills fell into the flow
+    polygon.latency = 0
+
+    with Served(tmp_path, polygon.url, environ=environ) as served:
+        client.check(served)
+        client.go_on(served)
+        states = {identity: served.ended(f"/api/downloads/{identity}")["state"] for identity in client.accepted}
+
+    assert set(states.values()) <= {"completed", "interrupted"}
+    assert {identity for identity, state in states.items() if state == "interrupted"} <= client.retried
+    done = {tuple(client.accepted[identity]) for identity, state in states.items() if state == "completed"}
+    assert done == {tuple(symbols) for symbols in BATCHES}
+    assert leftovers(data) == []
+    assert csv_of(data) == {
+        name: text for symbol in SYMBOLS for name, text in lean_files(MARKET, symbol, DAYS, Resolution.MINUTE).items()
+    }
+
+
+def on_disk(data: Path) -> set[tuple[str, date]]:
+    """The symbol-days that have a file."""
+    return {
+        (path.parent.name.upper(), datetime.strptime(path.name[:8], "%Y%m%d").date())
+        for path in (data / "equity" / "usa" / "minute").glob("*/*_trade.zip")
+    }
+
+
+def kept(request: Request, killed: float) -> bool:
+    """Whether the answer came so long before the kill that it must be remembered."""
+    return request.status == 200 and request.time + LATENCY + 0.3 < killed
+
+
+def symbol_days(asked: Iterable[Request]) -> set[tuple[str, date]]:
+    """The symbol-days that requests asked for."""
+    windows = [request.window for request in asked if request.window]
+    return {(symbol, day) for symbol, _, begin, end in windows for day in DAYS if as_day(begin) <= day <= as_day(end)}
+
+
+def as_day(text: str) -> date:
+    """A window's end, given as a day or in milliseconds."""
+    return new_york_day(int(text)) if text.isdecimal() else date.fromisoformat(text)
+
+
+def check_databases(data: Path) -> None:
+    """SQLite finds nothing wrong with what a killed server left."""
+    for path in (data / ".backtest-server").glob("*.sqlite"):
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
