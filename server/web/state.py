@@ -104,7 +104,8 @@ class State:
         for path in sorted(self.benchmarks.glob("*/results.json"), reverse=True)[:_MOST_RUNS]:
             try:
                 run = json.loads(path.read_bytes())
-            except (OSError, ValueError):
+                json.dumps(run, ensure_ascii=False, allow_nan=False).encode()
+            except (OSError, ValueError, RecursionError):  # or one that could not be sent on
                 continue
             if isinstance(run, dict) and isinstance(run.get("scenarios"), list):
                 runs.append(run)
