@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from server.jobs import JobQueue
 
@@ -21,10 +22,17 @@ class EventHub:
         self._store = queue.store
         self._loop = asyncio.get_running_loop()
         self._streams: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._closing = False
         queue.watch(self._wake_from_any_thread)
 
+    def close(self) -> None:
+        """End all streams where they are, without the event that says that the job is over; on the event loop."""
+        self._closing = True
+        for identity in list(self._streams):
+            self._wake(identity)
+
     def _wake_from_any_thread(self, identity: str) -> None:
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):  # the loop has ended, and the streams with it
             self._loop.call_soon_threadsafe(self._wake, identity)
 
     def _wake(self, identity: str) -> None:
@@ -40,7 +48,7 @@ class EventHub:
         woken = asyncio.Event()
         self._streams[identity].add(woken)
         try:
-            while True:
+            while not self._closing:
                 woken.clear()
                 over = self._store.get(identity).state.over
                 events = self._store.events(identity, after, _BATCH)

@@ -86,10 +86,19 @@ def serve(
         )
         ready(f"http://{_shown(host)}:{listener.getsockname()[1]}")
         try:
-            uvicorn.Server(config).run(sockets=[listener])
+            _Server(config).run(sockets=[listener])
         finally:
             manager.close()
             store.close()
+
+
+class _Server(uvicorn.Server):
+    """One that does not wait for event streams, which have no end of their own, when it is told to stop."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, then everything else; whoever watches goes on with the next server."""
+        self.config.app.state.server.hub.close()  # type: ignore[union-attr]
+        await super().shutdown(sockets)
 
 
 class _sole:  # noqa: N801 - a context manager
