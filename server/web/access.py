@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from attrs import frozen
 from loguru import logger
@@ -120,7 +119,8 @@ class Access:
             return True
         origin = headers.get("origin")
         if origin is not None:
-            return urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+            host = headers.get("host", "").lower()
+            return origin.lower() in (f"http://{host}", f"https://{host}")
         return headers.get("sec-fetch-site", "none") in ("same-origin", "none")
 
 
