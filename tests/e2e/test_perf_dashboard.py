@@ -1,0 +1,142 @@
+"""The page of the benchmark archive: empty, with runs, with one that cannot be read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.browser import Browse, Visit, expect, looks_right_everywhere
+from tests.support.served import Served
+
+NOBODY = "http://127.0.0.1:9"
+UNKNOWN = "\N{EN DASH}"
+MINUTES, DAILY = "a year of minutes", "daily bars of 20 symbols"
+
+
+def contender(name: str, median: float, requests: int | None, hits: int | None) -> dict[str, Any]:
+    """One program's figures; those of others are not all known."""
+    bytes_ = None if requests is None else requests * 12_345
+    return {
+        "name": name,
+        "median_s": median,
+        "min_s": round(median * 0.9, 3),
+        "max_s": round(median * 1.25, 3),
+        "requests": requests,
+        "cache_hits": hits,
+        "bytes": bytes_,
+    }
+
+
+def benchmark(date: str, commit: str, native: float) -> dict[str, Any]:
+    """A run of two scenarios."""
+    return {
+        "date": date,
+        "commit": commit,
+        "environment": {"cpu": "2 cores", "python": "3.12.1"},
+        "scenarios": [
+            {
+                "name": MINUTES,
+                "contenders": [
+                    contender("native", native, 26, 0),
+                    contender("massive client", 3.5, 252, None),
+                    contender("lean cli", 41.25, None, None),
+                ],
+            },
+            {"name": DAILY, "contenders": [contender("native", native / 2, 20, 20)]},
+        ],
+    }
+
+
+RUNS = [
+    benchmark("2026-10-01T12:00:00+00:00", "1111111aaaaaaa", 2.0),
+    benchmark("2026-11-01T12:00:00+00:00", "2222222bbbbbbb", 1.2),
+]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server whose archive holds two runs, and one that was cut off while it was written."""
+    folder = tmp_path_factory.mktemp("archive")
+    archive = folder / "results"
+    for found in RUNS:
+        place = archive / f"{found['date'][:10]}-{found['commit'][:7]}"
+        place.mkdir(parents=True)
+        (place / "results.json").write_text(json.dumps(found))
+    (archive / "2026-11-02-3333333").mkdir()
+    (archive / "2026-11-02-3333333/results.json").write_text('{"date": "2026-11-')
+    with Served(folder, NOBODY, "--benchmarks", str(archive)) as running:
+        yield running
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Served]:
+    """A server without an archive."""
+    with Served(tmp_path, NOBODY, "--benchmarks", str(tmp_path / "none")) as running:
+        yield running
+
+
+def figures(visit: Visit, scenario: str) -> list[list[str]]:
+    """The rows of a scenario's table."""
+    rows = visit.page.locator(f'[data-testid="scenario"][data-scenario="{scenario}"] tbody tr')
+    expect(rows.first).to_be_visible()
+    return [row.locator("td").all_inner_texts() for row in rows.all()]
+
+
+def test_without_a_run_the_page_says_how_to_get_one(browse: Browse, empty: Served) -> None:
+    """And shows no empty charts."""
+    visit = browse(empty.url)
+    visit.go("/performance")
+    expect(visit.see("no-benchmarks")).to_contain_text("make bench")
+    expect(visit.see("benchmarks")).to_be_hidden()
+
+
+def test_the_newest_run_is_shown_by_contender(browse: Browse, served: Served) -> None:
+    """Native against the others: times, how many times slower, requests, cache hits; what is unknown is left out."""
+    visit = browse(served.url)
+    visit.go("/performance")
+    expect(visit.see("environment")).to_contain_text("2222222bb")
+    expect(visit.see("environment")).to_contain_text("python 3.12.1")
+    expect(visit.see("scenario")).to_have_count(2)
+    native, client, cli = figures(visit, MINUTES)
+    assert native == ["native", "1.20 s", "1.08 s", "1.50 s", "1.00", "26", "0", "321.0 kB"]
+    assert client[:2] == ["massive client", "3.50 s"]
+    assert (client[4], client[6]) == ("2.92", UNKNOWN)
+    assert (cli[1], cli[4], cli[5]) == ("41.3 s", "34.38", UNKNOWN)
+    expect(visit.see("no-benchmarks")).to_be_hidden()
+
+
+def test_an_earlier_run_can_be_chosen(browse: Browse, served: Served) -> None:
+    """By keyboard, too; a run that cannot be read is not offered."""
+    visit = browse(served.url)
+    visit.go("/performance")
+    expect(visit.see("run").locator("option")).to_have_count(2)
+    visit.see("run").focus()
+    visit.page.keyboard.press("ArrowDown")
+    expect(visit.see("environment")).to_contain_text("1111111aa")
+    assert figures(visit, DAILY) == [["native", "1.00 s", "0.90 s", "1.25 s", "1.00", "20", "20", "246.9 kB"]]
+
+
+def test_figures_are_drawn_over_time(browse: Browse, served: Served) -> None:
+    """For each scenario times, requests and cache hits of all runs; the drawing's name reads the figures out."""
+    visit = browse(served.url)
+    visit.go("/performance")
+    expect(visit.see("history-chart").first).to_be_visible()
+    text = " ".join(visit.see("history").locator("[aria-label]").evaluate_all("all => all.map(e => e.ariaLabel)"))
+    assert MINUTES in text
+    assert "native 2.00 s, 1.20 s" in text
+    assert "Requests: native 20, 20" in text
+    assert visit.see("history").locator("circle").count() >= 2 * 4
+
+
+@pytest.mark.parametrize("page", ["full", "empty"])
+def test_nobody_is_shut_out(browse: Browse, served: Served, request: pytest.FixtureRequest, page: str) -> None:
+    """axe-core finds no serious fault, light and dark, wide and narrow; nothing has to be scrolled sideways."""
+    url = served.url if page == "full" else request.getfixturevalue("empty").url
+    visit = browse(url, bypass_csp=True)
+    visit.go("/performance")
+    expect(visit.see("benchmarks" if page == "full" else "no-benchmarks")).to_be_visible()
+    looks_right_everywhere(visit)
