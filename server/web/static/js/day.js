@@ -62,7 +62,7 @@ export class Day {
     const rows = {
       Open: price(bars.open[from]), High: price(Math.max(...bars.high.slice(from))), Low: price(Math.min(...bars.low.slice(from))),
       Close: price(bars.close[count - 1]), Change: `${((bars.close[count - 1] / bars.open[from] - 1) * 100).toFixed(2)} %`, Volume: number(sum(bars.volume)),
-      ...(daily ? {} : { "First bar": charts.newYorkTime(bars.time[0]), "Last bar": charts.newYorkTime(bars.time[count - 1]) }),
+      ...(daily ? {} : { "First bar": charts.newYorkTime(bars.time[0]), [thinned ? "Last candle" : "Last bar"]: charts.newYorkTime(bars.time[count - 1]) }),
     };
     this.figures.append(...Object.entries(rows).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
   }
