@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import date
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.support import faults
 from tests.support.faults import Fault
 from tests.support.market import Market
-from tests.support.polygon_server import PolygonServer, Request
+from tests.support.polygon_server import KEY, PolygonServer, Request
 from tests.support.served import Served
 
 DAYS = [date(2024, 6, day) for day in (3, 4, 5, 6, 7)]
@@ -218,3 +221,64 @@ def test_what_goes_wrong_unexpectedly_is_logged_and_not_shown(everything: list[A
     assert "GET /api/backtests" in line
     assert not any("Traceback" in one for one in broken.errors)
     assert "no such table" in (state / "logs" / "backtest-server.jsonl").read_text()
+
+
+# --- what must never be sent ---
+
+
+def test_no_secret_is_sent_or_written(tmp_path: Path) -> None:
+    """The vendor's key and the server's token stand in no answer, header, page, stream, line or file, though the
+    vendor repeats the key and a request names both."""
+    token = "let-me-in-please"
+    shown = {"Authorization": f"Bearer {token}", "Accept": "text/html"}
+    texts: list[str] = []
+
+    def keep(answer: requests.Response, *_: Any, **__: Any) -> None:
+        texts.append(f"{answer.headers} {answer.text}")
+
+    with (
+        PolygonServer(MARKET, faults=[faults.status_error(f"the key {KEY} is bad")]) as polygon,
+        Served(tmp_path, polygon.url, environ={"BACKTEST_SERVER_TOKEN": token}) as closed,
+    ):
+        closed.http.headers.update(shown)
+        closed.http.hooks["response"] = [keep]
+        for _ in range(2):
+            job = closed.ended(closed.post("/api/backtests", BODY)["url"])["id"]
+            closed.http.get(f"{closed.url}/api/backtests/{job}/events", timeout=30)
+            closed.http.get(f"{closed.url}/backtests/{job}", timeout=30)
+        for path in ("/", "/coverage", "/performance", "/providers", "/docs", "/login", "/api/providers", "/metrics"):
+            closed.http.get(closed.url + path, timeout=30)
+        closed.post("/api/backtests", {**BODY, "project": token}, status=422)
+        closed.post("/api/backtests", {**BODY, "provider": KEY}, status=422)
+        closed.http.get(f"{closed.url}/api/{token}/{KEY}", timeout=30)
+        closed.http.post(f"{closed.url}/login", data={"token": token}, allow_redirects=False, timeout=30)
+
+    files = [path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()]
+    assert len(texts) > 20
+    assert len(files) > 5
+    for secret in (KEY, token):
+        assert not [text for text in [*texts, *closed.errors] if secret in text]
+        assert not [data for data in files if secret.encode() in data]
+
+
+@pytest.mark.parametrize("path", ["../app.py", "..%2fapp.py", "%2e%2e/app.py", "css/../../app.py", "%00", "a" * 5000])
+def test_nothing_but_the_static_files_is_served(served: Served, path: str) -> None:
+    """However the way out is written; the request goes out as it stands."""
+    with closing(HTTPConnection(served.url.removeprefix("http://"), timeout=30)) as connection:
+        connection.request("GET", f"/static/{path}")
+        assert connection.getresponse().status == 404
+
+
+def test_slow_bodies_hold_nobody_up(served: Served) -> None:
+    """A hundred requests whose bodies never come."""
+    host, port = served.url.removeprefix("http://").split(":")
+    head = (
+        f"POST /api/backtests HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+    )
+    with ExitStack() as stack:
+        for _ in range(100):
+            slow = stack.enter_context(socket.create_connection((host, int(port)), timeout=30))
+            slow.sendall(head.encode())
+        began = time.monotonic()
+        assert served.get("/health")["ok"]
+        assert time.monotonic() - began < 2

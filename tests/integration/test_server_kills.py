@@ -110,6 +110,33 @@ def test_twenty_kills(polygon_server: Callable[..., PolygonServer], tmp_path: Pa
     }
 
 
+def test_a_stopped_server_ends_its_streams(polygon_server: Callable[..., PolygonServer], tmp_path: Path) -> None:
+    """At once and properly, without the event that says that the job is over; the next server goes on with them."""
+    polygon = polygon_server(MARKET, latency=30)
+    with Served(tmp_path, polygon.url) as served:
+        path = served.post("/api/downloads", body(SYMBOLS[:1]))["url"]
+        with requests.get(f"{served.url}{path}/events", stream=True, timeout=30) as stream:
+            lines = stream.iter_lines(chunk_size=None, decode_unicode=True)
+            first = [next(lines) for _ in range(2)]
+            began = time.monotonic()
+            served.stop()
+            took = time.monotonic() - began
+            rest = list(lines)
+    polygon.latency = 0
+
+    assert took < 1.9
+    assert first[0] == "id: 1"
+    assert "event: end" not in rest
+    assert not [line for line in served.errors if "ERROR" in line]
+    last = [line for line in [*first, *rest] if line.startswith("id: ")][-1].removeprefix("id: ")
+    with Served(tmp_path, polygon.url) as served:
+        answer = served.http.get(f"{served.url}{path}/events", headers={"Last-Event-ID": last}, timeout=30)
+    numbers = [int(line[4:]) for line in answer.text.splitlines() if line.startswith("id: ")]
+    assert numbers == list(range(int(last) + 1, int(last) + 1 + len(numbers)))
+    assert '"interrupted"' in answer.text
+    assert answer.text.endswith("event: end\ndata: {}\n\n")
+
+
 def on_disk(data: Path) -> set[tuple[str, date]]:
     """The symbol-days that have a file."""
     return {
