@@ -93,7 +93,7 @@ function fit(chart) {
 
 /** Everything in sight, with room for the first and last label. */
 function whole(chart, count) {
-  const margin = Math.max(0.6, count * 0.03);
+  const margin = Math.max(0.6, count * 0.045);
   chart.timeScale().setVisibleLogicalRange({ from: -margin, to: count - 1 + margin });
 }
 

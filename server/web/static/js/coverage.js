@@ -3,8 +3,8 @@
 import { get, post, query, follow, remove } from "./api.js";
 import { $, h, say, setText, testid } from "./dom.js";
 import { Day } from "./day.js";
-import { count, number, running, symbolsOf, timeOfDay } from "./format.js";
-import { navigable, rove, symbolBlock } from "./heatmap.js";
+import { count, number, running, symbolsOf, timeOfDay, wrongSymbol } from "./format.js";
+import { navigable, repaint, rove, symbolBlock } from "./heatmap.js";
 import { apply, newProgress } from "./progress.js";
 
 const MOST_SYMBOLS = 12;
@@ -36,6 +36,8 @@ async function load(remember) {
   try {
     let symbols = symbolsOf(symbol.value);
     let more = 0;
+    const wrong = wrongSymbol(symbols) ?? (end.value < start.value ? "The last day lies before the first." : null);
+    if (wrong) throw new Error(wrong);
     if (!symbols.length) {
       const found = (await get(`/api/symbols?${query({ resolution: resolution.value })}`)).symbols;
       symbols = found.slice(0, MOST_SYMBOLS);
@@ -61,13 +63,10 @@ async function look(notices = []) {
 }
 
 function draw(notices) {
-  const focused = document.activeElement?.closest("td.day");
-  const tab = focused ?? blocks.querySelector('td.day[tabindex="0"]');
-  const kept = tab && cellOf(tab.dataset.symbol, tab.dataset.day);
-  blocks.replaceChildren(...Object.entries(view.symbols).map(([symbol, found]) => symbolBlock(symbol, found)));
-  const again = (tab && kept && cellOf(tab.dataset.symbol, tab.dataset.day)) ?? $("td.day", blocks);
-  rove(blocks, again);
-  if (focused) again?.focus({ preventScroll: true });
+  if (!repaint(blocks, view.symbols)) {
+    blocks.replaceChildren(...Object.entries(view.symbols).map(([symbol, found]) => symbolBlock(symbol, found)));
+    rove(blocks, $("td.day", blocks));
+  }
   markChosen();
   const totals = {};
   for (const { counts } of Object.values(view.symbols)) {

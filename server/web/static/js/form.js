@@ -2,7 +2,7 @@
 
 import { post, query } from "./api.js";
 import { h, say, setText, testid } from "./dom.js";
-import { count, symbolsOf } from "./format.js";
+import { count, symbolsOf, wrongSymbol } from "./format.js";
 
 const TWO_YEARS_MS = 2 * 366 * 86_400_000;
 
@@ -54,6 +54,12 @@ export async function setUpForm(form, get) {
     const project = fields.project.value || null;
     if (!symbols.length && !project) {
       say(refusal, "Name at least one symbol, or pick a project.");
+      fields.symbols.focus();
+      return;
+    }
+    const wrong = wrongSymbol(symbols);
+    if (wrong) {
+      say(refusal, wrong);
       fields.symbols.focus();
       return;
     }

@@ -33,11 +33,17 @@ export function price(value) {
   return value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 4 });
 }
 
-/** A trading day for people: Tue 2 Jan 2024. */
-export function longDay(iso) {
-  return new Date(`${iso}T12:00:00Z`).toLocaleDateString("en-GB", {
-    weekday: "short", day: "numeric", month: "short", year: "numeric", timeZone: "UTC",
-  });
+const day = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
+
+/** A trading day for people: Tue, 2 Jan 2024. */
+export const longDay = (iso) => day.format(new Date(`${iso}T12:00:00Z`));
+
+const SYMBOL = /^[A-Z][A-Z0-9]{0,9}(\.[A-Z0-9]{1,3}){0,2}$/;
+
+/** What is wrong with the first of these that is no symbol, in the server's words; null if all are. */
+export function wrongSymbol(symbols) {
+  const wrong = symbols.find((symbol) => !SYMBOL.test(symbol));
+  return wrong ? `'${wrong.slice(0, 24)}' is not a US equity symbol; write it as LEAN does, for example SPY or BRK.B.` : null;
 }
 
 /** Symbols as people type them: apart by commas, blanks or semicolons, in capitals, each once. */

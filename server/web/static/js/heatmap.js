@@ -1,7 +1,7 @@
 // A year of trading days as a grid: a row for each weekday, a column for each week. One cell of a page's grids is
 // reached by Tab, the others by the arrow keys.
 
-import { h } from "./dom.js";
+import { h, setText } from "./dom.js";
 import { longDay, number } from "./format.js";
 
 const WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri"];
@@ -12,7 +12,6 @@ const iso = (milliseconds) => new Date(milliseconds).toISOString().slice(0, 10);
 
 /** The block of one symbol: its name, its counts, and a grid for each year. */
 export function symbolBlock(symbol, found) {
-  const counts = Object.entries(found.counts).filter(([, days]) => days).map(([state, days]) => `${number(days)} ${state}`);
   const years = new Map();
   for (const [day, state] of Object.entries(found.days)) {
     const year = day.slice(0, 4);
@@ -20,8 +19,39 @@ export function symbolBlock(symbol, found) {
     years.get(year).set(day, state);
   }
   return h("section", { class: "block", "data-testid": "block", "data-symbol": symbol, "aria-label": symbol },
-    h("header", {}, h("h3", {}, symbol), h("span", { class: "num", "data-testid": "block-counts" }, counts.join(" · ") || "no session")),
+    h("header", {}, h("h3", {}, symbol), h("span", { class: "num", "data-testid": "block-counts" }, countsOf(found))),
     ...[...years.keys()].sort().map((year) => yearGrid(symbol, year, years.get(year))));
+}
+
+function countsOf(found) {
+  const counts = Object.entries(found.counts).filter(([, days]) => days);
+  return counts.map(([state, days]) => `${number(days)} ${state}`).join(" · ") || "no session";
+}
+
+/** Show other states in the blocks that are there; false if these hold other symbols or days. */
+export function repaint(root, symbols) {
+  const shown = [...root.querySelectorAll(".block")];
+  if (shown.map((block) => block.dataset.symbol).join() !== Object.keys(symbols).join()) return false;
+  for (const block of shown) {
+    const found = symbols[block.dataset.symbol];
+    const cells = block.querySelectorAll("td.day");
+    if (cells.length !== Object.keys(found.days).length) return false;
+    for (const one of cells) {
+      const state = found.days[one.dataset.day];
+      if (!state) return false;
+      if (state !== one.dataset.state) setState(one, state);
+    }
+    setText(block.querySelector('[data-testid="block-counts"]'), countsOf(found));
+  }
+  return true;
+}
+
+function setState(one, state) {
+  one.dataset.state = state;
+  one.firstElementChild.className = `cell ${state}`;
+  const day = longDay(one.dataset.day);
+  one.setAttribute("aria-label", `${one.dataset.symbol} ${day}, ${state}`);
+  one.title = `${one.dataset.symbol} ${day}: ${state}`;
 }
 
 function yearGrid(symbol, year, days) {
@@ -58,10 +88,9 @@ function months(monday, weeks, year) {
 function cell(symbol, day, days) {
   const state = days.get(day);
   if (!state) return h("td", {});
-  return h("td", {
-    class: "day", role: "gridcell", tabindex: -1, "data-testid": "day-cell", "data-symbol": symbol, "data-day": day, "data-state": state,
-    "aria-label": `${symbol} ${longDay(day)}, ${state}`, title: `${symbol} ${longDay(day)}: ${state}`,
-  }, h("span", { class: `cell ${state}` }));
+  const made = h("td", { class: "day", role: "gridcell", tabindex: -1, "data-testid": "day-cell", "data-symbol": symbol, "data-day": day }, h("span"));
+  setState(made, state);
+  return made;
 }
 
 /** Make the cells below this element reachable by keyboard; `choose` is told symbol and day. */

@@ -13,7 +13,7 @@ export function drawProgress(progress, over) {
     drawWait(progress.wait);
     drawTiles(progress);
     drawPhases(progress);
-  }
+  } else drawCutOff(progress);
   drawSymbols(progress);
 }
 
@@ -63,6 +63,16 @@ function drawPhases(progress) {
     const next = progress.phases[begun[begun.indexOf(phase) + 1]];
     const text = now ? `for ${running((Date.now() - from) / 1000)}` : next ? `done in ${duration((Date.parse(next) - from) / 1000)}` : "done";
     setText($(".what", item), text);
+  }
+}
+
+/** A phase that a stop of the server cut off left no trace but its event. */
+function drawCutOff(progress) {
+  if (progress.state !== "interrupted") return;
+  for (const item of document.querySelectorAll("#phases li")) {
+    if (item.className || !(item.dataset.phase in progress.phases)) continue;
+    item.className = "halted";
+    setText($(".what", item), "cut off");
   }
 }
 

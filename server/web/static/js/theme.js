@@ -19,6 +19,7 @@
   }
 
   show(read());
+  root.setAttribute("data-scripts", ""); // for styles that make sense only where scripts run
   document.addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");
     const label = () => { button.textContent = `Theme: ${read()}`; };
