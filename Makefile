@@ -2,11 +2,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test bench assets clean
+.PHONY: run serve test bench assets clean
 
 # The demo: no key, no network but the package index.
 run: $(VENV)/.installed
 	$(BIN)/backtest-server demo
+
+# The pages and the API, on http://127.0.0.1:8000.
+serve: $(VENV)/.installed assets
+	$(BIN)/backtest-server serve
 
 # Everything that guards main: style, types, import rules, the whole default test run.
 test: $(VENV)/.installed-test assets
@@ -18,7 +22,7 @@ test: $(VENV)/.installed-test assets
 
 bench: $(VENV)/.installed-test
 	$(BIN)/pip install --quiet -e '.[bench]'
-	$(BIN)/pytest tests/benchmarks -m benchmark --override-ini addopts= -s
+	$(BIN)/pytest tests/benchmarks -m benchmark --override-ini addopts=--import-mode=importlib -s
 
 # What the pages take from npm, by lock file; nothing is fetched when they are served.
 VENDOR := server/web/static/vendor/.installed
