@@ -114,6 +114,8 @@ class JobQueue:
                 token = self._cancels[identity] = CancelToken()
             try:
                 self._run(identity, token)
+            except Exception as error:  # the store cannot be written; the next job may find it well again
+                logger.opt(exception=error).error("the job {} was lost to its store", identity)
             finally:
                 with self._changed:
                     del self._cancels[identity]

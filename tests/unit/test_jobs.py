@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -211,4 +212,29 @@ def test_whoever_watches_is_told_of_everything(store: JobStore) -> None:
     events = [event.data for event in store.events(job.id)]
     assert [event.get("state", event.get("text")) for event in events] == ["queued", "running", "done", "completed"]
     assert told == [job.id] * 4
+    queue.close()
+
+
+def test_a_store_that_cannot_be_written_does_not_end_the_worker(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job is lost, the next one is done."""
+    worker = Worker()
+    worker.go_on.set()
+    queue = JobQueue(store, worker, running=1)
+    full = threading.Event()
+    write = store.update
+
+    def fails_once(*arguments: Any, **more: Any) -> bool:
+        if not full.is_set():
+            full.set()
+            raise sqlite3.OperationalError("database or disk is full")
+        return write(*arguments, **more)
+
+    monkeypatch.setattr(store, "update", fails_once)
+    queue.submit("backtest", {})
+    second = queue.submit("backtest", {})
+
+    assert queue.wait(second.id, WAIT).state is JobState.COMPLETED
+    assert queue.alive
     queue.close()
