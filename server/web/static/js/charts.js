@@ -27,7 +27,7 @@ function look() {
       attributionLogo: false,
     },
     grid: { vertLines: { visible: false }, horzLines: { color: colour("line", 0.7) } },
-    rightPriceScale: { borderColor: colour("line"), scaleMargins: { top: 0.08, bottom: 0.08 } },
+    rightPriceScale: { borderColor: colour("line"), entireTextOnly: true, scaleMargins: { top: 0.08, bottom: 0.08 } },
     timeScale: { borderColor: colour("line"), timeVisible: false, minBarSpacing: 0.01 },
     crosshair: { mode: CrosshairMode.Magnet, vertLine: { color: colour("edge"), labelBackgroundColor: colour("edge") }, horzLine: { color: colour("edge"), labelBackgroundColor: colour("edge") } },
     localization: { locale: "en-US" },
@@ -51,7 +51,7 @@ export function drawEquity(element, dates, values, onPoint) {
   };
   series.setData(dates.map((day, place) => ({ time: day, value: values[place] })));
   paint();
-  fit(chart);
+  fit(chart, dates.length, 0.045);
   const last = () => onPoint(dates.at(-1), values.at(-1));
   chart.subscribeCrosshairMove((at) => {
     const point = at.time ? at.seriesData.get(series) : null;
@@ -72,7 +72,7 @@ export function drawCandles(element, bars, daily) {
   const paint = () => {
     const up = colour("present");
     const down = colour("bad");
-    chart.applyOptions({ ...look(), rightPriceScale: { borderColor: colour("line"), scaleMargins: { top: 0.06, bottom: 0.24 } } });
+    chart.applyOptions({ ...look(), rightPriceScale: { borderColor: colour("line"), entireTextOnly: true, scaleMargins: { top: 0.06, bottom: 0.24 } } });
     chart.timeScale().applyOptions({ timeVisible: !daily, secondsVisible: false });
     candles.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down, borderVisible: false });
     volume.applyOptions({ color: colour("edge", 0.45) });
@@ -80,21 +80,17 @@ export function drawCandles(element, bars, daily) {
   paint();
   candles.setData(times.map((time, n) => ({ time, open: bars.open[n], high: bars.high[n], low: bars.low[n], close: bars.close[n] })));
   volume.setData(times.map((time, n) => ({ time, value: bars.volume[n] })));
-  fit(chart);
+  fit(chart, times.length, 0.08);
   return watched(chart, paint);
 }
 
-/** All points, over the whole width: also once the chart has been given its size, and when that changes. */
-function fit(chart) {
+/** All points in sight, with room for the first and last label: also once the chart has its size, and when that changes. */
+function fit(chart, count, share) {
+  const margin = Math.max(0.6, count * share);
   const scale = chart.timeScale();
-  scale.fitContent();
-  scale.subscribeSizeChange(() => scale.fitContent());
-}
-
-/** Everything in sight, with room for the first and last label. */
-function whole(chart, count) {
-  const margin = Math.max(0.6, count * 0.045);
-  chart.timeScale().setVisibleLogicalRange({ from: -margin, to: count - 1 + margin });
+  const show = () => scale.setVisibleLogicalRange({ from: -margin, to: count - 1 + margin });
+  show();
+  scale.subscribeSizeChange(show);
 }
 
 const dollars = (value) => value.toLocaleString("en-US", { maximumFractionDigits: Math.abs(value) < 1000 ? 2 : 0 });
