@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
 
 from server.backtest_server import BacktestManager
@@ -88,14 +89,14 @@ def check(text: str) -> Page:
 class Site:
     """An application without a socket; `store` holds its jobs, and no worker touches them."""
 
-    def __init__(self, app: FastAPI, store: JobStore, runner: asyncio.Runner) -> None:
+    def __init__(self, app: FastAPI, store: JobStore, portal: BlockingPortal) -> None:
         self.store = store
-        self._runner = runner
+        self._portal = portal
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
 
     def get(self, path: str) -> httpx.Response:
         """What a browser that opens this gets."""
-        return self._runner.run(self._client.get(path, headers={"Accept": "text/html"}))
+        return self._portal.call(partial(self._client.get, path, headers={"Accept": "text/html"}))
 
     def page(self, path: str, status: int = 200) -> Page:
         """A page that is as every page must be."""
@@ -138,12 +139,12 @@ def site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
                 benchmarks=tmp_path / "results",
                 metrics=lambda: (b"", "text/plain"),
             )
-            runner = stack.enter_context(asyncio.Runner())
-            lifespan = app.router.lifespan_context(app)
-            runner.run(lifespan.__aenter__())
-            stack.callback(lambda: runner.run(lifespan.__aexit__(None, None, None)))
+            portal = stack.enter_context(
+                start_blocking_portal()
+            )  # a loop of its own: a browser's may run in this thread
+            stack.enter_context(portal.wrap_async_context_manager(app.router.lifespan_context(app)))
             manager.jobs.close()  # what the tests put into the store stays as it is
-            return Site(app, store, runner)
+            return Site(app, store, portal)
 
         yield start
 
