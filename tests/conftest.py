@@ -42,6 +42,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Unit, integration, browser: the quick ones first. A browser's driver keeps an event loop running to the end."""
+    kinds = ("unit", "integration", "e2e")
+    order = {kind: place for place, kind in enumerate(kinds)}
+    items.sort(key=lambda item: order.get(item.path.parent.name, len(kinds)))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Let live tests run when they are named; take the key for recording."""
     config.addinivalue_line("markers", "damaged_zips: leaves zips on purpose that LEAN would not have written")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import click
@@ -16,4 +17,5 @@ def demo(data_folder: Path | None, debug: bool) -> int:
     """Show the whole way on recorded answers: no key, no network."""
     from server.cli.demonstration import run_demo
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # its folder is removed however it ends
     return run_demo(data_folder, debug=debug)

@@ -484,7 +484,7 @@ def test_a_signal_ends_a_long_wait(command: CommandLine, served: Serve) -> None:
 def test_a_signal_before_there_is_anything_to_stop(command: CommandLine, served: Serve) -> None:
     """While it is still starting up, a download ends as quietly."""
     served(latency=5)
-    for delay in (0.05, 0.15, 0.4):
+    for delay in (0.25, 0.4, 0.6):
         process = command.start("download", "SPY", *MINUTES)
         time.sleep(delay)
         process.send_signal(signal.SIGINT)
