@@ -65,7 +65,7 @@ def choose_engine(
         why = "LEAN, as asked for" if wanted == "lean" else "LEAN: its CLI, a running Docker and lean.json are there"
         return LeanEngine(lean_config, clock, environ, executable=lean, secrets=secrets), why
     if wanted == "lean":
-        raise ToolMissingError(f"LEAN cannot run here: {problem}; or use --engine smoke")
+        raise ToolMissingError(f"LEAN cannot run here: {problem}; or choose the engine smoke")
     return _smoke(calendar, clock), f"the smoke test, since LEAN cannot run here: {problem}"
 
 

@@ -46,12 +46,12 @@ _TROUBLES: tuple[tuple[tuple[str, ...], type[DataDownloadError], str], ...] = (
     (
         ("Docker is installed and running", "Cannot connect to the Docker daemon", "docker daemon running"),
         ToolMissingError,
-        "Docker is not running; start it (docker info must answer), or use --engine smoke",
+        "Docker is not running; start it (docker info must answer), or choose the engine smoke",
     ),
     (
         ("permission denied while trying to connect to the Docker", "[sudo]", "sudo:"),
         ToolMissingError,
-        "this user may not use Docker; add the user to the group docker, or use --engine smoke",
+        "this user may not use Docker; add the user to the group docker, or choose the engine smoke",
     ),
     (
         ("while pulling", "pull access denied", "No such image", "manifest unknown", "manifest for"),
@@ -167,7 +167,7 @@ class LeanEngine:
 def _project(request: EngineRequest, root: Path) -> tuple[Path, Path]:
     """The project as LEAN's CLI wants it named, and its folder."""
     if request.project is None:
-        raise ConfigurationError("LEAN runs a project; name its folder, or use --engine smoke")
+        raise ConfigurationError("LEAN runs a project; name its folder, or choose the engine smoke")
     project = request.project.resolve()
     if not project.exists():
         raise ConfigurationError(f"there is no LEAN project at {request.project}; name the folder that holds main.py")

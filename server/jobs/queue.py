@@ -43,7 +43,7 @@ class JobQueue:
         self._changed = threading.Condition()
         self._cancels: dict[str, CancelToken] = {}
         self._closing = False
-        store.interrupt_running(_event(JobState.INTERRUPTED))
+        store.interrupt_running(_event(JobState.INTERRUPTED, self.store))
         self._waiting = [job.id for job in store.queued()]
         self._threads = [
             threading.Thread(target=self._serve, name=f"job-{number}", daemon=True) for number in range(running)
@@ -57,7 +57,7 @@ class JobQueue:
 
     def submit(self, kind: str, request: Mapping[str, Any], retry_of: str | None = None) -> Job:
         """Put a job at the end of the queue."""
-        job = self.store.create(kind, request, retry_of, _event(JobState.QUEUED))
+        job = self.store.create(kind, request, retry_of, _event(JobState.QUEUED, self.store))
         self._wake(job.id)
         with self._changed:
             self._waiting.append(job.id)
@@ -136,7 +136,7 @@ class JobQueue:
         self._move(identity, state, result)
 
     def _move(self, identity: str, state: JobState, result: Mapping[str, Any]) -> bool:
-        moved = self.store.update(identity, state, result, _event(state))
+        moved = self.store.update(identity, state, result, _event(state, self.store))
         if moved:
             self._wake(identity)
         return moved
@@ -151,8 +151,8 @@ class JobQueue:
             watcher(identity)
 
 
-def _event(state: JobState) -> dict[str, Any]:
-    return {"kind": "state", "state": state.value}
+def _event(state: JobState, store: JobStore) -> dict[str, Any]:
+    return {"kind": "state", "at": store.clock().isoformat(), "state": state.value}
 
 
 @define

@@ -89,7 +89,7 @@ class JobStore:
     """The SQLite file, or one in memory where the path is None. Thread-safe."""
 
     def __init__(self, path: Path | None, clock: Callable[[], datetime]) -> None:
-        self._clock = clock
+        self.clock = clock
         self._lock = threading.RLock()
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ class JobStore:
             connection.execute(
                 "INSERT INTO jobs (id, kind, state, request, result, retry_of, created_at)"
                 " VALUES (?, ?, 'queued', ?, '{}', ?, ?)",
-                (identity, kind, json.dumps(request), retry_of, self._clock().timestamp()),
+                (identity, kind, json.dumps(request), retry_of, self.clock().timestamp()),
             )
             if event is not None:
                 _add_event(connection, identity, event)
@@ -155,7 +155,7 @@ class JobStore:
 
         The event that tells of it is there from the same instant: whoever sees a job that is over sees all its events.
         """
-        now = self._clock().timestamp()
+        now = self.clock().timestamp()
         with self._writing() as connection:
             changed = connection.execute(
                 "UPDATE jobs SET state = ?, result = ?,"
@@ -174,7 +174,7 @@ class JobStore:
             ids = [identity for (identity,) in connection.execute("SELECT id FROM jobs WHERE state = 'running'")]
             connection.execute(
                 "UPDATE jobs SET state = 'interrupted', finished_at = ? WHERE state = 'running'",
-                (self._clock().timestamp(),),
+                (self.clock().timestamp(),),
             )
             if event is not None:
                 for identity in ids:

@@ -276,7 +276,7 @@ def test_lean_asked_for_where_it_cannot_run_is_an_error_before_a_long_download(
 
     assert result.state is JobState.FAILED
     assert isinstance(result.error, ToolMissingError)
-    assert "or use --engine smoke" in str(result.error)
+    assert "or choose the engine smoke" in str(result.error)
     assert server.requests == []
 
 

@@ -195,7 +195,9 @@ def test_a_crash_leaves_interrupted_jobs(store: JobStore) -> None:
 
     found = store.get(job.id)
     assert (found.state, found.result) == (JobState.INTERRUPTED, {"half": True})
-    assert store.events(job.id)[-1].data == {"kind": "state", "state": "interrupted"}
+    last = store.events(job.id)[-1].data
+    assert (last["kind"], last["state"]) == ("state", "interrupted")
+    assert BEGAN <= datetime.fromisoformat(last["at"])
     queue.close()
 
 
