@@ -5,10 +5,22 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.benchmarks.archive import save
+
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def archived() -> Iterator[list[dict[str, Any]]]:
+    """Scenarios that were measured; at the end they go into the archive that the performance page shows."""
+    scenarios: list[dict[str, Any]] = []
+    yield scenarios
+    if scenarios:
+        print(f"\nkept in {save(scenarios, latency=0.05).relative_to(ROOT)}")
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from rich.table import Table
 
 from server.data_download.lean_zip import zip_bytes
 from server.data_download.model import DownloadRequest, Resolution
+from tests.benchmarks.archive import scenario
 from tests.benchmarks.contenders import CONTENDERS, Job
 from tests.support.harness import Rig, csv_of, lean_csv, sessions
 from tests.support.market import Market
@@ -139,21 +140,23 @@ def check(runs: Mapping[str, Sequence[Run]], limit: float, most_requests: int) -
         assert native < statistics.median(one.seconds for one in runs[other]), other
 
 
-def test_half_a_year_of_minutes_of_three_symbols(scratch: Path) -> None:
+def test_half_a_year_of_minutes_of_three_symbols(scratch: Path, archived: list[dict[str, Any]]) -> None:
     """Three symbols, 126 days of 390 minutes, cold: 0.6 s, 18 requests, and faster than the other ways."""
     days = sessions(date(2023, 7, 3), 126)
     with serving("minute", days, 390) as (server, _):
         runs = compare(server, "minute", days, scratch)
     show("three symbols x 126 days x 390 minute bars", runs)
+    archived.append(scenario("3 symbols x 126 days x 390 minute bars, cold", runs))
     check(runs, limit=0.6, most_requests=18)
 
 
-def test_a_week_of_seconds_of_three_symbols(scratch: Path) -> None:
+def test_a_week_of_seconds_of_three_symbols(scratch: Path, archived: list[dict[str, Any]]) -> None:
     """Three symbols, 5 days of 23,400 seconds, cold: 0.85 s, and faster than the other ways."""
     days = sessions(date(2024, 3, 4), 5)
     with serving("second", days, 23_400) as (server, _):
         runs = compare(server, "second", days, scratch)
     show("three symbols x 5 days x 23,400 second bars", runs)
+    archived.append(scenario("3 symbols x 5 days x 23,400 second bars, cold", runs))
     check(runs, limit=0.85, most_requests=18)
 
 
