@@ -37,6 +37,8 @@ class Workspace:
     calendar: USEquityTradingCalendar
     folder: DataFolder
     clock: Callable[[], datetime] = utc_now
+    _made_state: bool = False
+    _made_folder: bool = False
 
     @classmethod
     def open(cls, settings: Settings, plugins: Plugins, clock: Callable[[], datetime] = utc_now) -> Workspace:
@@ -56,13 +58,17 @@ class Workspace:
             calendar=USEquityTradingCalendar.load(state, clock().astimezone(NEW_YORK).date()),
             folder=DataFolder(settings.data_folder, Ledger(settings.state_folder / "ledger.sqlite")),
             clock=clock,
+            made_state=state is None,
+            made_folder=not settings.data_folder.is_dir(),
         )
 
     def close(self) -> None:
         """Close the ledger, and keep the calendar for the next run if this one left any state at all."""
+        self.folder.ledger.close()
+        if self._made_state:
+            self.folder.leave_no_trace(of_the_folder=self._made_folder)
         if self.settings.state_folder.is_dir():
             self.calendar.keep(self.settings.state_folder)
-        self.folder.ledger.close()
 
     def downloader(
         self,

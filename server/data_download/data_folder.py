@@ -7,8 +7,9 @@ compared, and only then put in place. Two processes that want the same symbol ta
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -183,6 +184,26 @@ class DataFolder:
             yield lock.is_locked
         finally:
             lock.release()
+
+    def leave_no_trace(self, *, of_the_folder: bool) -> None:
+        """Remove the state folder, for a run that made it and came to nothing (a wrong key, a vendor that is down).
+
+        Nothing is removed once something is known of the data, or while another run holds a lock.
+
+        Args:
+            of_the_folder: The run made the data folder, too: it goes if nothing else is in it.
+        """
+        from filelock import FileLock, Timeout
+
+        state = self.path / STATE_FOLDER
+        if not state.is_dir() or any((state / name).exists() for name in ("ledger.sqlite", "jobs.sqlite")):
+            return
+        with suppress(OSError, Timeout), ExitStack() as held:
+            for lock in sorted((state / "locks").glob("*.lock")):
+                held.enter_context(FileLock(lock).acquire(blocking=False))
+            shutil.rmtree(state)
+            if of_the_folder:
+                self.path.rmdir()
 
     def _sweep(self, symbol: str, resolution: Resolution) -> None:
         with suppress(OSError), os.scandir(self.path / folder_of(symbol, resolution)) as entries:

@@ -320,7 +320,7 @@ def test_a_wrong_key(command: CommandLine, server: PolygonServer) -> None:
     assert faults.UNKNOWN_KEY in line
     assert "wrong-key-0815" not in answer.out + answer.err
     assert len(server.requests) == 1
-    assert only_state(command, before)
+    assert command.files() == before
 
 
 @pytest.mark.parametrize("key", ["t2o words", "l1ne\n3nd", "schlüssel"])
@@ -349,7 +349,17 @@ def test_a_dead_host(command: CommandLine) -> None:
     (line,) = answer.errors
     assert f"http://127.0.0.1:{port}" in line
     assert "no connection; check the network and polygon-api-url" in line
-    assert only_state(command, before)
+    assert command.files() == before
+
+
+def test_a_dead_host_and_no_data_folder(command: CommandLine) -> None:
+    """It is not made for a run that came to nothing."""
+    command.set(POLYGON_API_URL="http://127.0.0.1:9")
+    before = command.files()
+
+    assert command.run(*DOWNLOAD, "--data-folder", "not/there").code == 1
+
+    assert {path for path in command.files() if path not in before} <= {"not"}
 
 
 # --- the data folder ---

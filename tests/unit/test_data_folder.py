@@ -443,3 +443,28 @@ def test_a_lock_that_cannot_be_made_is_told_of(tmp_path: Path) -> None:
     ):
         pytest.fail("had the lock")
     folder.ledger.close()
+
+
+@pytest.mark.parametrize("of_the_folder", [False, True])
+def test_a_run_that_came_to_nothing_leaves_no_trace(tmp_path: Path, of_the_folder: bool) -> None:
+    """Its locks and logs go, and the data folder if it made that."""
+    folder = DataFolder(tmp_path / "data", Ledger(tmp_path / "data" / STATE_FOLDER / "ledger.sqlite"))
+    with folder.lock("SPY", MINUTE, blocking=False):
+        pass
+
+    folder.leave_no_trace(of_the_folder=of_the_folder)
+
+    assert folder.path.exists() is not of_the_folder
+    assert not (folder.path / STATE_FOLDER).exists()
+
+
+def test_what_is_known_or_held_leaves_its_trace(folder: DataFolder) -> None:
+    """The locks of another run, and the ledger once there is something in it."""
+    with folder.lock("SPY", MINUTE, blocking=False):
+        folder.leave_no_trace(of_the_folder=True)
+    assert (folder.path / STATE_FOLDER / "locks").is_dir()
+
+    folder.write_days("SPY", MINUTE, [minutes(DAYS[0])])
+    folder.leave_no_trace(of_the_folder=True)
+    assert on_disk(folder) == {DAYS[0]}
+    assert (folder.path / STATE_FOLDER / "ledger.sqlite").exists()
