@@ -64,11 +64,9 @@ class Workspace:
 
     def close(self) -> None:
         """Close the ledger, and keep the calendar for the next run if this one left any state at all."""
-        self.folder.ledger.close()
-        if self._made_state:
-            self.folder.leave_no_trace(of_the_folder=self._made_folder)
         if self.settings.state_folder.is_dir():
             self.calendar.keep(self.settings.state_folder)
+        self.folder.ledger.close()
 
     def downloader(
         self,
@@ -92,6 +90,8 @@ class Workspace:
 
         def finish(report: DownloadReport) -> None:
             on_report(report)
+            if self._made_state and report.came_to_nothing:
+                self.folder.leave_no_trace(of_the_folder=self._made_folder)
             self.plugins.download_finished(report)
 
         provider = provider or self.settings.chosen_provider[0]

@@ -172,6 +172,12 @@ class DownloadReport:
         """Whether every requested day is on disk or known to be empty."""
         return self.days_failed == 0 and not self.cancelled
 
+    @property
+    def came_to_nothing(self) -> bool:
+        """Whether nobody could be asked at all: a wrong key, or a vendor that is not there."""
+        codes = {failure.code for failure in self.failures}
+        return bool(codes) and codes <= {"authentication", "provider_unavailable"} and not self.cancelled
+
     def as_json(self) -> dict[str, Any]:
         """The report in JSON's types; the command line's ``--json`` contract."""
         return {

@@ -362,6 +362,15 @@ def test_a_dead_host_and_no_data_folder(command: CommandLine) -> None:
     assert {path for path in command.files() if path not in before} <= {"not"}
 
 
+def test_a_first_run_that_was_answered_keeps_its_state(command: CommandLine, server: PolygonServer) -> None:
+    """What was asked counts for the budget, and what was kept is not asked again."""
+    server.faults.append(faults.not_entitled())
+
+    assert command.run(*DOWNLOAD).code == 1
+
+    assert (command.data / STATE / "http-cache.sqlite").exists()
+
+
 # --- the data folder ---
 
 
