@@ -32,6 +32,10 @@ Work = Callable[[Job, JobHandle], tuple[JobState, Mapping[str, Any]]]
 """Does a job to its end and gives its last state and result."""
 
 
+Watcher = Callable[[str, bool], object]
+"""Told the id of a job to which something happened, and whether the job is over by it."""
+
+
 class JobQueue:
     """Jobs of one store. `work` does them; `watch` is told the id of a job whenever something happens to it."""
 
@@ -39,7 +43,7 @@ class JobQueue:
         """Take over what an earlier server left: its running jobs are interrupted, its queued ones go on."""
         self.store = store
         self._work = work
-        self._watchers: list[Callable[[str], object]] = []
+        self._watchers: list[Watcher] = []
         self._changed = threading.Condition()
         self._cancels: dict[str, CancelToken] = {}
         self._closing = False
@@ -51,8 +55,8 @@ class JobQueue:
         for thread in self._threads:
             thread.start()
 
-    def watch(self, watcher: Callable[[str], object]) -> None:
-        """Call this with a job's id whenever something happens to it; from any thread, must not block."""
+    def watch(self, watcher: Watcher) -> None:
+        """Call this whenever something happens to a job; from any thread, must not block."""
         self._watchers.append(watcher)
 
     def submit(self, kind: str, request: Mapping[str, Any], retry_of: str | None = None) -> Job:
@@ -138,7 +142,7 @@ class JobQueue:
     def _move(self, identity: str, state: JobState, result: Mapping[str, Any]) -> bool:
         moved = self.store.update(identity, state, result, _event(state, self.store))
         if moved:
-            self._wake(identity)
+            self._wake(identity, over=state.over)
         return moved
 
     def tell(self, identity: str, data: Mapping[str, Any]) -> None:
@@ -146,9 +150,9 @@ class JobQueue:
         self.store.add_event(identity, data)
         self._wake(identity)
 
-    def _wake(self, identity: str) -> None:
+    def _wake(self, identity: str, *, over: bool = False) -> None:
         for watcher in self._watchers:
-            watcher(identity)
+            watcher(identity, over)
 
 
 def _event(state: JobState, store: JobStore) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class EventHub:
         for identity in list(self._streams):
             self._wake(identity)
 
-    def _wake_from_any_thread(self, identity: str) -> None:
+    def _wake_from_any_thread(self, identity: str, over: bool) -> None:
         with suppress(RuntimeError):  # the loop has ended, and the streams with it
             self._loop.call_soon_threadsafe(self._wake, identity)
 

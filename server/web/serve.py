@@ -72,7 +72,12 @@ def serve(
             on_report=report,
             store=store,
         )
-        manager.jobs.watch(lambda identity: metrics.job_changed(store.get(identity)))
+
+        def count(identity: str, over: bool) -> None:
+            if over:
+                metrics.job_changed(store.get(identity))
+
+        manager.jobs.watch(count)
         app = create_app(
             workspace, manager, access=access, projects=projects, benchmarks=benchmarks, metrics=metrics.render
         )

@@ -206,14 +206,14 @@ def test_whoever_watches_is_told_of_everything(store: JobStore) -> None:
     worker = Worker()
     worker.go_on.set()
     queue = JobQueue(store, worker)
-    told: list[str] = []
-    queue.watch(told.append)
+    told: list[tuple[str, bool]] = []
+    queue.watch(lambda identity, over: told.append((identity, over)))
 
     job = queue.wait(queue.submit("backtest", {}).id, WAIT)
 
     events = [event.data for event in store.events(job.id)]
     assert [event.get("state", event.get("text")) for event in events] == ["queued", "running", "done", "completed"]
-    assert told == [job.id] * 4
+    assert told == [(job.id, False)] * 3 + [(job.id, True)]
     queue.close()
 
 
