@@ -84,8 +84,10 @@ class DataDownloader:
 
     def _with_damaged(self, days: Sequence[date], holdings: Holdings, now: datetime) -> list[date]:
         """The days, and the sessions that a damaged daily zip held; what was saved of it may name others too."""
+        if not holdings.damaged:
+            return list(days)
         sessions = self.calendar.trading_days(self.calendar.first_day, self.calendar.last_session(now))
-        return sorted({*days, *(holdings.damaged & set(sessions))}) if holdings.damaged else list(days)
+        return sorted({*days, *(holdings.damaged & set(sessions))})
 
     def download(self, request: DownloadRequest, cancel: CancelToken | None = None) -> DownloadReport:
         """Fetch what is missing.

@@ -14,7 +14,6 @@ from server.data_download.errors import BadResponseError, DataDownloadError, Dow
 from server.data_download.lean_format import (
     DayText,
     FormatError,
-    check_csv,
     check_zip,
     daily_rows,
     normalised,
@@ -88,12 +87,12 @@ class HostSink:
         with self._admitted():
             try:
                 data = path.read_bytes()
-                check_zip(data, symbol, resolution, day)
+                rows = len(check_zip(data, symbol, resolution, day))
                 content = normalised(only_member(data)[1])
                 if day is None:
                     texts = [DayText(key, row, 1) for key, row in sorted(daily_rows(content).items())]
                 else:
-                    texts = [DayText(day, content, len(check_csv(content, resolution)))]
+                    texts = [DayText(day, content, rows)]
                 texts = [text for text in texts if text.day in self._wanted.get(symbol, ())]
             except (FormatError, OSError) as error:
                 raise BadResponseError(
