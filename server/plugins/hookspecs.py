@@ -13,16 +13,19 @@ from typing import Any
 import pluggy
 from attrs import field, frozen
 
+from server.corporate_actions.model import CorporateActionSource, Watch
 from server.data_download.model import DownloadReport
 from server.data_download.progress import ProgressEvent
 from server.data_download.provider import DataProvider, DataSink, ProviderContext
 
 __all__ = [
     "PROJECT_NAME",
+    "CorporateActionSource",
     "DataProvider",
     "DataSink",
     "ProviderContext",
     "ProviderSpec",
+    "Watch",
     "backtest_data_providers",
     "backtest_download_finished",
     "backtest_progress",
@@ -46,6 +49,8 @@ class ProviderSpec:
         summary: One line for people.
         config_class: A frozen attrs class; the host fills it from the settings (see `setting`).
         create: Makes the provider. It may import what it needs; discovery may not.
+        corporate_actions: Makes a source of splits, dividends and renames, which is told whom to tell of its requests;
+            None where the provider has none.
         check: Raises a `DataDownloadError` where this config cannot fetch at all, say for want of a key. Called
             once days are missing, before anything is written or started; must be quick and open nothing.
     """
@@ -55,6 +60,7 @@ class ProviderSpec:
     config_class: type[Any]
     create: Callable[[Any, ProviderContext], DataProvider]
     check: Callable[[Any], object] = lambda config: None
+    corporate_actions: Callable[[Any, ProviderContext, Watch], CorporateActionSource] | None = None
 
 
 def setting(*, env: Sequence[str] = (), lean: str | None = None, help: str = "", **kwargs: Any) -> Any:

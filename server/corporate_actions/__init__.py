@@ -1,0 +1,1 @@
+"""Splits, dividends and renames, and the factor files and map files that LEAN reads of them."""
