@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from server.data_download.errors import (
 from server.data_download.model import Resolution
 from server.data_download.secret import Secret
 from server.plugins.polygon_provider import budget as budget_module
+from server.plugins.polygon_provider.answers import read_page
 from server.plugins.polygon_provider.budget import RequestBudget, in_flight
 from server.plugins.polygon_provider.client import PolygonClient
 from server.plugins.polygon_provider.config import PolygonConfig
@@ -87,7 +89,7 @@ class Kit:
 
     def get(self, window: Window = WINDOW) -> Any:
         """Ask for a window's first page."""
-        return self.client.get(window, window.target)
+        return self.client.get(window, window.target, partial(read_page, window=window))
 
     def count(self, name: str) -> int:
         """The sum of a number that was told."""

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
 import numpy as np
 
-from server.data_download.errors import BadResponseError
 from server.data_download.lean_format import midnight
 from server.data_download.model import Bars
+from server.plugins.polygon_provider.questions import bad_answer, following, on_one_line
 from server.plugins.polygon_provider.windows import Window
-
-VENDOR_HOSTS = frozenset({"api.polygon.io", "api.massive.com"})
-"""The vendor's two names for one service; its ``next_url`` may carry either."""
 
 _COLUMNS = ("open", "high", "low", "close", "volume")
 _SUCCESS = ("OK", "DELAYED")
@@ -69,11 +65,22 @@ def decode_page(body: bytes) -> Page:
     return _page_decoder.decode(body)
 
 
+def read_page(body: bytes, window: Window) -> Page:
+    """Read an answer about a window's bars and see that it can be believed.
+
+    Raises:
+        msgspec.DecodeError, BadResponseError: As `decode_page` and `check_page`.
+    """
+    page = decode_page(body)
+    check_page(page, window)
+    return page
+
+
 def problem_of(body: bytes) -> tuple[str, str | None]:
     """The vendor's own words in an error body, on one line, and its request id. HTML gives its title."""
     try:
         problem = _problem_decoder.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         text = body[:2000].decode("utf-8", "replace")
         low = text.lower()
         if "<title>" in low:
@@ -84,11 +91,6 @@ def problem_of(body: bytes) -> tuple[str, str | None]:
     return on_one_line(problem.error or problem.message or ""), request_id
 
 
-def on_one_line(text: str) -> str:
-    """Somebody else's words without line ends, control characters and excessive length."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text[:1000]).split())[:300]
-
-
 def check_page(page: Page, window: Window) -> None:
     """Refuse an answer that did not succeed or holds adjusted prices.
 
@@ -97,24 +99,13 @@ def check_page(page: Page, window: Window) -> None:
     """
     if page.status not in _SUCCESS:
         raise bad_answer(
-            window, on_one_line(f"its status is {page.status}: {page.error or page.message or 'no reason given'}"), page
+            window,
+            on_one_line(f"its status is {page.status}: {page.error or page.message or 'no reason given'}"),
+            page.request_id,
         )
     if page.adjusted is not False:
         what = "prices adjusted for splits" if page.adjusted else "no word on whether prices are adjusted"
-        raise bad_answer(window, f"it has {what}, though raw prices were asked for", page)
-
-
-def bad_answer(window: Window, what: str, page: Page | None = None) -> BadResponseError:
-    """An error about an answer that cannot be used."""
-    request_id = on_one_line(page.request_id) if page and page.request_id else None
-    return BadResponseError(
-        f"Polygon's answer about {window.symbol} {window.resolution.value} {window.first} to {window.last} cannot be "
-        f"used: {what}" + (f" (request id {request_id})" if request_id else ""),
-        symbol=window.symbol,
-        resolution=window.resolution,
-        days=window.wanted,
-        request_id=request_id,
-    )
+        raise bad_answer(window, f"it has {what}, though raw prices were asked for", page.request_id)
 
 
 def next_target(page: Page, base_url: str, window: Window, seen: Sequence[str]) -> str | None:
@@ -123,25 +114,7 @@ def next_target(page: Page, base_url: str, window: Window, seen: Sequence[str]) 
     Raises:
         BadResponseError: It points to another host or another symbol, or back to a page that was read.
     """
-    if not page.next_url:
-        return None
-    base = urlsplit(base_url)
-    try:
-        parts = urlsplit(page.next_url)
-    except ValueError as error:
-        raise bad_answer(window, "its next page has no address that can be read", page) from error
-    same = (parts.scheme, parts.netloc) == (base.scheme, base.netloc)
-    if not same and not (parts.scheme == "https" and {parts.netloc, base.netloc} <= VENDOR_HOSTS):
-        raise bad_answer(
-            window, f"its next page is on another host ({parts.hostname}), where your key is not sent", page
-        )
-    if not parts.path.startswith(f"/v2/aggs/ticker/{window.symbol}/"):
-        raise bad_answer(window, "its next page is about something else", page)
-    query = [(name, value) for name, value in parse_qsl(parts.query) if name.lower() not in ("apikey", "api_key")]
-    target = f"{parts.path}?{urlencode(query)}" if query else parts.path
-    if target in seen:
-        raise bad_answer(window, "its pages go round in a circle", page)
-    return target
+    return following(window, page.next_url, f"/v2/aggs/ticker/{window.symbol}/", base_url, seen, page.request_id)
 
 
 def to_bars(pages: Sequence[Page], window: Window) -> Bars:
@@ -155,7 +128,7 @@ def to_bars(pages: Sequence[Page], window: Window) -> Bars:
     try:
         time = np.array([row.t for row in rows], np.int64)
     except OverflowError as error:
-        raise bad_answer(window, "it has bars outside the days that were asked for", pages[0]) from error
+        raise bad_answer(window, "it has bars outside the days that were asked for", pages[0].request_id) from error
     columns = {
         "open": np.array([row.o for row in rows], np.float64),
         "high": np.array([row.h for row in rows], np.float64),
@@ -168,9 +141,9 @@ def to_bars(pages: Sequence[Page], window: Window) -> Bars:
         time = time[keep]
         columns = {name: column[keep] for name, column in columns.items()}
         if (time[1:] < time[:-1]).any():
-            raise bad_answer(window, "its bars are out of order", pages[0])
+            raise bad_answer(window, "its bars are out of order", pages[0].request_id)
     if len(time) and (time[0] < midnight(window.first) or time[-1] >= midnight(window.last + timedelta(days=1))):
-        raise bad_answer(window, "it has bars outside the days that were asked for", pages[0])
+        raise bad_answer(window, "it has bars outside the days that were asked for", pages[0].request_id)
     return Bars(time=time, **columns)
 
 

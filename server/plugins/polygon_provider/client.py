@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
+from datetime import timedelta
+from typing import Generic, TypeVar, cast
 
 import msgspec
 import requests
@@ -25,12 +26,12 @@ from server.data_download.errors import (
     RateLimitError,
 )
 from server.data_download.secret import mask_secrets
-from server.plugins.polygon_provider.answers import Page, bad_answer, check_page, decode_page, problem_of
+from server.plugins.polygon_provider.answers import problem_of
 from server.plugins.polygon_provider.budget import FREE_PLAN, RequestBudget, in_flight
 from server.plugins.polygon_provider.config import PolygonConfig
+from server.plugins.polygon_provider.questions import Question, bad_answer
 from server.plugins.polygon_provider.refusals import PassingError, never_sent, reason, refusal, unavailable
-from server.plugins.polygon_provider.session import BearerAuth, PolygonSession
-from server.plugins.polygon_provider.windows import Window
+from server.plugins.polygon_provider.session import KEEP_FOR, BearerAuth, PolygonSession
 
 _CONNECT_SECONDS = 5.0
 _READ_SECONDS = 30.0
@@ -42,8 +43,14 @@ _GARBLED_ATTEMPTS = 3
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 
 
+Page = TypeVar("Page")
+
+Read = Callable[[bytes], Page]
+"""Makes a page of a body; raises msgspec.DecodeError for what is none, BadResponseError for what is not believed."""
+
+
 @frozen
-class Fetched:
+class Fetched(Generic[Page]):
     """An answer that was read and checked, and what to keep of it."""
 
     page: Page
@@ -83,8 +90,12 @@ class PolygonClient:
         self._lock = threading.Lock()
         self._pushed_back = 0
 
-    def get(self, window: Window, target: str) -> Fetched:
-        """Get one page of a window, trying again what may pass.
+    def get(self, question: Question, target: str, read: Read[Page]) -> Fetched[Page]:
+        """Get one page of what a question asks for, trying again what may pass.
+
+        Args:
+            target: Path and query of the page.
+            read: Decodes the page's JSON and checks it.
 
         Raises:
             AuthenticationError, PlanLimitError, SymbolNotFoundError: 401, 403, 404; at once.
@@ -97,25 +108,25 @@ class PolygonClient:
             wait=self._wait,
             stop=lambda state: self._tried_enough(state) or too_long(state),
             sleep=self._sleep,
-            before_sleep=lambda state: self._announce(window, state),
+            before_sleep=lambda state: self._announce(question, state),
             retry_error_callback=_give_up,
         )
-        fetched: Fetched = retrying(self._once, window, target)
+        fetched: Fetched[Page] = retrying(self._once, question, target, read)
         return fetched
 
-    def keep(self, fetched: Fetched) -> None:
+    def keep(self, fetched: Fetched[Page], keep_for: timedelta = KEEP_FOR) -> None:
         """Keep a complete and checked answer in the cache."""
         if not fetched.from_cache:
-            self._session.keep(fetched.response)
+            self._session.keep(fetched.response, keep_for)
 
-    def forget(self, fetched: Fetched) -> None:
+    def forget(self, fetched: Fetched[Page]) -> None:
         """Keep an answer no longer that turned out to be of no use."""
         self._session.forget(fetched.response)
 
-    def _once(self, window: Window, target: str) -> Fetched:
+    def _once(self, question: Question, target: str, read: Read[Page]) -> Fetched[Page]:
         """One try. The vendor's words may hold the key, so every error is masked here."""
         try:
-            return self._ask(window, target, refresh=window.refresh)
+            return self._ask(question, target, read, refresh=question.refresh)
         except PassingError as passing:
             self._mask(passing.error)
             raise
@@ -128,8 +139,8 @@ class PolygonClient:
         error.args = (mask_secrets(str(error), secrets),)
         error.request_id = mask_secrets(error.request_id, secrets) if error.request_id else None
 
-    def _ask(self, window: Window, target: str, *, refresh: bool) -> Fetched:
-        with in_flight(self._cancelled), self._translated(window):
+    def _ask(self, question: Question, target: str, read: Read[Page], *, refresh: bool) -> Fetched[Page]:
+        with in_flight(self._cancelled), self._translated(question):
             response = self._session.get(
                 self._config.api_url + target,
                 auth=self._auth,
@@ -139,34 +150,32 @@ class PolygonClient:
                 force_refresh=refresh,
             )
             from_cache = bool(getattr(response, "from_cache", False))
-            wire = response.content if from_cache else self._read(response, window)
+            wire = response.content if from_cache else self._read(response, question)
         if from_cache:
-            self._watch("request", symbol=window.symbol, cache_hits=1)
+            self._watch("request", symbol=question.symbol, cache_hits=1)
         else:
-            self._watch("request", symbol=window.symbol, api_calls=1, bytes=len(wire), status=response.status_code)
+            self._watch("request", symbol=question.symbol, api_calls=1, bytes=len(wire), status=response.status_code)
         try:
-            return Fetched(self._page(response, wire, window), response, from_cache)
+            return Fetched(self._page(response, wire, question, read), response, from_cache)
         except (PassingError, BadResponseError):
             if from_cache:  # it was good when it was kept
-                return self._ask(window, target, refresh=True)
+                return self._ask(question, target, read, refresh=True)
             raise
 
-    def _page(self, response: requests.Response, wire: bytes, window: Window) -> Page:
-        body = self._unpacked(wire, window)
+    def _page(self, response: requests.Response, wire: bytes, question: Question, read: Read[Page]) -> Page:
+        body = self._unpacked(wire, question)
         if response.status_code != 200:
-            raise self._refused(response, body, window)
+            raise self._refused(response, body, question)
         try:
-            page = decode_page(body)
+            return read(body)
         except msgspec.ValidationError as error:
-            raise bad_answer(window, f"it is not an answer about bars ({error})") from error
-        except msgspec.DecodeError as error:
+            raise bad_answer(question, f"it is not an answer about {question.subject} ({error})") from error
+        except (msgspec.DecodeError, RecursionError) as error:
             words, _ = problem_of(body)
-            garbled = bad_answer(window, f"it is not JSON but {words[:80]!r}" if words else "it is empty")
+            garbled = bad_answer(question, f"it is not JSON but {words[:80]!r}" if words else "it is empty")
             raise PassingError(garbled, attempts=_GARBLED_ATTEMPTS) from error
-        check_page(page, window)
-        return page
 
-    def _read(self, response: requests.Response, window: Window) -> bytes:
+    def _read(self, response: requests.Response, question: Question) -> bytes:
         """The body as it came over the wire, so that it can be kept as it is."""
         deadline = time.monotonic() + _BODY_SECONDS
         chunks = []
@@ -182,24 +191,24 @@ class PolygonClient:
             if time.monotonic() > deadline:
                 response.close()
                 raise PassingError(
-                    unavailable(self._config.api_url, window, f"its answer took longer than {_BODY_SECONDS:.0f} s")
+                    unavailable(self._config.api_url, question, f"its answer took longer than {_BODY_SECONDS:.0f} s")
                 )
         wire = b"".join(chunks)
         response._content = wire
         response._content_consumed = True  # type: ignore[attr-defined]
         return wire
 
-    def _unpacked(self, wire: bytes, window: Window) -> bytes:
+    def _unpacked(self, wire: bytes, question: Question) -> bytes:
         if not wire.startswith(b"\x1f\x8b"):
             return wire
         try:
             return zlib_ng.decompress(wire, 31)
         except _DAMAGED as error:
-            raise PassingError(unavailable(self._config.api_url, window, "an answer arrived damaged")) from error
+            raise PassingError(unavailable(self._config.api_url, question, "an answer arrived damaged")) from error
 
-    def _refused(self, response: requests.Response, body: bytes, window: Window) -> Exception:
+    def _refused(self, response: requests.Response, body: bytes, question: Question) -> Exception:
         """The error for a status other than 200, wrapped if it may pass."""
-        error = refusal(self._config.api_url, window, response.status_code, response.headers, body)
+        error = refusal(self._config.api_url, question, response.status_code, response.headers, body)
         if isinstance(error, RateLimitError):
             return PassingError(error, wait=self._after_push_back(response))
         return PassingError(error) if isinstance(error, ProviderUnavailable) else error
@@ -228,18 +237,18 @@ class PolygonClient:
         return wait
 
     @contextmanager
-    def _translated(self, window: Window) -> Iterator[None]:
+    def _translated(self, question: Question) -> Iterator[None]:
         """The one place where requests' and urllib3's errors become ours. They may show the URL, never the key."""
         try:
             yield
         except PassingError:
-            self._watch("request", symbol=window.symbol, api_calls=1)
+            self._watch("request", symbol=question.symbol, api_calls=1)
             raise
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             sent = not never_sent(error)
-            self._watch("request", symbol=window.symbol, api_calls=int(sent))
+            self._watch("request", symbol=question.symbol, api_calls=int(sent))
             raise PassingError(
-                unavailable(self._config.api_url, window, reason(error, _CONNECT_SECONDS, _READ_SECONDS)),
+                unavailable(self._config.api_url, question, reason(error, _CONNECT_SECONDS, _READ_SECONDS)),
                 attempts=None if sent else _UNREACHED_ATTEMPTS,
             ) from error
 
@@ -259,10 +268,10 @@ class PolygonClient:
         if self._pause(seconds):
             raise DownloadCancelled("stopped while waiting to try again")
 
-    def _announce(self, window: Window, state: RetryCallState) -> None:
+    def _announce(self, question: Question, state: RetryCallState) -> None:
         self._watch(
             "retry",
-            symbol=window.symbol,
+            symbol=question.symbol,
             retries=1,
             wait_seconds=state.upcoming_sleep,
             message=str(_passing(state).error),

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import date
+from functools import partial
 
 from attrs import evolve
 
@@ -18,11 +19,10 @@ from server.data_download.errors import (
 from server.data_download.model import Bars, Gap, Resolution
 from server.data_download.progress import CancelToken
 from server.data_download.provider import DataSink, ProviderContext
-from server.plugins.polygon_provider.answers import next_target, only_days, to_bars
-from server.plugins.polygon_provider.budget import RequestBudget
+from server.plugins.polygon_provider.answers import Page, next_target, only_days, read_page, to_bars
 from server.plugins.polygon_provider.client import Fetched, PolygonClient
 from server.plugins.polygon_provider.config import PolygonConfig
-from server.plugins.polygon_provider.session import PolygonSession, open_cache
+from server.plugins.polygon_provider.connection import Connection
 from server.plugins.polygon_provider.windows import Window, plan_windows
 
 _SPARE_WORKERS = 2
@@ -75,33 +75,15 @@ class PolygonProvider:
         )
 
     def _open_client(self, sink: DataSink) -> PolygonClient:
-        state = self._context.state_folder
-        budget = RequestBudget(
-            state / "requests.sqlite",
-            self._config.requests_per_minute,
-            pause=self._pause,
-            waiting=lambda seconds: sink.progress(
-                "wait",
-                wait_seconds=seconds,
-                message="the budget of requests is used up",
-            ),
-        )
-        cache = open_cache(state / "http-cache.sqlite", lambda message: sink.progress("notice", message=message))
-        session = PolygonSession(
-            cache,
-            budget,
-            base_url=self._config.api_url,
-            connections=self._config.max_concurrent_requests,
-        )
-        self._closers += [budget.close, session.close]
-        return PolygonClient(
+        connection = Connection(
             self._config,
-            session,
-            budget,
+            self._context.state_folder,
             watch=sink.progress,
             pause=self._pause,
             cancelled=lambda: sink.cancelled or self._stop.cancelled,
         )
+        self._closers.append(connection.close)
+        return connection.client
 
 
 class _Run:
@@ -173,7 +155,7 @@ class _Run:
             self._sink.unavailable(window.symbol, window.resolution, window.wanted, error)
 
     def _do(self, window: Window) -> None:
-        answers: list[Fetched] = []
+        answers: list[Fetched[Page]] = []
         try:
             self._fetch(window, answers)
             self._use(window, answers)
@@ -184,7 +166,7 @@ class _Run:
                 raise
             self._add(evolve(window, refresh=True))  # what was kept is of no use: ask anew
 
-    def _use(self, window: Window, answers: Sequence[Fetched]) -> None:
+    def _use(self, window: Window, answers: Sequence[Fetched[Page]]) -> None:
         bars, having = only_days(to_bars([answer.page for answer in answers], window), window.wanted)
         for answer in answers:
             answer.page.results = None  # several times as large as the columns, and not needed while those are written
@@ -207,11 +189,12 @@ class _Run:
             self._pending.append(window)
             self._changed.notify()
 
-    def _fetch(self, window: Window, answers: list[Fetched]) -> None:
+    def _fetch(self, window: Window, answers: list[Fetched[Page]]) -> None:
         """All pages of the window."""
         targets = [window.target]
+        read = partial(read_page, window=window)
         while True:
-            answers.append(self._client.get(window, targets[-1]))
+            answers.append(self._client.get(window, targets[-1], read))
             following = next_target(answers[-1].page, self._base_url, window, targets)
             if following is None:
                 return

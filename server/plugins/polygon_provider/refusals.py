@@ -19,7 +19,7 @@ from server.data_download.errors import (
     SymbolNotFoundError,
 )
 from server.plugins.polygon_provider.answers import problem_of
-from server.plugins.polygon_provider.windows import Window
+from server.plugins.polygon_provider.questions import Question
 
 
 class PassingError(Exception):
@@ -32,35 +32,36 @@ class PassingError(Exception):
         self.wait = wait
 
 
-def refusal(api_url: str, window: Window, status: int, headers: Mapping[str, str], body: bytes) -> DataDownloadError:
+def refusal(
+    api_url: str, question: Question, status: int, headers: Mapping[str, str], body: bytes
+) -> DataDownloadError:
     """The error for a status other than 200."""
     words, request_id = problem_of(body)
     request_id = request_id or headers.get("X-Request-Id")
     facts: dict[str, Any] = {
-        "symbol": window.symbol,
-        "resolution": window.resolution,
-        "days": window.wanted,
+        "symbol": question.symbol,
+        "resolution": question.resolution,
+        "days": question.days,
         "status": status,
         "request_id": request_id,
     }
     said = f'; it says: "{words}"' if words else ""
     said += f" (status {status}" + (f", request id {request_id})" if request_id else ")")
-    what = f"{window.symbol} {window.resolution.value} {_days(window)}"
+    what = question.about
     if status == 401:
         return AuthenticationError(
             "Polygon does not accept your API key; check polygon-api-key in lean.json or POLYGON_API_KEY" + said,
             **facts,
         )
     if status == 403:
-        return PlanLimitError(
-            f"your Polygon plan does not include {what}; ask for other days or change the plan" + said, **facts
-        )
+        advice = "ask for other days or change the plan" if question.days else "change the plan"
+        return PlanLimitError(f"your Polygon plan does not include {what}; {advice}" + said, **facts)
     if status == 404:
         return SymbolNotFoundError(f"Polygon does not know {what}; check the symbol" + said, **facts)
     if status == 429:
         return RateLimitError(f"Polygon answered too many requests to {what}" + said, **facts)
     if status >= 500:
-        return unavailable(api_url, window, f"it answers with an error{said}", **facts)
+        return unavailable(api_url, question, f"it answers with an error{said}", **facts)
     if 300 <= status < 400 and "Location" in headers:
         host = _host(headers["Location"]) or "another page"
         return BadResponseError(
@@ -71,9 +72,9 @@ def refusal(api_url: str, window: Window, status: int, headers: Mapping[str, str
     return BadResponseError(f"Polygon did not understand the request for {what}{said}", **facts)
 
 
-def unavailable(api_url: str, window: Window, what: str, **facts: Any) -> ProviderUnavailable:
+def unavailable(api_url: str, question: Question, what: str, **facts: Any) -> ProviderUnavailable:
     """The error for a vendor that cannot be reached or used now."""
-    facts = {"symbol": window.symbol, "resolution": window.resolution, "days": window.wanted, **facts}
+    facts = {"symbol": question.symbol, "resolution": question.resolution, "days": question.days, **facts}
     return ProviderUnavailable(
         f"Polygon ({api_url}) cannot be used now: {what}",
         **facts,
@@ -85,12 +86,6 @@ def _host(url: str) -> str | None:
         return urlsplit(url).hostname
     except ValueError:
         return None
-
-
-def _days(window: Window) -> str:
-    if len(window.wanted) == 1:
-        return str(window.first)
-    return f"{window.first} to {window.last} ({len(window.wanted)} trading days)"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -28,7 +28,7 @@ from server.plugins.polygon_provider.budget import RequestBudget
 from server.plugins.polygon_provider.config import is_this_machine
 
 KEEP_FOR = timedelta(days=7)
-"""How long an answer is kept. What it held is on disk as LEAN's files by then; it only serves those that lost them."""
+"""How long answers about bars are kept. What they held is on disk by then; they only serve those that lost it."""
 
 
 class BearerAuth(AuthBase):
@@ -69,12 +69,12 @@ class PolygonSession(CacheMixin, LimiterMixin, requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Redirects are not followed, so where they lead is not even read."""
 
-    def keep(self, response: requests.Response) -> None:
-        """Keep an answer, as it came over the wire, without the key. Nothing is kept where there is no file."""
+    def keep(self, response: requests.Response, keep_for: timedelta = KEEP_FOR) -> None:
+        """Keep an answer so long, as it came over the wire, without the key. Nothing is kept where there is no file."""
         if not isinstance(self.cache, SQLiteCache):
             return
         response.request.headers.pop("Authorization", None)
-        self.cache.save_response(response, _key(response.request), datetime.now(UTC) + KEEP_FOR)
+        self.cache.save_response(response, _key(response.request), datetime.now(UTC) + keep_for)
 
     def forget(self, response: requests.Response) -> None:
         """Keep an answer no longer."""

@@ -60,6 +60,24 @@ class Window:
         return self.wanted[-1]
 
     @property
+    def days(self) -> tuple[date, ...]:
+        """The days that are asked for."""
+        return self.wanted
+
+    @property
+    def subject(self) -> str:
+        """What is asked for."""
+        return "bars"
+
+    @property
+    def about(self) -> str:
+        """What is asked for, for people."""
+        days = str(self.first)
+        if len(self.wanted) > 1:
+            days = f"{self.first} to {self.last} ({len(self.wanted)} trading days)"
+        return f"{self.symbol} {self.resolution.value} {days}"
+
+    @property
     def target(self) -> str:
         """Path and query of the request; days are New York dates, so it is the same whoever asks."""
         return (
