@@ -15,8 +15,6 @@ from server.data_download.errors import DataDownloadError
 class ResultsDiffer(DataDownloadError):  # noqa: N818 - named after what is wrong
     """A contender wrote something else than the others: then nobody's time means anything."""
 
-    code = "results_differ"
-
 
 @frozen
 class Content:

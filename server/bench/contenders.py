@@ -19,6 +19,8 @@ from attrs import frozen
 from server.bench.job import Job, Told
 from server.bench.others import lean_request_pattern, massive, massive_threads
 from server.bench.simulated import SimulatedClock, SimulatedToken
+from server.data_download.errors import ConfigurationError
+from server.settings.values import did_you_mean
 
 CONNECTIONS = 5
 OWN, WIRE, LEAN_CLI = "polygon", "wire", "lean-cli"
@@ -171,6 +173,18 @@ CONTENDERS: Mapping[str, Contender] = {
         ),
     )
 }
+
+
+def choose_contenders(names: Sequence[str]) -> list[Contender]:
+    """Those that are named, in their usual order; all if none is.
+
+    Raises:
+        ConfigurationError: There is none of that name.
+    """
+    for name in names:
+        if name not in CONTENDERS:
+            raise ConfigurationError(f"there is no contender {name!r}; {did_you_mean(name, CONTENDERS)}")
+    return [one for one in CONTENDERS.values() if not names or one.name in names]
 
 
 def why_not(contender: Contender, *, live: bool, lean_config: Path | None) -> str:

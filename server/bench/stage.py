@@ -28,8 +28,6 @@ _KILL_TRIES = 5
 class RunFailed(DataDownloadError):  # noqa: N818 - named after what is wrong
     """A contender's run came to nothing."""
 
-    code = "run_failed"
-
 
 @contextmanager
 def scratch(beside: Path) -> Iterator[Path]:

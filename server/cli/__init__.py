@@ -11,6 +11,7 @@ import click
 
 from server import __version__
 from server.cli.backtest import backtest
+from server.cli.bench import bench
 from server.cli.coverage import coverage
 from server.cli.demo import demo
 from server.cli.download import download
@@ -27,7 +28,7 @@ def cli() -> None:
     """Backtests on QuantConnect LEAN that fetch only the market data they lack."""
 
 
-for command in (download, backtest, coverage, verify, providers, serve, demo):
+for command in (download, backtest, coverage, verify, providers, serve, demo, bench):
     cli.add_command(command)
 
 

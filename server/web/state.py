@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from server.backtest_server import BacktestManager
+from server.bench.archive import read_runs
 from server.data_download.errors import DataDownloadError
 from server.jobs import Job, JobStore
 from server.settings import CORE_SETTINGS
@@ -100,16 +100,7 @@ class State:
 
     def benchmark_runs(self) -> list[dict[str, Any]]:
         """The runs of the archive (``<date>-<commit>/results.json``), the newest first; unreadable ones left out."""
-        runs = []
-        for path in sorted(self.benchmarks.glob("*/results.json"), reverse=True)[:_MOST_RUNS]:
-            try:
-                run = json.loads(path.read_bytes())
-                json.dumps(run, ensure_ascii=False, allow_nan=False).encode()
-            except (OSError, ValueError, RecursionError):  # or one that could not be sent on
-                continue
-            if isinstance(run, dict) and isinstance(run.get("scenarios"), list):
-                runs.append(run)
-        return runs
+        return read_runs(self.benchmarks, _MOST_RUNS)
 
     def health(self) -> models.Health:
         """Whether the server can do its work, and why not."""
