@@ -1,4 +1,4 @@
-"""A local HTTP server that answers about bars as Polygon documents it, and misbehaves when told to.
+"""A local HTTP server that answers about bars and reference data as Polygon documents it, and misbehaves when told to.
 
 with PolygonServer(Market.synthetic(["SPY"], days)) as server:
     server.faults.append(faults.too_many_requests(retry_after=1))
@@ -27,11 +27,12 @@ from tests.support.aggregates import PATH, Page, Rules, find_page, gzipped
 from tests.support.faults import Fault
 from tests.support.http_listener import Listener, Reply
 from tests.support.market import Market
+from tests.support.reference_data import ReferenceData
 
 KEY = "key-for-tests"
 _SETTINGS = (
     *("market", "key", "latency", "plan_start", "plan_end", "delayed", "budget"),
-    *("cursor_keeps_adjusted", "faults", "on_request"),
+    *("cursor_keeps_adjusted", "faults", "on_request", "reference"),
 )
 
 
@@ -92,6 +93,7 @@ class PolygonServer(Counters):
         faults: Taken one for each request, the first first; None is a good answer.
         on_request: Called as ``on_request(request, n)``, n from 1, from several threads;
             a fault that it returns goes before `faults`.
+        reference: Splits, dividends, ticker changes and details that there are; without it their paths are not known.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class PolygonServer(Counters):
         cursor_keeps_adjusted: bool = True,
         faults: list[Fault | None] | None = None,
         on_request: Callable[[Request, int], Fault | None] | None = None,
+        reference: ReferenceData | None = None,
     ) -> None:
         super().__init__([])
         self.market = market
@@ -119,6 +122,7 @@ class PolygonServer(Counters):
         self.cursor_keeps_adjusted = cursor_keeps_adjusted
         self.faults = faults if faults is not None else []
         self.on_request = on_request
+        self.reference = reference
         self.url = ""
         self._lock = threading.Lock()
         self._in_flight = 0
@@ -219,9 +223,21 @@ class PolygonServer(Counters):
             _refuse(reply, fault)
         elif fault.body is not None:
             reply.status, reply.body = fault.status or 200, fault.body
-        elif not fault.reset:
+        elif not fault.reset and not self._about_reference(request, request_id, reply, fault):
             self._bars(request, request_id, reply, fault)
         return reply
+
+    def _about_reference(self, request: Request, request_id: str, reply: Reply, fault: Fault) -> bool:
+        """Answer about reference data; say whether it was asked for."""
+        if self.reference is None:
+            return False
+        body = self.reference.answer(request.path, request.query, self.url, request_id)
+        if isinstance(body, Fault):
+            _refuse(reply, body)
+        elif body is not None:
+            reply.status = fault.status or 200
+            reply.body = fault.rewrite(body) if fault.rewrite is not None else body
+        return body is not None
 
     def _bars(self, request: Request, request_id: str, reply: Reply, fault: Fault) -> None:
         if request.window is None:

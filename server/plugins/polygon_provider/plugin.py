@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from server.plugins.hookspecs import DataProvider, ProviderContext, ProviderSpec, hookimpl
+from server.plugins.hookspecs import (
+    CorporateActionSource,
+    DataProvider,
+    ProviderContext,
+    ProviderSpec,
+    Watch,
+    hookimpl,
+)
 from server.plugins.polygon_provider.config import PolygonConfig
 
 
@@ -17,6 +24,7 @@ def backtest_data_providers() -> Iterable[ProviderSpec]:
             summary="Polygon's (Massive's) REST aggregates, fetched day-exactly with your own key",
             config_class=PolygonConfig,
             create=_create,
+            corporate_actions=_corporate_actions,
             check=PolygonConfig.require_key,
         )
     ]
@@ -26,3 +34,9 @@ def _create(config: PolygonConfig, context: ProviderContext) -> DataProvider:
     from server.plugins.polygon_provider.provider import PolygonProvider
 
     return PolygonProvider(config, context)
+
+
+def _corporate_actions(config: PolygonConfig, context: ProviderContext, watch: Watch) -> CorporateActionSource:
+    from server.plugins.polygon_provider.reference import PolygonReference
+
+    return PolygonReference(config, context, watch)
