@@ -122,6 +122,21 @@ def test_documented_commands_do_what_the_document_says(python: Path, package: Pa
         assert [text for text in lines if text in expected] == expected, printed
 
 
+def test_the_host_finds_the_documents_corporate_actions(python: Path, package: Path) -> None:
+    """The installed plugin's source is made by the host's own means, and reads the document's kind of file."""
+    (package / "bars" / "AAPL-actions.csv").write_text("ex_date,kind,first,second\n2020-08-31,split,1,4\n")
+    program = (
+        "from pathlib import Path\n"
+        "from server.plugins.manager import build_plugin_manager\n"
+        "spec = build_plugin_manager().providers['csv-folder'].spec\n"
+        "source = spec.corporate_actions(spec.config_class(folder=Path('bars')), None, None)\n"
+        "print(source.events('AAPL').splits[0].factor, source.renames('AAPL').changes, source.listing('AAPL'))\n"
+        "source.close()\n"
+    )
+
+    assert run(str(python), "-c", program, cwd=package).strip() == "1/4 () None"
+
+
 def test_files_read_back_with_the_values_of_the_csv(python: Path, package: Path) -> None:
     """LEAN's zips are there, and hold the document's rows; a second run finds nothing missing."""
     download = documented_commands()[-1][0].split()[1:]
@@ -165,7 +180,7 @@ def test_documented_test_passes(python: Path, package: Path, tmp_path: Path) -> 
 
     printed = run(str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path), cwd=tmp_path)
 
-    assert "2 passed" in printed
+    assert "3 passed" in printed
 
 
 def rows_of(path: Path) -> list[str]:
