@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run serve test bench assets clean
+.PHONY: run serve test bench bench-live assets clean
 
 # The demo: no key, no network but the package index.
 run: $(VENV)/.installed
@@ -20,9 +20,16 @@ test: $(VENV)/.installed-test assets
 	$(BIN)/lint-imports
 	$(BIN)/pytest
 
+# What is promised of the speed, asserted; then all short scenarios, kept in benchmarks/results. It takes about 20 minutes.
 bench: $(VENV)/.installed-test
 	$(BIN)/pip install --quiet -e '.[bench]'
 	$(BIN)/pytest tests/benchmarks -m benchmark --override-ini addopts=--import-mode=importlib -s
+	$(BIN)/backtest-server bench
+
+# The same promises with the real API; fails without a key.
+bench-live: $(VENV)/.installed-test
+	$(BIN)/pip install --quiet -e '.[bench]'
+	$(BIN)/pytest tests/benchmarks/test_downloader_benchmarks_live.py --override-ini addopts=--import-mode=importlib -s
 
 # What the pages take from npm, by lock file; nothing is fetched when they are served.
 VENDOR := server/web/static/vendor/.installed

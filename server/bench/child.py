@@ -7,7 +7,6 @@ printed; a run that failed is one line on stderr and exit code 1.
 from __future__ import annotations
 
 import os
-import resource
 import sys
 import time
 from pathlib import Path
@@ -17,14 +16,7 @@ import msgspec
 from server.bench.contenders import CONTENDERS
 from server.bench.job import Job, Ran
 from server.bench.simulated import SimulatedClock
-
-
-def peak_megabytes() -> float:
-    """The most memory that this process held at once."""
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage knows of the process before exec, too, which was the parent's
-        return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << (20 if sys.platform == "darwin" else 10))
+from server.bench.usage import cpu_seconds, peak_megabytes
 
 
 def run(job: Job) -> Ran:
@@ -32,13 +24,13 @@ def run(job: Job) -> Ran:
     clock = SimulatedClock(Path(job.clock)) if job.clock else None
     work = CONTENDERS[job.contender].make(job, clock)
     os.sync()  # what was written before is not this run's to wait for
-    cpu, started = time.process_time(), time.perf_counter()
+    cpu, started = cpu_seconds(), time.perf_counter()
     told = work()
     seconds = time.perf_counter() - started
     return Ran(
         seconds=seconds,
         waited=clock.waited if clock else 0.0,
-        cpu_seconds=time.process_time() - cpu,
+        cpu_seconds=cpu_seconds() - cpu,
         peak_mb=peak_megabytes(),
         told=told,
     )
