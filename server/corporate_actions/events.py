@@ -13,7 +13,7 @@ _LEAST, _MOST = Decimal("1e-12"), Decimal("1e12")
 """Numbers beyond these are no shares and no dollars, and one such as 1e999999999 would take all memory."""
 
 Event = TypeVar("Event", Split, Dividend)
-_Key = tuple[date, object, str]
+_Key = tuple[date, object, str, str]
 
 
 def gather(
@@ -71,13 +71,13 @@ def _each_once(
     kept: dict[str, Event] = {}
     for record in sorted(records, key=key):
         name, event = record
-        day, content, _ = key(record)
+        day, content, *_ = key(record)
         if (day, content) in said:
             if name:
                 kept.setdefault(name, event)
             continue
         if name in kept:
-            doubts.append(f"{text(event)} has the same record id as {text(kept[name])}, which is kept; it is left out")
+            doubts.append(f"{text(event)} has the same record id as {text(kept[name])} which is kept; it is left out")
             continue
         said.add((day, content))
         if name:
@@ -101,12 +101,12 @@ def _dividend_fault(dividend: Dividend) -> str | None:
 
 def _split_key(record: tuple[str, Split]) -> _Key:
     name, split = record
-    return split.ex_date, split.factor, name
+    return split.ex_date, split.factor, name, f"{split.new} {split.old}"
 
 
 def _dividend_key(record: tuple[str, Dividend]) -> _Key:
     name, dividend = record
-    return dividend.ex_date, dividend.amount, name
+    return dividend.ex_date, dividend.amount, name, str(dividend.amount)
 
 
 def _split_text(split: Split) -> str:
