@@ -14,11 +14,15 @@ from tests.support.served import Served
 
 NOBODY = "http://127.0.0.1:9"
 UNKNOWN = "\N{EN DASH}"
-MINUTES, DAILY = "a year of minutes", "daily bars of 20 symbols"
+MINUTES, DAILY, FREE = "a year of minutes", "daily bars of 20 symbols", "5 requests a minute"
+
+AGAINST = {"against": "the live API, api.polygon.io", "live": True, "latency_s": None}
 
 
-def contender(name: str, median: float, requests: int | None, hits: int | None) -> dict[str, Any]:
-    """One program's figures; those of others are not all known."""
+def contender(
+    name: str, median: float, requests: int | None, hits: int | None, peak: float | None = None
+) -> dict[str, Any]:
+    """One program's figures; those of others, and of the first runs, are not all known."""
     bytes_ = None if requests is None else requests * 12_345
     return {
         "name": name,
@@ -28,32 +32,37 @@ def contender(name: str, median: float, requests: int | None, hits: int | None) 
         "requests": requests,
         "cache_hits": hits,
         "bytes": bytes_,
+        "peak_mb": peak,
     }
 
 
-def benchmark(date: str, commit: str, native: float) -> dict[str, Any]:
-    """A run of two scenarios."""
+def benchmark(date: str, commit: str, name: str, own: float, peak: float | None = None) -> dict[str, Any]:
+    """A run of two scenarios, and of a third whose seconds are simulated."""
     return {
         "date": date,
         "commit": commit,
-        "environment": {"cpu": "2 cores", "python": "3.12.1"},
+        "measured_at": date if peak else "",
+        "environment": {"cpu": "2 cores", "python": "3.12.1", "latency_s": 0.05} | (AGAINST if peak else {}),
         "scenarios": [
             {
                 "name": MINUTES,
                 "contenders": [
-                    contender("native", native, 26, 0),
+                    contender(name, own, 26, 0, peak),
                     contender("massive client", 3.5, 252, None),
                     contender("lean cli", 41.25, None, None),
+                    {"name": "lean-cli", "median_s": None, "not_run": "Docker is not installed"},
                 ],
             },
-            {"name": DAILY, "contenders": [contender("native", native / 2, 20, 20)]},
+            {"name": DAILY, "contenders": [contender(name, own / 2, 20, 20, peak)]},
+            {"name": FREE, "contenders": [{**contender(name, 61.2, 9, 0, peak), "simulated": True}]},
+            {"name": "grow-1", "series": "grow", "contenders": [contender(name, own, 1, 0, peak)]},
         ],
     }
 
 
 RUNS = [
-    benchmark("2026-10-01T12:00:00+00:00", "1111111aaaaaaa", 2.0),
-    benchmark("2026-11-01T12:00:00+00:00", "2222222bbbbbbb", 1.2),
+    benchmark("2026-10-01T12:00:00+00:00", "1111111aaaaaaa", "native", 2.0),
+    benchmark("2026-11-01T12:00:00+00:00", "2222222bbbbbbb", "polygon", 1.2, 120.5),
 ]
 
 
@@ -95,14 +104,21 @@ def test_without_a_run_the_page_says_how_to_get_one(browse: Browse, empty: Serve
 
 
 def test_the_newest_run_is_shown_by_contender(browse: Browse, served: Served) -> None:
-    """Native against the others: times, how many times slower, requests, cache hits; what is unknown is left out."""
+    """Polygon against the others: times, ratios, requests, cache hits, memory; what is unknown is left out.
+
+    Of one that was not run the reason is told, and simulated seconds are called so.
+    """
     visit = browse(served.url)
     visit.go("/performance")
     expect(visit.see("environment")).to_contain_text("2222222bb")
     expect(visit.see("environment")).to_contain_text("python 3.12.1")
-    expect(visit.see("scenario")).to_have_count(2)
-    native, client, cli = figures(visit, MINUTES)
-    assert native == ["native", "1.20 s", "1.08 s", "1.50 s", "1.00", "26", "0", "321.0 kB"]
+    expect(visit.see("environment")).to_contain_text("against the live API, api.polygon.io")
+    expect(visit.see("environment")).not_to_contain_text("latency_s")
+    expect(visit.see("scenario")).to_have_count(4)
+    own, client, cli, missing = figures(visit, MINUTES)
+    assert own == ["polygon", "1.20 s", "1.08 s", "1.50 s", "1.00", "26", "0", "321.0 kB", "120.5 MB"]
+    assert missing == ["lean-cli", "not run: Docker is not installed"]
+    expect(visit.see("simulated")).to_have_count(1)
     assert client[:2] == ["massive client", "3.50 s"]
     assert (client[4], client[6]) == ("2.92", UNKNOWN)
     assert (cli[1], cli[4], cli[5]) == ("41.3 s", "34.38", UNKNOWN)
@@ -117,18 +133,24 @@ def test_an_earlier_run_can_be_chosen(browse: Browse, served: Served) -> None:
     visit.see("run").focus()
     visit.page.keyboard.press("ArrowDown")
     expect(visit.see("environment")).to_contain_text("1111111aa")
-    assert figures(visit, DAILY) == [["native", "1.00 s", "0.90 s", "1.25 s", "1.00", "20", "20", "246.9 kB"]]
+    expect(visit.see("environment")).to_contain_text("latency_s 0.05")
+    assert figures(visit, DAILY) == [["polygon", "1.00 s", "0.90 s", "1.25 s", "1.00", "20", "20", "246.9 kB", UNKNOWN]]
 
 
 def test_figures_are_drawn_over_time(browse: Browse, served: Served) -> None:
-    """For each scenario times, requests and cache hits of all runs; the drawing's name reads the figures out."""
+    """For each scenario times, requests and cache hits of all runs; the drawing's name reads the figures out.
+
+    What a contender was called in the first runs is its name of today; steps of a series are left out.
+    """
     visit = browse(served.url)
     visit.go("/performance")
     expect(visit.see("history-chart").first).to_be_visible()
     text = " ".join(visit.see("history").locator("[aria-label]").evaluate_all("all => all.map(e => e.ariaLabel)"))
     assert MINUTES in text
-    assert "native 2.00 s, 1.20 s" in text
-    assert "Requests: native 20, 20" in text
+    assert "polygon 2.00 s, 1.20 s" in text
+    assert "Requests: polygon 20, 20" in text
+    assert "Memory: polygon 121 MB" in text
+    expect(visit.see("history-scenario")).to_have_count(3)
     assert visit.see("history").locator("circle").count() >= 2 * 4
 
 

@@ -3,17 +3,17 @@
 import { h, svg } from "./dom.js";
 import { number, size } from "./format.js";
 
-const OWN = "native";
+const OWN = "polygon";
 
 const seconds = (value) => (value < 0.1 ? `${+(value * 1000).toPrecision(3)} ms` : `${value < 10 ? value.toFixed(2) : value.toFixed(1)} s`);
 
 /** One scenario of one run: a bar for each contender with the spread of its runs, and the figures below. */
 export function scenarioCard(scenario) {
-  const { contenders } = scenario;
+  const contenders = scenario.contenders.filter(ran);
   const most = Math.max(...contenders.map((one) => one.max_s ?? one.median_s), 1e-9);
   const own = contenders.find((one) => one.name === OWN);
-  const WIDTH = innerWidth < 700 ? 330 : 540; // about as many units as pixels, so that text keeps its size
-  const [left, right, line] = [118, 70, 26];
+  const WIDTH = innerWidth < 700 ? 350 : 540; // about as many units as pixels, so that text keeps its size
+  const [left, right, line] = [154, 62, 26];
   const scale = (value) => left + ((WIDTH - left - right) * value) / most;
   const drawing = svg("svg", { class: "drawing", viewBox: `0 0 ${WIDTH} ${contenders.length * line}`, role: "img", "aria-label": `${scenario.name}: median seconds, ${contenders.map((one) => `${one.name} ${seconds(one.median_s)}`).join(", ")}` });
   contenders.forEach((one, place) => {
@@ -28,20 +28,25 @@ export function scenarioCard(scenario) {
       svg("text", { x: WIDTH, y: y + 17, "text-anchor": "end" }, seconds(one.median_s))));
   });
   return h("article", { class: "panel", "data-testid": "scenario", "data-scenario": scenario.name },
-    h("h3", {}, scenario.name), drawing, figures(scenario.name, contenders, own));
+    h("h3", {}, scenario.name),
+    contenders.some((one) => one.simulated) && h("p", { class: "dim", "data-testid": "simulated" }, "Simulated seconds: waits move a clock, and nobody sleeps."),
+    contenders.length > 0 && drawing, figures(scenario.name, scenario.contenders, own));
 }
 
 function figures(name, contenders, own) {
   const right = (text) => h("td", { class: "right num" }, text);
   const known = (value, shown) => (value === null || value === undefined ? "–" : shown(value));
-  const head = ["Contender", "Median", "Best", "Worst", "× native", "Requests", "Cache hits", "Bytes"];
+  const head = ["Contender", "Median", "Best", "Worst", `× ${OWN}`, "Requests", "Cache hits", "Bytes", "Memory"];
+  const figuresOf = (one) => [
+    right(seconds(one.median_s)), right(known(one.min_s, seconds)), right(known(one.max_s, seconds)),
+    right(own ? (one.median_s / own.median_s).toFixed(2) : "–"), right(known(one.requests, number)),
+    right(known(one.cache_hits, number)), right(known(one.bytes, size)), right(known(one.peak_mb, (value) => size(value * 1e6)))];
+  const reasonOf = (one) => h("td", { class: "dim", colspan: head.length - 1, "data-testid": "not-run" }, `not run: ${one.not_run || "no figures"}`);
   return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Figures of ${name}` },
     h("table", { class: "list" },
       h("thead", {}, h("tr", {}, ...head.map((text, place) => h("th", { scope: "col", class: place ? "right" : null }, text)))),
       h("tbody", {}, ...contenders.map((one) => h("tr", {},
-        h("td", {}, one.name), right(seconds(one.median_s)), right(known(one.min_s, seconds)), right(known(one.max_s, seconds)),
-        right(own ? (one.median_s / own.median_s).toFixed(2) : "–"), right(known(one.requests, number)),
-        right(known(one.cache_hits, number)), right(known(one.bytes, size)))))));
+        h("td", {}, one.name), ...(ran(one) ? figuresOf(one) : [reasonOf(one)]))))));
 }
 
 /** One figure over all runs, a line for each contender; on a logarithmic scale where they lie far apart. */
@@ -57,10 +62,10 @@ export function historyCard(title, runs, pick, shown) {
   if (!lines.size) return null;
   const values = [...lines.values()].flat().map(([, value]) => value);
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  if (!high) return card(title, h("p", { class: "dim" }, "None, by any contender in any run."));
+  if (!high) return null;
   const log = low > 0 && high / low > 20;
   const ticks = log ? decades(low, high) : [0, high / 2, high];
-  const [width, height, top, bottom, left, right] = [380, 190, 12, 158, 58, 116];
+  const [width, height, top, bottom, left, right] = [410, 190, 12, 158, 58, 154];
   const x = (place) => (runs.length > 1 ? left + ((width - left - right) * place) / (runs.length - 1) : (left + width - right) / 2);
   const part = (value) => (log ? Math.log(value / ticks[0]) / Math.log(ticks.at(-1) / ticks[0]) : value / high);
   const y = (value) => bottom - (bottom - top) * part(value);
@@ -99,7 +104,10 @@ function free(taken, wanted) {
   return at;
 }
 
-const short = (name) => (name.length > 15 ? `${name.slice(0, 14)}…` : name);
+const short = (name) => (name.length > 20 ? `${name.slice(0, 19)}…` : name);
+
+/** Whether a contender has a time: one that could not run has the reason instead. */
+const ran = (one) => typeof one.median_s === "number";
 
 export const dayOf = (run) => String(run.date).slice(0, 10);
 export { seconds };

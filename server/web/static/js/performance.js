@@ -8,9 +8,14 @@ import { number } from "./format.js";
 try {
   const { runs } = await get("/api/benchmarks");
   $("#none").hidden = runs.length > 0;
-  if (runs.length) show([...runs].sort((one, other) => String(one.date).localeCompare(String(other.date))));
+  if (runs.length) show([...runs].sort((one, other) => when(one).localeCompare(when(other))));
 } catch (error) {
   say($("#refusal"), error.message);
+}
+
+/** When it was measured; the first runs say only on which day. */
+function when(run) {
+  return String(run.measured_at || run.date);
 }
 
 function show(runs) {
@@ -19,7 +24,8 @@ function show(runs) {
   chooser.append(...runs.map((run, place) => h("option", { value: place }, `${String(run.date).slice(0, 16).replace("T", " ")}  ${String(run.commit ?? "").slice(0, 9)}`)).reverse());
   chooser.addEventListener("change", () => one(runs[Number(chooser.value)]));
   one(runs.at(-1));
-  const names = [...new Set(runs.flatMap((run) => run.scenarios.map((scenario) => scenario.name)))];
+  const single = (scenario) => !scenario.series; // the steps of a series are compared with each other, not over time
+  const names = [...new Set(runs.flatMap((run) => run.scenarios.filter(single).map((scenario) => scenario.name)))];
   const whole = (value) => number(Math.round(value));
   $("#history").append(...names.map((name) => h("section", { class: "history", "data-testid": "history-scenario", "aria-label": name },
     h("h3", {}, name),
@@ -27,11 +33,13 @@ function show(runs) {
       historyCard("Median time", runs, pick(name, "median_s"), seconds),
       historyCard("Requests", runs, pick(name, "requests"), whole),
       historyCard("Cache hits", runs, pick(name, "cache_hits"), whole),
+      historyCard("Memory", runs, pick(name, "peak_mb"), (value) => `${whole(value)} MB`),
     ].filter(Boolean)))));
 }
 
 function one(run) {
-  const facts = Object.entries(run.environment ?? {}).map(([name, value]) => `${name} ${value}`);
+  const told = run.environment?.against ? ["live", "latency_s"] : []; // by the words of `against`
+  const facts = Object.entries(run.environment ?? {}).filter(([name, value]) => value !== null && !told.includes(name)).map(([name, value]) => `${name} ${value}`);
   $("#environment").textContent = [`commit ${String(run.commit ?? "unknown").slice(0, 9)}`, dayOf(run), ...facts].join(" · ");
   $("#latest").replaceChildren(...run.scenarios.map(scenarioCard));
 }
