@@ -22,13 +22,11 @@ test: $(VENV)/.installed-test assets
 
 # What is promised of the speed, asserted; then all short scenarios, kept in benchmarks/results. It takes about 20 minutes.
 bench: $(VENV)/.installed-test
-	$(BIN)/pip install --quiet -e '.[bench]'
 	$(BIN)/pytest tests/benchmarks -m benchmark --override-ini addopts=--import-mode=importlib -s
 	$(BIN)/backtest-server bench
 
 # The same promises with the real API; fails without a key.
 bench-live: $(VENV)/.installed-test
-	$(BIN)/pip install --quiet -e '.[bench]'
 	$(BIN)/pytest tests/benchmarks/test_downloader_benchmarks_live.py --override-ini addopts=--import-mode=importlib -s
 
 # What the pages take from npm, by lock file; nothing is fetched when they are served.
@@ -48,7 +46,7 @@ $(VENV)/.installed: $(VENV)/bin/python setup.cfg pyproject.toml
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/pip install --quiet -e '.[test]'
+	$(BIN)/pip install --quiet -e '.[test,bench]'
 	touch $@
 
 clean:
