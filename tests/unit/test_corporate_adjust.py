@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.corporate_actions.adjust import Factors, Fired, adjusted, factors_on, fired
@@ -136,6 +136,7 @@ ROWS = st.lists(st.builds(FactorRow, DAYS, NUMBERS, NUMBERS, NUMBERS), max_size=
 )
 
 
+@settings(deadline=None)  # a loaded machine is no fault
 @given(rows=ROWS, days=st.lists(DAYS, max_size=8))
 def test_the_column_has_the_factors_of_its_days(rows: list[FactorRow], days: list[date]) -> None:
     """All days at once as one by one, in any order."""
@@ -145,6 +146,7 @@ def test_the_column_has_the_factors_of_its_days(rows: list[FactorRow], days: lis
     assert adjusted(rows, days, prices).tolist() == expected
 
 
+@settings(deadline=None)  # a loaded machine is no fault
 @given(rows=ROWS)
 def test_what_is_paid_keeps_the_money_together(rows: list[FactorRow]) -> None:
     """Holding a share and taking what fires gives the factors' ratio, within the cent that is rounded."""

@@ -9,7 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.corporate_actions.factor_file import (
@@ -310,6 +310,7 @@ def factors_at(rows: Sequence[FactorRow], when: date) -> tuple[Fraction, Fractio
     return row.price_factor, row.split_factor
 
 
+@settings(deadline=None)  # a loaded machine is no fault
 @given(events=EVENTS)
 def test_rows_adjust_as_arithmetic_on_the_events_does(events: Events) -> None:
     """For every day of a year, exactly; and the closes asked for are the rows' own."""
@@ -323,6 +324,7 @@ def test_rows_adjust_as_arithmetic_on_the_events_does(events: Events) -> None:
     assert rows[-1] == LAST_ROW
 
 
+@settings(deadline=None)  # a loaded machine is no fault
 @given(events=EVENTS, data=st.data())
 def test_the_order_of_events_does_not_matter(events: Events, data: st.DataObject) -> None:
     """The same rows whatever the order."""
@@ -331,6 +333,7 @@ def test_the_order_of_events_does_not_matter(events: Events, data: st.DataObject
     assert rows_of(Events(splits=tuple(splits), dividends=tuple(dividends))) == rows_of(events)
 
 
+@settings(deadline=None)  # a loaded machine is no fault
 @given(events=EVENTS, more=st.builds(Dividend, ex_date=EX_DATES, amount=CENTS))
 def test_one_more_event_changes_only_rows_before_it(events: Events, more: Dividend) -> None:
     """Rows from its ex-date on stay; older rows keep their dates, closes and split factors."""
@@ -352,6 +355,7 @@ ROWS = st.lists(
 )
 
 
+@settings(deadline=None)  # a loaded machine is no fault
 @given(rows=ROWS)
 def test_what_is_printed_is_read_back(rows: list[FactorRow]) -> None:
     """Any rows, printed and read, are the same rows at 7, 8 and 4 decimals, and no more is lost the second time."""
