@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,43 +19,71 @@ from server.data_download.model import Resolution
 
 _numbers = itertools.count()
 
+_BATCH = 32
+"""Files that are open at once in one thread."""
+
 
 def temporary_prefix(symbol: str) -> str:
     """How the temporary names of a symbol's files begin; no other symbol's begin so."""
     return f".{symbol.lower()}~"
 
 
-def put_zip(folder: str, prefix: str, name: str, member: str, csv: bytes) -> tuple[int, int]:
-    """Put a zip with this one member in place of what was there.
+def put_zips(folder: str, prefix: str, zips: Sequence[tuple[str, str, bytes]]) -> list[tuple[int, int]]:
+    """Put zips with one member each, given as name, member's name and CSV, in place of what was there.
+
+    All of them are written before the first one is synced: the disk's journal is then written once for many files
+    instead of once for each.
 
     Returns:
-        The file's size, and its time of change in nanoseconds.
+        Each file's size, and its time of change in nanoseconds.
 
     Raises:
-        OSError: What stood under the name still stands, and nothing else was left.
+        OSError: What stood under the names of the batch concerned still stands, and nothing else was left.
     """
+    marks: list[tuple[int, int]] = []
+    for first in range(0, len(zips), _BATCH):
+        marks += _put_batch(folder, prefix, zips[first : first + _BATCH])
+    return marks
+
+
+def _put_batch(folder: str, prefix: str, zips: Sequence[tuple[str, str, bytes]]) -> list[tuple[int, int]]:
     from server.data_download.lean_zip import only_member, zip_bytes
 
-    data = zip_bytes(member, csv)
-    temporary = Path(f"{folder}/{prefix}{os.getpid()}-{next(_numbers)}.part")
+    marks: list[tuple[int, int]] = []
+    waiting: list[tuple[str, int, bytes]] = []
     try:
-        file = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-        try:
+        for _, member, csv in zips:
+            temporary = f"{folder}/{prefix}{os.getpid()}-{next(_numbers)}.part"
+            file = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+            data = zip_bytes(member, csv)
+            waiting.append((temporary, file, data))
             _write_all(file, data)
+            _begin_writeback(file)
+        for (temporary, file, data), (_, member, csv) in zip(waiting, zips, strict=True):
             os.fsync(file)
             os.lseek(file, 0, os.SEEK_SET)
             read_back = os.read(file, len(data) + 1)
+            if read_back != data or only_member(read_back) != (member, csv):
+                raise OSError(errno.EIO, "what was written reads back differently", temporary)
             found = os.fstat(file)
-        finally:
-            os.close(file)
-        if read_back != data or only_member(read_back) != (member, csv):
-            raise OSError(errno.EIO, "what was written reads back differently", str(temporary))
-        os.replace(temporary, f"{folder}/{name}")
+            marks.append((found.st_size, found.st_mtime_ns))
+        for (temporary, _, _), (name, _, _) in zip(waiting, zips, strict=True):
+            os.replace(temporary, f"{folder}/{name}")
     except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
+        for temporary, _, _ in waiting:
+            with suppress(OSError):
+                Path(temporary).unlink()
         raise
-    return found.st_size, found.st_mtime_ns
+    finally:
+        for _, file, _ in waiting:
+            os.close(file)
+    return marks
+
+
+def _begin_writeback(file: int) -> None:
+    """Have the disk begin with a file now; on Linux this advice does, and it costs nothing elsewhere."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _write_all(file: int, data: bytes) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from server.data_download.atomic import explained, put_zip, sync_folder, temporary_prefix
+from server.data_download.atomic import explained, put_zips, sync_folder, temporary_prefix
 from server.data_download.availability import Holdings
 from server.data_download.lean_paths import folder_of, member_name, relative_path, zip_name
 from server.data_download.ledger import FileMark, Ledger
@@ -25,6 +25,8 @@ from server.trading_calendar import NEW_YORK, POST_MARKET_CLOSE, SETTLE_DELAY
 
 if TYPE_CHECKING:
     from server.data_download.lean_format import DayText
+    from server.data_download.model import Bars
+    from server.data_download.workers import Task
 
 STATE_FOLDER = ".backtest-server"
 
@@ -44,7 +46,6 @@ class DataFolder:
         self.path = path
         self.ledger = ledger
         self._root = str(path)
-        self._made: set[str] = set()
 
     # --- looking ---
 
@@ -265,24 +266,47 @@ class DataFolder:
         self.ledger.forget_file(symbol, resolution, None if resolution is Resolution.DAILY else day)
         return aside
 
+    def write_held(self, symbol: str, resolution: Resolution, days: Sequence[date], task: Task) -> dict[date, int]:
+        """Put days of minutes or seconds on disk whose bars a task holds; returns how many bars each of them has.
+
+        Raises:
+            FormatError, WriteFailedError, WorkerLost: Nothing changed on disk for the file concerned.
+        """
+        with explained(self.path / folder_of(symbol, resolution), symbol, resolution):
+            written: list[tuple[date, FileMark]] = task.run(_write_held, self._root, symbol, resolution, days)
+        self.ledger.record_files(symbol, resolution, written)
+        return {day: mark.rows for day, mark in written}
+
     def _put_all(
         self, symbol: str, resolution: Resolution, contents: Sequence[tuple[date | None, str, bytes]]
     ) -> list[tuple[int, int]]:
         """Write zips of one folder; returns each one's size and time of change (ns)."""
-        folder = f"{self._root}/{folder_of(symbol, resolution)}"
-        marks: list[tuple[int, int]] = []
-        with explained(Path(folder), symbol, resolution):
-            self._make_folder(folder)
-            for day, member, csv in contents:
-                name = zip_name(symbol, resolution, day)
-                marks.append(put_zip(folder, temporary_prefix(symbol), name, member, csv))
-            sync_folder(folder)
-        return marks
+        with explained(self.path / folder_of(symbol, resolution), symbol, resolution):
+            return _put(self._root, symbol, resolution, contents)
 
-    def _make_folder(self, folder: str) -> None:
-        if folder not in self._made:
-            os.makedirs(folder, exist_ok=True)
-            self._made.add(folder)
+
+def _put(
+    root: str, symbol: str, resolution: Resolution, contents: Sequence[tuple[date | None, str, bytes]]
+) -> list[tuple[int, int]]:
+    if not contents:
+        return []
+    folder = f"{root}/{folder_of(symbol, resolution)}"
+    os.makedirs(folder, exist_ok=True)
+    zips = [(zip_name(symbol, resolution, day), member, csv) for day, member, csv in contents]
+    marks = put_zips(folder, temporary_prefix(symbol), zips)
+    sync_folder(folder)
+    return marks
+
+
+def _write_held(
+    bars: Bars, root: str, symbol: str, resolution: Resolution, days: Sequence[date]
+) -> tuple[None, list[tuple[date, FileMark]]]:
+    """A task's last step: its bars to files."""
+    from server.data_download.lean_format import render_days
+
+    texts = render_days(bars, resolution, days)
+    marks = _put(root, symbol, resolution, [(t.day, member_name(symbol, resolution, t.day), t.csv) for t in texts])
+    return None, [(text.day, FileMark(*mark, text.rows)) for text, mark in zip(texts, marks, strict=True)]
 
 
 def _during(day: date, changed: int) -> bool:

@@ -12,14 +12,17 @@ from attrs import frozen
 from server.data_download.errors import DataDownloadError
 from server.data_download.model import Bars, Gap, Resolution
 from server.data_download.progress import CancelToken, EventKind
+from server.data_download.workers import Task
 from server.trading_calendar import USEquityTradingCalendar
 
 
 class DataSink(Protocol):
     """Where a provider puts what it fetched. All methods may be called from several threads at once."""
 
-    def bars(self, symbol: str, resolution: Resolution, days: Sequence[date], bars: Bars) -> None:
+    def bars(self, symbol: str, resolution: Resolution, days: Sequence[date], bars: Bars | Task) -> None:
         """Hand over all the bars there are for these trading days; days without bars are remembered as empty.
+
+        The bars may be what a task of `Workers` holds: then they are written where they are.
 
         Once it returns, the data is on disk.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
+from typing import cast
 
 from server.data_download.data_folder import DataFolder
 from server.data_download.errors import BadResponseError, DataDownloadError, DownloadCancelled
@@ -23,6 +24,7 @@ from server.data_download.lean_format import (
 from server.data_download.model import Bars, Resolution
 from server.data_download.progress import CancelToken, EventKind, Outcome, ProgressEvent, ProgressListener
 from server.data_download.tally import Tally
+from server.data_download.workers import Task
 from server.trading_calendar import USEquityTradingCalendar
 
 
@@ -65,13 +67,19 @@ class HostSink:
             self._open = False
             self._changed.wait_for(lambda: self._writing == 0)
 
-    def bars(self, symbol: str, resolution: Resolution, days: Sequence[date], bars: Bars) -> None:
+    def bars(self, symbol: str, resolution: Resolution, days: Sequence[date], bars: Bars | Task) -> None:
         """Write these days; those without bars are remembered as empty once they are settled."""
         with self._admitted():
             try:
                 strange = [day for day in days if day not in self._wanted.get(symbol, ())]
                 if strange:
                     raise FormatError(f"{strange[0]} was not asked for")
+                if isinstance(bars, Task):
+                    if resolution is not Resolution.DAILY and self._calendar.settled(days[-1], self._clock()):
+                        written = self._folder.write_held(symbol, resolution, days, bars)
+                        self._note(symbol, resolution, days, written)
+                        return
+                    bars = cast(Bars, bars.bring())
                 texts = render_days(bars, resolution, days)
             except FormatError as error:
                 raise BadResponseError(
@@ -162,38 +170,49 @@ class HostSink:
 
     def _write(self, symbol: str, resolution: Resolution, days: Sequence[date], texts: Sequence[DayText]) -> None:
         now = self._clock()
-        written = {text.day for text in texts}
-        without = [day for day in days if day not in written]
-        settled = {day for day in days if self._calendar.settled(day, now)}
-        provisional = [day for day in written if day not in settled]
-        kept: set[date] = set()
         with self._symbol_locks[symbol]:  # two windows of one symbol may share the daily zip
+            provisional = [text.day for text in texts if not self._calendar.settled(text.day, now)]
             if provisional:  # before the files, so that a run that dies meanwhile does not leave them as whole days
                 self._folder.ledger.record_days(symbol, resolution, now=now, provisional=provisional)
             if texts:
                 self._tell_aside(symbol, self._folder.write_days(symbol, resolution, texts))
-            if without:
-                bare = self._clear_damaged(symbol, resolution, without)
-                kept = settled.intersection(without).difference(bare)
-                without = bare
-            self._folder.ledger.record_days(
-                symbol,
-                resolution,
-                now=now,
-                settled=[day for day in written if day in settled],
-                empty=[day for day in without if day in settled],
-            )
-        bars = sum(text.rows for text in texts)
+            self._note(symbol, resolution, days, {text.day: text.rows for text in texts}, now)
+
+    def _note(
+        self,
+        symbol: str,
+        resolution: Resolution,
+        days: Sequence[date],
+        written: Mapping[date, int],
+        now: datetime | None = None,
+    ) -> None:
+        """Remember, count and tell what became of days, of which some were written with so many bars."""
+        now = now or self._clock()
+        without = [day for day in days if day not in written]
+        settled = {day for day in days if self._calendar.settled(day, now)}
+        kept: set[date] = set()
+        if without:
+            bare = self._clear_damaged(symbol, resolution, without)
+            kept = settled.intersection(without).difference(bare)
+            without = bare
+        self._folder.ledger.record_days(
+            symbol,
+            resolution,
+            now=now,
+            settled=[day for day in written if day in settled],
+            empty=[day for day in without if day in settled],
+        )
         with self._changed:
-            self._tally.bars += bars
+            self._tally.bars += sum(written.values())
             self._tally.delivered[symbol].update(written)
         early = [day for day in without if day not in settled]
         self._not_yet(symbol, resolution, early, "no bars yet for {}, its session is not over; try later")
         why = f"{self._provider} has no bars of {{}} now; what came before its session was over is kept; try later"
         self._not_yet(symbol, resolution, sorted(kept), why)
-        early_bars = sum(text.rows for text in texts if text.day not in settled)
-        self._tell(symbol, resolution, "downloaded", len(written & settled), bars - early_bars)
-        self._tell(symbol, resolution, "provisional", len(provisional), early_bars)
+        early_bars = sum(rows for day, rows in written.items() if day not in settled)
+        provisional = len(written.keys() - settled)
+        self._tell(symbol, resolution, "downloaded", len(written) - provisional, sum(written.values()) - early_bars)
+        self._tell(symbol, resolution, "provisional", provisional, early_bars)
         self._tell(symbol, resolution, "empty", len(without) - len(early), 0)
 
     def _not_yet(self, symbol: str, resolution: Resolution, days: Sequence[date], why: str) -> None:

@@ -156,7 +156,7 @@ FINAL = [
     (faults.null_field("v"), "bad_response", ["not an answer about bars"]),
     (faults.odd_field("o", "12.5"), "bad_response", ["not an answer about bars"]),
     (faults.odd_field("l", -1.0), "bad_response", ["has low -1.0"]),
-    (faults.odd_field("t", 10**18), "bad_response", ["out of order"]),
+    (faults.odd_field("t", 10**18), "bad_response", ["outside the days"]),
     (faults.odd_field("t", 10**30), "bad_response", ["outside the days"]),
     (faults.odd_field("v", 10**400), "bad_response", []),
     (faults.odd_field("t", 1709562660001), "bad_response", ["whole minute"]),

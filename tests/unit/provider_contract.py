@@ -26,6 +26,7 @@ from server.data_download.errors import DataDownloadError
 from server.data_download.model import Bars, Gap, Resolution
 from server.data_download.progress import CancelToken
 from server.data_download.provider import DataProvider
+from server.data_download.workers import Task
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -75,9 +76,11 @@ class NotingSink:
         """Whether the test stopped the run."""
         return self.token.cancelled
 
-    def bars(self, symbol: str, resolution: Resolution, days: Sequence[date], bars: Bars) -> None:
+    def bars(self, symbol: str, resolution: Resolution, days: Sequence[date], bars: Bars | Task) -> None:
         """Note the days and count each one's bars."""
         self._note("bars")
+        if isinstance(bars, Task):
+            bars = bars.bring()
         assert list(days) == sorted(set(days))
         assert (np.diff(bars.time) > 0).all()
         counts: dict[date, int] = dict.fromkeys(days, 0)

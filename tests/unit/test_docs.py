@@ -21,6 +21,7 @@ import pytest
 from server import __version__
 from server.backtest_server import BacktestRequest, BacktestResult, JobState
 from server.cli import BAD_USE, FAILURE, INTERRUPTED, cli
+from server.data_download import workers
 from server.data_download.availability import ASK_AGAIN_AFTER, DayState
 from server.data_download.errors import DataDownloadError
 from server.data_download.model import DownloadReport, Resolution
@@ -395,8 +396,10 @@ def test_numbers_are_those_of_the_code() -> None:
     assert f"An address that cannot be reached is tried {client._UNREACHED_ATTEMPTS} times" in text
     assert f"since {FIRST_DAY}" in text
     assert f"It ran for {TIME_LIMIT / 3600:g} hours" in page("lean_unix_run.md")
-    assert (MAX_CONCURRENT_REQUESTS + provider._SPARE_WORKERS, MAX_RUNNING) == (7, 2)
-    assert "up to seven workers" in one_line(page("architecture.md"))
+    assert (provider._WAITING, workers._MOST, workers._TASKS_EACH, MAX_RUNNING) == (2, 4, 5, 2)
+    architecture = one_line(page("architecture.md"))
+    assert "for each answer that can be worked on at once, and two more" in architecture
+    assert "one more than there are cores, at most four, and at least five windows for each" in architecture
     assert "runs two jobs at once" in page("architecture.md")
 
 

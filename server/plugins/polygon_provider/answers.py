@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from typing import Any, cast
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
+from isal import isal_zlib
 
 from server.data_download.lean_format import midnight
 from server.data_download.model import Bars
 from server.plugins.polygon_provider.questions import bad_answer, following, on_one_line
 from server.plugins.polygon_provider.windows import Window
 
+DAMAGED = cast("type[Exception]", isal_zlib.error)
+"""What `unpacked` raises."""
+
+_END_OF_TIME = 2**53
 _COLUMNS = ("open", "high", "low", "close", "volume")
 _SUCCESS = ("OK", "DELAYED")
 
@@ -20,7 +27,7 @@ _SUCCESS = ("OK", "DELAYED")
 class Bar(msgspec.Struct, gc=False):
     """One aggregate: start (ms UTC), prices (dollars), volume (shares, also ``7.06e+07`` or fractional).
 
-    The fields stand in the vendor's order, in which they are found fastest.
+    The fields stand in the vendor's order, in which they are found fastest; all are floats for `_columns`.
     """
 
     v: float
@@ -28,7 +35,7 @@ class Bar(msgspec.Struct, gc=False):
     c: float
     h: float
     l: float  # noqa: E741 - the vendor's name
-    t: int
+    t: float
 
 
 class Page(msgspec.Struct):
@@ -52,6 +59,16 @@ class _Problem(msgspec.Struct):
 
 
 _page_decoder = msgspec.json.Decoder(Page)
+_packer = msgspec.msgpack.Encoder()
+_PACKED = np.dtype(
+    {
+        "names": ["volume", "open", "close", "high", "low", "time"],
+        "formats": [">f8"] * 6,
+        "offsets": [1 + field * 11 + 3 for field in range(6)],
+        "itemsize": 1 + 6 * 11,
+    }
+)
+"""A `Bar` in MessagePack: a mark, then for each field two bytes of name, a mark, and eight bytes of number."""
 _problem_decoder = msgspec.json.Decoder(_Problem)
 
 
@@ -74,6 +91,15 @@ def read_page(body: bytes, window: Window) -> Page:
     page = decode_page(body)
     check_page(page, window)
     return page
+
+
+def unpacked(wire: bytes) -> bytes:
+    """A body as it came over the wire without gzip, if it was packed so.
+
+    Raises:
+        DAMAGED: It was, and is cut off or wrong.
+    """
+    return isal_zlib.decompress(wire, 31) if wire.startswith(b"\x1f\x8b") else wire
 
 
 def problem_of(body: bytes) -> tuple[str, str | None]:
@@ -117,26 +143,31 @@ def next_target(page: Page, base_url: str, window: Window, seen: Sequence[str]) 
     return following(window, page.next_url, f"/v2/aggs/ticker/{window.symbol}/", base_url, seen, page.request_id)
 
 
+def _columns(rows: Sequence[Bar]) -> dict[str, npt.NDArray[Any]]:
+    """The fields of all bars as columns.
+
+    MessagePack writes every bar with the same number of bytes, so that numpy can read the whole text as one array:
+    in a third of the time that taking each number from each bar needs.
+    """
+    packed = _packer.encode(rows)
+    table = np.frombuffer(packed, _PACKED, offset=len(packed) - len(rows) * _PACKED.itemsize)
+    return {name: table[name].astype(np.float64) for name in _PACKED.names or ()}
+
+
 def to_bars(pages: Sequence[Page], window: Window) -> Bars:
     """The bars of all pages of one window, repeats removed (the first one stays, as in LEAN's reader).
 
     Raises:
         BadResponseError: A bar lies outside the window, or time goes backwards.
     """
-    rows = [bar for page in pages for bar in page.results or ()]
-    # A comprehension that names the attribute reads it in half the time that one `attrgetter` for all needs.
-    try:
-        time = np.array([row.t for row in rows], np.int64)
-    except OverflowError as error:
-        raise bad_answer(window, "it has bars outside the days that were asked for", pages[0].request_id) from error
-    columns = {
-        "open": np.array([row.o for row in rows], np.float64),
-        "high": np.array([row.h for row in rows], np.float64),
-        "low": np.array([row.l for row in rows], np.float64),
-        "close": np.array([row.c for row in rows], np.float64),
-        "volume": np.array([row.v for row in rows], np.float64),
-    }
-    if len(rows) > 1 and (time[1:] <= time[:-1]).any():
+    columns = _columns([bar for page in pages for bar in page.results or ()])
+    instants = columns.pop("time")
+    if (np.abs(instants) >= _END_OF_TIME).any():
+        raise bad_answer(window, "it has bars outside the days that were asked for", pages[0].request_id)
+    time = instants.astype(np.int64)
+    if (time != instants).any():
+        raise bad_answer(window, "it has bars that begin between two milliseconds", pages[0].request_id)
+    if len(time) > 1 and (time[1:] <= time[:-1]).any():
         keep = np.sort(np.unique(time, return_index=True)[1])
         time = time[keep]
         columns = {name: column[keep] for name, column in columns.items()}

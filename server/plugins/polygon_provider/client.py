@@ -9,14 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 import msgspec
 import requests
 import urllib3
 from attrs import field, frozen
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay
-from zlib_ng import zlib_ng
 
 from server.data_download.errors import (
     BadResponseError,
@@ -26,7 +25,7 @@ from server.data_download.errors import (
     RateLimitError,
 )
 from server.data_download.secret import mask_secrets
-from server.plugins.polygon_provider.answers import problem_of
+from server.plugins.polygon_provider.answers import DAMAGED, problem_of, unpacked
 from server.plugins.polygon_provider.budget import FREE_PLAN, RequestBudget, in_flight
 from server.plugins.polygon_provider.config import PolygonConfig
 from server.plugins.polygon_provider.questions import Question, bad_answer
@@ -37,7 +36,6 @@ _CONNECT_SECONDS = 5.0
 _READ_SECONDS = 30.0
 _BODY_SECONDS = 120.0
 _CHUNK = 1 << 18
-_DAMAGED = cast("type[Exception]", zlib_ng.error)
 _UNREACHED_ATTEMPTS = 4
 _GARBLED_ATTEMPTS = 3
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
@@ -90,12 +88,13 @@ class PolygonClient:
         self._lock = threading.Lock()
         self._pushed_back = 0
 
-    def get(self, question: Question, target: str, read: Read[Page]) -> Fetched[Page]:
+    def get(self, question: Question, target: str, read: Read[Page], *, packed: bool = False) -> Fetched[Page]:
         """Get one page of what a question asks for, trying again what may pass.
 
         Args:
             target: Path and query of the page.
             read: Decodes the page's JSON and checks it.
+            packed: Give `read` the body as it came over the wire, for it to unpack (see `unpacked`).
 
         Raises:
             AuthenticationError, PlanLimitError, SymbolNotFoundError: 401, 403, 404; at once.
@@ -111,6 +110,9 @@ class PolygonClient:
             before_sleep=lambda state: self._announce(question, state),
             retry_error_callback=_give_up,
         )
+        if not packed:
+            decode = read
+            read = lambda wire: decode(unpacked(wire))  # noqa: E731 - a name for it would say no more
         fetched: Fetched[Page] = retrying(self._once, question, target, read)
         return fetched
 
@@ -163,15 +165,16 @@ class PolygonClient:
             raise
 
     def _page(self, response: requests.Response, wire: bytes, question: Question, read: Read[Page]) -> Page:
-        body = self._unpacked(wire, question)
-        if response.status_code != 200:
-            raise self._refused(response, body, question)
         try:
-            return read(body)
+            if response.status_code != 200:
+                raise self._refused(response, unpacked(wire), question)
+            return read(wire)
+        except DAMAGED as error:
+            raise PassingError(unavailable(self._config.api_url, question, "an answer arrived damaged")) from error
         except msgspec.ValidationError as error:
             raise bad_answer(question, f"it is not an answer about {question.subject} ({error})") from error
         except (msgspec.DecodeError, RecursionError) as error:
-            words, _ = problem_of(body)
+            words, _ = problem_of(unpacked(wire))
             garbled = bad_answer(question, f"it is not JSON but {words[:80]!r}" if words else "it is empty")
             raise PassingError(garbled, attempts=_GARBLED_ATTEMPTS) from error
 
@@ -197,14 +200,6 @@ class PolygonClient:
         response._content = wire
         response._content_consumed = True  # type: ignore[attr-defined]
         return wire
-
-    def _unpacked(self, wire: bytes, question: Question) -> bytes:
-        if not wire.startswith(b"\x1f\x8b"):
-            return wire
-        try:
-            return zlib_ng.decompress(wire, 31)
-        except _DAMAGED as error:
-            raise PassingError(unavailable(self._config.api_url, question, "an answer arrived damaged")) from error
 
     def _refused(self, response: requests.Response, body: bytes, question: Question) -> Exception:
         """The error for a status other than 200, wrapped if it may pass."""

@@ -16,17 +16,19 @@ from server.data_download.errors import (
     PlanLimitError,
     SymbolNotFoundError,
 )
-from server.data_download.model import Bars, Gap, Resolution
+from server.data_download.model import Gap, Resolution
 from server.data_download.progress import CancelToken
 from server.data_download.provider import DataSink, ProviderContext
-from server.plugins.polygon_provider.answers import Page, next_target, only_days, read_page, to_bars
+from server.data_download.workers import Task, WorkerLost, Workers
+from server.plugins.polygon_provider.answers import Page, next_target
 from server.plugins.polygon_provider.client import Fetched, PolygonClient
 from server.plugins.polygon_provider.config import PolygonConfig
 from server.plugins.polygon_provider.connection import Connection
+from server.plugins.polygon_provider.steps import choose_days, read_answer
 from server.plugins.polygon_provider.windows import Window, plan_windows
 
-_SPARE_WORKERS = 2
-"""Windows being decoded and written while others are on the wire: one for each of two cores."""
+_WAITING = 2
+"""Answers that wait to be worked on, so that the wire never waits."""
 
 _POLL_SECONDS = 0.1
 
@@ -56,8 +58,11 @@ class PolygonProvider:
     def fetch(self, gaps: Sequence[Gap], sink: DataSink) -> None:
         """Fetch the gaps, at most five requests on the wire at once."""
         self._config.require_key()
-        _Run(self._open_client(sink), sink, self._windows(gaps), self._config.api_url, self._stop).run(
-            self._config.max_concurrent_requests + _SPARE_WORKERS
+        windows = self._windows(gaps)
+        workers = Workers(len(windows), lambda: sink.cancelled)
+        self._closers.append(workers.close)
+        _Run(self._open_client(sink), sink, windows, workers, self._config.api_url, self._stop).run(
+            self._config.max_concurrent_requests + workers.at_once + _WAITING
         )
 
     def close(self) -> None:
@@ -94,10 +99,17 @@ class _Run:
     """
 
     def __init__(
-        self, client: PolygonClient, sink: DataSink, windows: Sequence[Window], base_url: str, stop: CancelToken
+        self,
+        client: PolygonClient,
+        sink: DataSink,
+        windows: Sequence[Window],
+        workers: Workers,
+        base_url: str,
+        stop: CancelToken,
     ) -> None:
         self._client = client
         self._sink = sink
+        self._workers = workers
         self._base_url = base_url
         self._stop = stop
         self._pending = deque(windows)
@@ -107,10 +119,11 @@ class _Run:
         self._proven: date | None = None
         self._empty: dict[str, int] = {window.symbol: 0 for window in windows}
 
-    def run(self, workers: int) -> None:
+    def run(self, threads: int) -> None:
         """Work until nothing is left, the run is cancelled, or an error makes the rest senseless."""
-        for number in range(min(workers, len(self._pending))):
+        for number in range(min(threads, len(self._pending))):
             threading.Thread(target=self._work, name=f"polygon-{number}", daemon=True).start()
+        self._workers.start()  # while the first answers are on their way
         with self._changed:
             while (self._pending or self._busy) and not self._sink.cancelled:
                 if self._fatal is not None and not self._busy:
@@ -156,20 +169,21 @@ class _Run:
 
     def _do(self, window: Window) -> None:
         answers: list[Fetched[Page]] = []
-        try:
-            self._fetch(window, answers)
-            self._use(window, answers)
-        except BadResponseError:
-            for answer in answers:
-                self._client.forget(answer)
-            if not any(answer.from_cache for answer in answers):
-                raise
-            self._add(evolve(window, refresh=True))  # what was kept is of no use: ask anew
+        with self._workers.task() as task:
+            try:
+                self._fetch(window, task, answers)
+                self._use(window, task, answers)
+            except WorkerLost:
+                self._add(window)
+            except BadResponseError:
+                for answer in answers:
+                    self._client.forget(answer)
+                if not any(answer.from_cache for answer in answers):
+                    raise
+                self._add(evolve(window, refresh=True))  # what was kept is of no use: ask anew
 
-    def _use(self, window: Window, answers: Sequence[Fetched[Page]]) -> None:
-        bars, having = only_days(to_bars([answer.page for answer in answers], window), window.wanted)
-        for answer in answers:
-            answer.page.results = None  # several times as large as the columns, and not needed while those are written
+    def _use(self, window: Window, task: Task, answers: Sequence[Fetched[Page]]) -> None:
+        having = task.run(choose_days, window)
         if having:
             with self._changed:
                 self._proven = min(self._proven or having[0], having[0])
@@ -180,7 +194,7 @@ class _Run:
                 self._client.keep(answer)
         rest = window.wanted[len(leading) :]
         if rest:
-            self._deliver(window, rest, bars)
+            self._deliver(window, rest, task)
         if leading:
             self._add(evolve(window, wanted=leading, probe=True))
 
@@ -189,12 +203,12 @@ class _Run:
             self._pending.append(window)
             self._changed.notify()
 
-    def _fetch(self, window: Window, answers: list[Fetched[Page]]) -> None:
+    def _fetch(self, window: Window, task: Task, answers: list[Fetched[Page]]) -> None:
         """All pages of the window."""
         targets = [window.target]
-        read = partial(read_page, window=window)
+        read = partial(task.run, read_answer, window)
         while True:
-            answers.append(self._client.get(window, targets[-1], read))
+            answers.append(self._client.get(window, targets[-1], read, packed=True))
             following = next_target(answers[-1].page, self._base_url, window, targets)
             if following is None:
                 return
@@ -213,7 +227,7 @@ class _Run:
             proven = self._proven
         return tuple(day for day in window.wanted if day < having[0] and (proven is None or day < proven))
 
-    def _deliver(self, window: Window, days: tuple[date, ...], bars: Bars) -> None:
+    def _deliver(self, window: Window, days: tuple[date, ...], bars: Task) -> None:
         self._sink.bars(window.symbol, window.resolution, days, bars)
         with self._changed:
             if window.symbol in self._empty:
