@@ -22,6 +22,8 @@ from server.bench.usage import cpu_seconds, peak_megabytes
 def run(job: Job) -> Ran:
     """Run a contender and time it."""
     clock = SimulatedClock(Path(job.clock)) if job.clock else None
+    if clock is not None:
+        clock.watch_requests()
     work = CONTENDERS[job.contender].make(job, clock)
     os.sync()  # what was written before is not this run's to wait for
     cpu, started = cpu_seconds(), time.perf_counter()

@@ -49,7 +49,7 @@ class Vendor:
         self.market.prepare()
         self.latency = job.latency
         self._key, self._per_minute = job.key, job.per_minute
-        self._now = SimulatedClock(Path(job.clock)).time if job.clock else time.monotonic
+        self._now = SimulatedClock(Path(job.clock)).read if job.clock else time.monotonic
         self._lock = threading.Lock()
         self.url = ""
         self.reset()

@@ -183,6 +183,55 @@ def test_waits_at_one_instant_pass_together(tmp_path: Path) -> None:
     assert clock.waited == 60
 
 
+def test_a_thread_that_is_busy_holds_the_clock(tmp_path: Path) -> None:
+    """Who looked and has no answer yet is waited for, so that its request comes at the instant it was sent at.
+
+    One thread looks, another waits a minute: the clock stands until the first is answered.
+    """
+    clock = SimulatedClock(tmp_path / "clock")
+    looked, held = threading.Event(), []
+
+    def ask() -> None:
+        clock.time()
+        looked.set()
+        while not clock._ends:  # until the other one waits
+            pass
+        held.append(clock.waited)
+        clock.answered()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    looked.wait(10)
+    clock.sleep(60)
+    asking.join(10)
+
+    assert held == [0]
+    assert clock.waited == 60
+
+
+def test_the_earliest_wait_ends_first(tmp_path: Path) -> None:
+    """Of two waits from one instant the shorter one is over at its own end, and not at the longer one's."""
+    clock = SimulatedClock(tmp_path / "clock")
+    began, ends = clock.time(), {}
+    both = threading.Barrier(2)
+    clock.answered()
+
+    def wait(seconds: float) -> None:
+        clock.time()
+        both.wait(10)
+        clock.sleep(seconds)
+        ends[seconds] = clock.time() - began
+        clock.answered()
+
+    threads = [threading.Thread(target=wait, args=(seconds,)) for seconds in (30, 60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+
+    assert ends == {30: 30, 60: 60}
+
+
 def test_tokens_wait_on_the_clock(tmp_path: Path) -> None:
     """A run's token and its children let the clock go on, until they are cancelled."""
     clock = SimulatedClock(tmp_path / "clock")
