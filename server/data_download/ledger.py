@@ -1,7 +1,8 @@
-"""What is known about the data beside the data itself: verified files, empty days, provisional days.
+"""What is known about the data beside the data itself: verified files, empty and provisional days, files of ours.
 
 One SQLite file in the state folder. It only saves work: a file is believed only while its size and time of change
-are those that were recorded, and without the ledger everything is looked at again.
+are those that were recorded, and without the ledger everything is looked at again. One thing it alone knows: which
+factor and map files this program wrote. Without it they count as somebody else's, and are left as they are.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from attrs import frozen
 from server.data_download.errors import WriteFailedError
 from server.data_download.model import Resolution
 
-_VERSION = 1
+_VERSION = 2
+_UPGRADED = (0, 1)
+"""Versions, 0 that of a new file, that lack tables of today's and nothing else."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
     symbol TEXT NOT NULL, resolution TEXT NOT NULL, day INTEGER NOT NULL,
@@ -35,7 +39,18 @@ CREATE TABLE IF NOT EXISTS provisional_days (
     symbol TEXT NOT NULL, resolution TEXT NOT NULL, day INTEGER NOT NULL, fetched_at REAL NOT NULL,
     PRIMARY KEY (symbol, resolution, day)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS texts (
+    path TEXT NOT NULL, digest BLOB NOT NULL,
+    PRIMARY KEY (path, digest)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS corporate_checks (
+    symbol TEXT PRIMARY KEY, provider TEXT NOT NULL, checked_at REAL NOT NULL,
+    asked_from INTEGER NOT NULL, since INTEGER NOT NULL, trouble TEXT NOT NULL
+) WITHOUT ROWID;
 """
+
+_VALUES = 500
+"""Values in one statement at most."""
 
 
 @frozen
@@ -54,6 +69,25 @@ class EmptyMark:
 
     asked_at: float
     times: int
+
+
+@frozen(kw_only=True)
+class CorporateCheck:
+    """When a share's splits, dividends and tickers were last asked for, and what came of it.
+
+    Attributes:
+        provider: Who was asked.
+        checked_at: Seconds since 1970 UTC.
+        asked_from: The first day of the bars that the files were made for; None where no bars were asked for.
+        since: The day at which the factor file was told to begin; None where it was not.
+        trouble: Why it came to nothing; "" where it did not.
+    """
+
+    provider: str
+    checked_at: float
+    asked_from: date | None = None
+    since: date | None = None
+    trouble: str = ""
 
 
 class Ledger:
@@ -197,6 +231,45 @@ class Ledger:
                 [(*key, at) for key in keys(empty)],
             )
 
+    def texts(self, path: str) -> set[bytes]:
+        """Digests of what this program wrote, or was about to write, at a path below the data folder."""
+        return {digest for (digest,) in self._rows("SELECT digest FROM texts WHERE path = ?", path)}
+
+    def record_text(self, path: str, digest: bytes, *, only: bool = False) -> None:
+        """Remember content as ours: before it is put in place, and then (`only`) in place of all other."""
+        with self._writing() as connection:
+            if only:
+                connection.execute("DELETE FROM texts WHERE path = ? AND digest <> ?", (path, digest))
+            connection.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (path, digest))
+
+    def corporate_checks(self, symbols: Sequence[str]) -> dict[str, CorporateCheck]:
+        """The last check of each of these symbols, if there was one."""
+        found: dict[str, CorporateCheck] = {}
+        for first in range(0, len(symbols), _VALUES):
+            some = symbols[first : first + _VALUES]
+            marks = ",".join("?" * len(some))
+            for symbol, provider, at, asked_from, since, trouble in self._rows(
+                f"SELECT * FROM corporate_checks WHERE symbol IN ({marks})",  # noqa: S608 - question marks only
+                *some,
+            ):
+                found[symbol] = CorporateCheck(
+                    provider=provider,
+                    checked_at=at,
+                    asked_from=date.fromordinal(asked_from) if asked_from else None,
+                    since=date.fromordinal(since) if since else None,
+                    trouble=trouble,
+                )
+        return found
+
+    def record_corporate_check(self, symbol: str, check: CorporateCheck) -> None:
+        """Remember a check in place of the one before."""
+        days = [day.toordinal() if day else 0 for day in (check.asked_from, check.since)]
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO corporate_checks VALUES (?, ?, ?, ?, ?, ?)",
+                (symbol, check.provider, check.checked_at, *days, check.trouble),
+            )
+
 
 def _is_damage(error: Exception) -> bool:
     """Whether the file is at fault, and not the place where it stands or another process that holds it."""
@@ -217,11 +290,10 @@ def _connect(path: str) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, _VERSION):
+        if version not in (*_UPGRADED, _VERSION):
             raise sqlite3.DatabaseError(f"the ledger has version {version}, this program reads {_VERSION}")
-        if version == 0:  # looking at a ledger does not change it
-            connection.executescript(_SCHEMA)
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
+        if version in _UPGRADED:  # looking at a ledger of today's does not change it
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
     except BaseException:
         connection.close()
         raise

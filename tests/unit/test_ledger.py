@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from server.data_download.errors import WriteFailedError
-from server.data_download.ledger import EmptyMark, FileMark, Ledger
+from server.data_download.ledger import CorporateCheck, EmptyMark, FileMark, Ledger
 from server.data_download.model import Resolution
 
 NOW = datetime(2024, 6, 3, 12, tzinfo=UTC)
@@ -209,3 +209,70 @@ def test_a_full_disk_is_told_as_such(ledger: Ledger, path: Path) -> None:
     assert str(path) in str(caught.value)
     assert list(ledger.empty_days("SPY", MINUTE)) == DAYS[:1]
     assert ledger.files("SPY", MINUTE) == {}
+
+
+_VERSION_1 = """
+CREATE TABLE files (
+    symbol TEXT NOT NULL, resolution TEXT NOT NULL, day INTEGER NOT NULL,
+    size INTEGER NOT NULL, changed INTEGER NOT NULL, row_count INTEGER NOT NULL, days BLOB,
+    PRIMARY KEY (symbol, resolution, day)
+) WITHOUT ROWID;
+CREATE TABLE empty_days (
+    symbol TEXT NOT NULL, resolution TEXT NOT NULL, day INTEGER NOT NULL,
+    asked_at REAL NOT NULL, times INTEGER NOT NULL,
+    PRIMARY KEY (symbol, resolution, day)
+) WITHOUT ROWID;
+CREATE TABLE provisional_days (
+    symbol TEXT NOT NULL, resolution TEXT NOT NULL, day INTEGER NOT NULL, fetched_at REAL NOT NULL,
+    PRIMARY KEY (symbol, resolution, day)
+) WITHOUT ROWID;
+INSERT INTO files VALUES ('SPY', 'minute', 738949, 10, 123, 390, NULL);
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_ledger_of_the_first_version_is_upgraded_in_place(path: Path) -> None:
+    """What it knew is known, the new tables are there, and nothing is set aside."""
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(_VERSION_1)
+
+    ledger = Ledger(path)
+    assert ledger.files("SPY", MINUTE) == {738949: FileMark(10, 123, 390)}
+    assert ledger.corporate_checks(["SPY"]) == {}
+    ledger.record_text("equity/usa/factor_files/spy.csv", b"1")
+    ledger.close()
+
+    later = Ledger(path)
+    assert later.texts("equity/usa/factor_files/spy.csv") == {b"1"}
+    assert later.files("SPY", MINUTE) == {738949: FileMark(10, 123, 390)}
+    later.close()
+    assert [file.name for file in path.parent.iterdir()] == ["ledger.sqlite"]
+
+
+def test_texts_of_ours_are_known_before_and_after_they_are_put_in_place(ledger: Ledger) -> None:
+    """While a file is replaced the old and the new content are ours; afterwards only the new."""
+    ledger.record_text("a.csv", b"old", only=True)
+    ledger.record_text("a.csv", b"new")
+    assert ledger.texts("a.csv") == {b"old", b"new"}
+
+    ledger.record_text("a.csv", b"new", only=True)
+    assert ledger.texts("a.csv") == {b"new"}
+    assert ledger.texts("b.csv") == set()
+
+
+def test_checks_of_corporate_actions_are_remembered_by_symbol(ledger: Ledger, path: Path) -> None:
+    """The last one of each symbol, for any number of symbols, also after the ledger was closed."""
+    first = CorporateCheck(provider="polygon", checked_at=NOW.timestamp(), asked_from=DAYS[0], since=DAYS[1])
+    second = CorporateCheck(provider="polygon", checked_at=NOW.timestamp() + 1, trouble="it is down")
+    ledger.record_corporate_check("SPY", second)
+    ledger.record_corporate_check("SPY", first)
+    ledger.record_corporate_check("BRK.B", second)
+    ledger.close()
+
+    later = reopened(path)
+    asked = [f"A{n}" for n in range(1200)]
+    assert later.corporate_checks(["SPY", "BRK.B", *asked]) == {"SPY": first, "BRK.B": second}
+    assert later.corporate_checks([]) == {}
+    later.close()
