@@ -1,7 +1,7 @@
 """A smoke test of the data: reads every file the backtest would read, as LEAN reads it, and buys and holds.
 
-It is not LEAN: no algorithm is run, no fees, splits or dividends are applied. It shows that the files are there,
-open, and hold plausible prices.
+It is not LEAN: no algorithm is run, and there are no fees. It shows that the files are there, open, and hold plausible
+prices. Splits, dividends and renames are as in LEAN's default mode: by factor files and map files (see `shares`).
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 from attrs import Factory, define, frozen
 
+from server.corporate_actions.adjust import adjusted
 from server.data_download.errors import DownloadCancelled
 from server.data_download.lean_format import FormatError, first_member, parse_csv, relative_path
 from server.data_download.model import Bars, Resolution
 from server.data_download.progress import CancelToken
 from server.engines.base import EngineRequest, EngineResult, Equity
+from server.engines.shares import Share, load_share, notes_on, shortened
 from server.trading_calendar import NEW_YORK, USEquityTradingCalendar
 
 START_EQUITY = 100_000.0
@@ -28,9 +30,11 @@ SYMBOLS_SHOWN = 10
 """Up to so many symbols get a line of their own among the statistics."""
 
 NOT_LEAN = "This is a smoke test of the data, not a LEAN backtest: no algorithm was run."
-RAW_PRICES = (
-    "Prices are as traded: no factor files are applied, so splits and dividends look like price moves, and no fees."
+NO_FEES = (
+    "Prices are adjusted by factor files as in LEAN's default mode: splits and dividends are in the prices, and no "
+    "dividend is paid in cash besides. There are no fees."
 )
+RAW_PRICES = "Prices are as traded, since no factor file is there: splits and dividends look like price moves. No fees."
 
 
 @frozen
@@ -46,6 +50,7 @@ class DayPrices:
 class _Reading:
     """What came of reading the files."""
 
+    shares: list[Share] = Factory(list)
     sessions: dict[str, dict[date, DayPrices]] = Factory(dict)
     files: int = 0
     missing: list[str] = Factory(list)
@@ -76,7 +81,10 @@ class SmokeEngine:
         reading = _Reading()
         for symbol in request.symbols:
             before = reading.bars, reading.files
-            reading.sessions[symbol] = self._read_symbol(symbol, request, reading, cancel)
+            share = load_share(request.data_folder, symbol, request.days)
+            reading.shares.append(share)
+            reading.damaged += share.damaged
+            reading.sessions[symbol] = self._read_share(share, request, reading, cancel)
             progress(
                 f"{symbol}: {reading.bars - before[0]:,} {request.resolution.value} bars "
                 f"in {_count(reading.files - before[1], 'file')}"
@@ -84,15 +92,24 @@ class SmokeEngine:
         equity = Equity(request.days, tuple(equal_weight_equity(reading.sessions, request.days)))
         return _result(request, reading, equity, started_at, self._clock())
 
-    def _read_symbol(
-        self, symbol: str, request: EngineRequest, reading: _Reading, cancel: CancelToken
+    def _read_share(
+        self, share: Share, request: EngineRequest, reading: _Reading, cancel: CancelToken
+    ) -> dict[date, DayPrices]:
+        """Its adjusted prices, each day from the files of the ticker that it had then."""
+        sessions: dict[date, DayPrices] = {}
+        for ticker, days in share.parts:
+            sessions |= self._read_ticker(ticker, days, request, reading, cancel)
+        return _adjusted(share, sessions)
+
+    def _read_ticker(
+        self, ticker: str, days: Sequence[date], request: EngineRequest, reading: _Reading, cancel: CancelToken
     ) -> dict[date, DayPrices]:
         if request.resolution is Resolution.DAILY:
-            bars = _read_file(request.data_folder, symbol, Resolution.DAILY, None, reading, cancel)
-            return self._daily(bars, request.days, reading) if bars is not None else {}
+            bars = _read_file(request.data_folder, ticker, Resolution.DAILY, None, reading, cancel)
+            return self._daily(bars, days, reading) if bars is not None else {}
         sessions = {}
-        for day in request.days:
-            bars = _read_file(request.data_folder, symbol, request.resolution, day, reading, cancel)
+        for day in days:
+            bars = _read_file(request.data_folder, ticker, request.resolution, day, reading, cancel)
             prices = self._regular_session(bars, day, request.resolution, reading) if bars is not None else None
             if prices:
                 sessions[day] = prices
@@ -118,6 +135,15 @@ class SmokeEngine:
         reading.bars += count
         reading.unused += len(bars) - count
         return DayPrices(float(bars.open[first]), float(bars.close[end - 1]), count) if count else None
+
+
+def _adjusted(share: Share, sessions: Mapping[date, DayPrices]) -> dict[date, DayPrices]:
+    prices = np.array([(day.open, day.close) for day in sessions.values()], np.float64).reshape(-1, 2)
+    opens, closes = (adjusted(share.rows, list(sessions), column) for column in prices.T)
+    return {
+        day: DayPrices(float(open_), float(close), raw.bars)
+        for (day, raw), open_, close in zip(sessions.items(), opens, closes, strict=True)
+    }
 
 
 def _read_file(
@@ -186,6 +212,7 @@ def _result(
     up, down = sum(move > 0 for move in moves), sum(move < 0 for move in moves)
     days = len({day for prices in reading.sessions.values() for day in prices})
     total, fall = end / START_EQUITY - 1, max_drawdown(values)
+    events = [event for share in reading.shares for event in share.events]
     statistics = {
         "Start Equity": f"{START_EQUITY:.2f}",
         "End Equity": f"{end:.2f}",
@@ -198,6 +225,9 @@ def _result(
         "Files Read": str(reading.files),
         "Failed Data Requests": str(len(reading.missing)),
         "Damaged Files": str(len(reading.damaged)),
+        "Splits In Prices": str(sum(event.split != 1 for event in events)),
+        "Dividends In Prices": str(sum(event.distribution != 0 for event in events)),
+        "Symbols With Raw Prices": str(sum(share.raw is not None for share in reading.shares)),
     }
     if len(request.symbols) <= SYMBOLS_SHOWN:
         statistics |= {f"{symbol} Return": _hold_return(reading.sessions[symbol]) for symbol in request.symbols}
@@ -207,7 +237,7 @@ def _result(
             NOT_LEAN,
             f"{reading.bars:,} {request.resolution.value} bars of regular trading on {_count(days, 'day')}, from "
             f"{_count(reading.files, 'file')}; {len(reading.missing)} missing, {len(reading.damaged)} damaged",
-            f"Buy and hold of {_shortened(request.symbols)} in equal parts: ${START_EQUITY:,.2f} became ${end:,.2f}, "
+            f"Buy and hold of {shortened(request.symbols)} in equal parts: ${START_EQUITY:,.2f} became ${end:,.2f}, "
             f"return {total:+.2%}, max drawdown {fall:.2%}, {_count(up, 'day')} up, {_count(down, 'day')} down",
         ),
         statistics=statistics,
@@ -223,13 +253,14 @@ def _result(
 
 
 def _notes(request: EngineRequest, reading: _Reading) -> tuple[str, ...]:
-    notes = [RAW_PRICES]
+    notes = [RAW_PRICES if all(share.raw for share in reading.shares) else NO_FEES]
+    notes += notes_on(reading.shares, request.days)
     if reading.missing:
-        notes.append(f"{_count(len(reading.missing), 'file')} not found: {_shortened(reading.missing)}")
+        notes.append(f"{_count(len(reading.missing), 'file')} not found: {shortened(reading.missing)}")
     notes += [f"Damaged, as LEAN would find it: {text}" for text in reading.damaged]
     idle = [symbol for symbol in request.symbols if not reading.sessions[symbol]]
     if idle:
-        notes.append(f"No bars at all, kept as cash: {_shortened(idle)}")
+        notes.append(f"No bars at all, kept as cash: {shortened(idle)}")
     return tuple(notes)
 
 
@@ -245,8 +276,3 @@ def _milliseconds(instant: datetime) -> int:
 
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
-def _shortened(names: Sequence[str], most: int = 5) -> str:
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
