@@ -115,14 +115,15 @@ _ADVICE = {
 
 
 @contextmanager
-def explained(path: Path, symbol: str, resolution: Resolution) -> Iterator[None]:
-    """The one translator of the file system's errors."""
+def explained(path: Path, symbol: str, resolution: Resolution | None) -> Iterator[None]:
+    """The one translator of the file system's errors; without a resolution it is about a file that has none."""
     try:
         yield
     except OSError as error:
+        what = f"{symbol} {resolution.value}" if resolution else symbol
         advice = _ADVICE.get(error.errno or 0, f"{error.strerror or error}")
         raise WriteFailedError(
-            f"{symbol} {resolution.value} could not be written to {error.filename or path}: {advice}",
+            f"{what} could not be written to {error.filename or path}: {advice}",
             symbol=symbol,
             resolution=resolution,
         ) from error

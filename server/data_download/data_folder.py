@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from server.data_download.availability import Holdings
 from server.data_download.lean_paths import folder_of, member_name, relative_path, zip_name
 from server.data_download.ledger import FileMark, Ledger
 from server.data_download.model import Resolution
+from server.data_download.text_files import digest, put_text, sweep
 from server.trading_calendar import NEW_YORK, POST_MARKET_CLOSE, SETTLE_DELAY
 
 if TYPE_CHECKING:
@@ -171,17 +172,35 @@ class DataFolder:
     @contextmanager
     def lock(self, symbol: str, resolution: Resolution, *, blocking: bool) -> Iterator[bool]:
         """Hold the symbol's lock across processes; yields whether it was had. Sweeps what a killed run left."""
+        with self._locked(symbol, resolution, blocking=blocking) as mine:
+            if mine:
+                sweep(self.path / folder_of(symbol, resolution), symbol)
+            yield mine
+
+    @contextmanager
+    def lock_texts(self, symbol: str, folders: Sequence[str]) -> Iterator[bool]:
+        """Hold the lock of the symbol's text files, as `lock` that of its bars, if nobody holds it; sweep the folders.
+
+        Args:
+            folders: Below the data folder.
+        """
+        with self._locked(symbol, None, blocking=False) as mine:
+            for folder in folders if mine else ():
+                sweep(self.path / folder, symbol)
+            yield mine
+
+    @contextmanager
+    def _locked(self, symbol: str, resolution: Resolution | None, *, blocking: bool) -> Iterator[bool]:
         from filelock import FileLock, Timeout
 
         folder = self.path / STATE_FOLDER / "locks"
         with explained(folder, symbol, resolution):
             folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / f"{resolution.value}-{symbol}.lock", thread_local=False)
+            name = resolution.value if resolution else "corporate-actions"
+            lock = FileLock(folder / f"{name}-{symbol}.lock", thread_local=False)
             with suppress(Timeout):
                 lock.acquire(blocking=blocking)
         try:
-            if lock.is_locked:
-                self._sweep(symbol, resolution)
             yield lock.is_locked
         finally:
             lock.release()
@@ -205,13 +224,6 @@ class DataFolder:
             shutil.rmtree(state)
             if of_the_folder:
                 self.path.rmdir()
-
-    def _sweep(self, symbol: str, resolution: Resolution) -> None:
-        with suppress(OSError), os.scandir(self.path / folder_of(symbol, resolution)) as entries:
-            for entry in entries:
-                if entry.name.startswith(temporary_prefix(symbol)) and entry.name.endswith(".part"):
-                    with suppress(OSError):
-                        Path(entry.path).unlink()
 
     def write_days(self, symbol: str, resolution: Resolution, days: Sequence[DayText]) -> Path | None:
         """Put these days on disk: a file a day, or merged into the daily zip with new rows winning.
@@ -265,6 +277,22 @@ class DataFolder:
             path.replace(aside)
         self.ledger.forget_file(symbol, resolution, None if resolution is Resolution.DAILY else day)
         return aside
+
+    def write_text(self, symbol: str, path: str, text: str, check: Callable[[str], object]) -> None:
+        """Put a text file of the symbol's in place, and remember that it is ours.
+
+        Args:
+            path: Below the data folder.
+            check: Given what was read back; raises if a reader would not find what it should.
+
+        Raises:
+            WriteFailedError: What stood there still stands.
+        """
+        content, whole = text.encode(), self.path / path
+        self.ledger.record_text(path, digest(content))
+        with explained(whole, symbol, None):
+            put_text(whole.parent, symbol, whole.name, content, lambda read: check(read.decode()))
+        self.ledger.record_text(path, digest(content), only=True)
 
     def write_held(self, symbol: str, resolution: Resolution, days: Sequence[date], task: Task) -> dict[date, int]:
         """Put days of minutes or seconds on disk whose bars a task holds; returns how many bars each of them has.
