@@ -38,13 +38,17 @@ def coverage(
     as_json: bool,
     debug: bool,
 ) -> int:
-    """Show which trading days are present, provisional, empty, damaged or missing."""
+    """Show which trading days are present, provisional, empty, damaged or missing, and the factor and map files."""
+    from server.corporate_actions.on_disk import share_files
+
     request = parsed_request(symbols, resolution, start, end)
     with (
         open_workspace(data_folder=data_folder, lean_config=lean_config, debug=debug, log=False) as workspace,
         stopped_by_signals() as cancel,
     ):
         look = workspace.downloader().look(request, cancel)
+        root = workspace.settings.data_folder
+        files = {symbol: share_files(root, symbol, workspace.calendar) for symbol in look.states}
     counts = {symbol: Counter(state.value for state in states.values()) for symbol, states in look.states.items()}
     if as_json:
         answer = {
@@ -52,7 +56,11 @@ def coverage(
             "start": str(start),
             "end": str(end),
             "symbols": {
-                symbol: {"counts": counts[symbol], "days": {str(day): state.value for day, state in states.items()}}
+                symbol: {
+                    "counts": counts[symbol],
+                    "days": {str(day): state.value for day, state in states.items()},
+                    **files[symbol].as_json(start, end),
+                }
                 for symbol, states in look.states.items()
             },
             "notices": list(look.notices),
@@ -63,7 +71,7 @@ def coverage(
 
         print_lines([f"note: {notice}" for notice in look.notices])
         for symbol, states in look.states.items():
-            print_calendar(f"{symbol} {resolution}", states)
+            print_calendar(f"{symbol} {resolution}", states, files[symbol].sentence)
     lacking = {symbol: count["missing"] + count["damaged"] for symbol, count in counts.items()}
     for symbol, days in lacking.items():
         if days:

@@ -56,8 +56,8 @@ def print_figures(figures: Mapping[str, str]) -> None:
     out.print(table)
 
 
-def print_calendar(title: str, states: Mapping[date, DayState]) -> None:
-    """Print a calendar of trading days, a column a week and a block a year, and the counts."""
+def print_calendar(title: str, states: Mapping[date, DayState], below: str = "") -> None:
+    """Print a calendar of trading days, a column a week and a block a year, the counts, and a line below."""
     out = console()
     counts = Counter(states.values())
     header = Text(title, style="bold")
@@ -69,6 +69,8 @@ def print_calendar(title: str, states: Mapping[date, DayState]) -> None:
     for year in sorted({day.year for day in states}):
         for line in year_lines(year, {day: state for day, state in states.items() if day.year == year}):
             out.print(line)
+    if below:
+        out.print(Text(below, style="bright_black"))
     out.print()
 
 

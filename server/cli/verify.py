@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,6 +22,9 @@ from server.cli.common import (
     symbols_argument,
 )
 from server.cli.download import explain, print_report, watching
+
+if TYPE_CHECKING:
+    from server.data_download.data_folder import DamagedFile
 
 
 @click.command()
@@ -39,7 +44,8 @@ def verify(
     as_json: bool,
     debug: bool,
 ) -> int:
-    """Open every file of a resolution and name the damaged ones."""
+    """Open every file of a resolution, and every factor and map file, and name the damaged ones."""
+    from server.corporate_actions.check import check_files
     from server.data_download.model import DownloadRequest
     from server.data_download.verify import verify as verify_files
 
@@ -68,22 +74,32 @@ def verify(
             downloader = workspace.downloader(listener=watch, on_report=watch.finish)
             report = downloader.repair(request, found.gaps, cancel)
             found = verify_files(workspace.folder, wanted, symbols, cancel=cancel)
+        small = check_files(workspace.folder.path, symbols, cancel=cancel)
     if as_json:
         answer = {
             "resolution": wanted.value,
             "files": found.files,
-            "damaged": [{"path": str(file.path), "reason": file.reason} for file in found.damaged],
+            "damaged": _named(found.damaged),
+            "factor_and_map_files": {"files": small.files, "damaged": _named(small.damaged)},
             "repair": report.as_json() if report else None,
         }
         print(json.dumps(answer, indent=2))
     else:
         print(f"{found.files:,} {wanted.value} files opened, {len(found.damaged):,} damaged")
+        if small.files:
+            print(f"{small.files:,} factor and map files opened, {len(small.damaged):,} damaged")
         if report:
             print_report(report)
     for file in found.damaged:
         complain(f"{file.path} is damaged: {file.reason}" + ("" if repair else "; verify --repair fetches it again"))
+    for file in small.damaged:
+        complain(f"{file.path} is damaged: {file.reason}")
     failed = explain(report) if report else 0
-    return 130 if cancel.cancelled else failed or (1 if found.damaged else 0)
+    return 130 if cancel.cancelled else failed or (1 if found.damaged or small.damaged else 0)
+
+
+def _named(files: Sequence[DamagedFile]) -> list[dict[str, str]]:
+    return [{"path": str(file.path), "reason": file.reason} for file in files]
 
 
 def _counter(quiet: bool):  # type: ignore[no-untyped-def]

@@ -68,11 +68,21 @@ def _name(symbol: str) -> str:
     return f"{parse_symbol(symbol).lower()}.csv"
 
 
-def _load(path: Path, read: Callable[[str], list[Row]]) -> list[Row] | None:
+def read_text(path: Path) -> str | None:
+    """The text of such a file as C# reads it; None where there is no file.
+
+    Raises:
+        FormatError: It cannot be opened.
+    """
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise FormatError(f"it cannot be read ({error.strerror or error})") from error
-    return read(content.decode("utf-8", "replace"))  # as C# reads: what is no UTF-8 becomes a sign that no row has
+    return content.decode("utf-8", "replace")  # what is no UTF-8 becomes a sign that no row has
+
+
+def _load(path: Path, read: Callable[[str], list[Row]]) -> list[Row] | None:
+    text = read_text(path)
+    return None if text is None else read(text)

@@ -606,7 +606,7 @@ def test_coverage_draws_a_calendar(command: CommandLine, served: Serve) -> None:
     answer = command.run("coverage", "SPY", *MINUTES)
 
     lines = [line.rstrip() for line in answer.out.splitlines()]
-    assert lines[-8:] == [
+    assert lines[-9:] == [
         "SPY minute   ■ 4 present   ◧ 1 provisional   · 1 empty   ! 1 damaged   □ 1 missing",
         "2024  Mar",
         " Mon  ■■",
@@ -614,6 +614,7 @@ def test_coverage_draws_a_calendar(command: CommandLine, served: Serve) -> None:
         " Wed  ◧□",
         " Thu  ■",
         " Fri  ■",
+        "no factor file; no map file",
         "",
     ]
     assert lines[0].startswith(f"note: {minute_path(command, DAYS[6])} is damaged")
