@@ -116,7 +116,12 @@ class USEquityTradingCalendar:
 
     def settled(self, day: date, now: datetime) -> bool:
         """Whether all of the day's trades, extended hours included, have happened and been published."""
-        return now >= datetime.combine(day, POST_MARKET_CLOSE, NEW_YORK) + SETTLE_DELAY
+        return day <= self.settled_through(now)
+
+    def settled_through(self, now: datetime) -> date:
+        """The last day, trading day or not, that is settled."""
+        local = now.astimezone(NEW_YORK) - SETTLE_DELAY
+        return local.date() if local.time() >= POST_MARKET_CLOSE else local.date() - timedelta(days=1)
 
     def last_session(self, now: datetime) -> date:
         """The newest session whose pre-market has begun: the last day that can have bars at all."""

@@ -61,14 +61,21 @@ def find_gap(days: Sequence[date], holdings: Holdings, now: datetime, calendar: 
     Missing and damaged days, days without bars that are due to be asked for again, and days that were fetched
     before they were settled and are settled now.
     """
-    if not holdings.provisional and all(day in holdings.on_disk for day in days):
+    wanted = [day for day in days if day not in holdings.on_disk]
+    if holdings.provisional or (wanted and holdings.empty):
+        return _find_gap(days, holdings, now, calendar.settled_through(now))
+    if not wanted:
         return None
+    return Gap(symbol=holdings.symbol, resolution=holdings.resolution, days=tuple(wanted))
+
+
+def _find_gap(days: Sequence[date], holdings: Holdings, now: datetime, settled_through: date) -> Gap | None:
     wanted: list[date] = []
     refresh: set[date] = set()
     for day in days:
         state = holdings.state(day)
         again = (state is DayState.EMPTY and ask_again(holdings.empty[day], now)) or (
-            state is DayState.PROVISIONAL and calendar.settled(day, now)
+            state is DayState.PROVISIONAL and day <= settled_through
         )
         if again:
             refresh.add(day)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from server.trading_calendar import NEW_YORK
 
 MS_PER_DAY = 86_400_000
+"""From the midnight at which a trading day begins to the next: clocks change on Sundays."""
 
 
 @functools.lru_cache(maxsize=16_384)
@@ -21,5 +22,12 @@ def midnight(day: date) -> int:
 
 
 def midnights(days: Sequence[date]) -> npt.NDArray[np.int64]:
-    """The New York midnights at which these days begin: int64, milliseconds since 1970 UTC."""
-    return np.fromiter(map(midnight, days), np.int64, len(days))
+    """The New York midnights at which these days begin: int64, milliseconds since 1970 UTC, not to be written to."""
+    return _midnights(tuple(days))
+
+
+@functools.lru_cache(maxsize=64)
+def _midnights(days: tuple[date, ...]) -> npt.NDArray[np.int64]:
+    found = np.fromiter(map(midnight, days), np.int64, len(days))
+    found.flags.writeable = False
+    return found

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from attrs import frozen
 
 from server.data_download.lean_days import MS_PER_DAY, midnights
 from server.data_download.lean_text import Column, price_column, price_text, rows_text, volume_column, volume_text
@@ -16,8 +16,7 @@ from server.data_download.model import PRICES, Bars, Resolution
 from server.trading_calendar import NEW_YORK
 
 
-@frozen
-class DayText:
+class DayText(NamedTuple):
     """One day's rows as LEAN writes them; ``rows`` counts them."""
 
     day: date
@@ -48,7 +47,7 @@ def render_days(bars: Bars, resolution: Resolution, days: Sequence[date]) -> lis
         if (place[1:] == place[:-1]).any():
             twice = days[int(place[1:][place[1:] == place[:-1]][0])]
             raise FormatError(f"there are 2 daily bars of {twice}")
-        labels = np.fromiter((int(f"{day:%Y%m%d}") for day in days), np.int64, len(days))
+        labels = np.fromiter((day.year * 10_000 + day.month * 100 + day.day for day in days), np.int64, len(days))
         text, offsets, odd = _print_rows(bars, Column(labels[place]), b" 00:00,")
     else:
         if (within % resolution.milliseconds).any():
@@ -82,18 +81,27 @@ def _split(
     odd: npt.NDArray[np.bool_],
 ) -> Iterator[DayText]:
     edges = np.searchsorted(place, np.arange(len(days) + 1))
+    cuts = offsets[edges].tolist()
+    counts = np.diff(edges).tolist()
+    strange = odd.any()
     for index, day in enumerate(days):
-        first, last = int(edges[index]), int(edges[index + 1])
-        if first == last:
+        if not counts[index]:
             continue
-        csv = text[offsets[first] : offsets[last] - 1]
-        strange = np.flatnonzero(odd[first:last])
-        if len(strange):
-            lines = csv.split(b"\n")
-            for row in strange:
-                lines[row] = _row_text(lines[row], bars, first + int(row))
-            csv = b"\n".join(lines)
-        yield DayText(day, csv, last - first)
+        csv = text[cuts[index] : cuts[index + 1] - 1]
+        if strange:
+            first, last = int(edges[index]), int(edges[index + 1])
+            csv = _corrected(csv, bars, first, np.flatnonzero(odd[first:last]))
+        yield DayText(day, csv, counts[index])
+
+
+def _corrected(csv: bytes, bars: Bars, first: int, rows: npt.NDArray[np.intp]) -> bytes:
+    """A day's text with these of its rows printed by decimal arithmetic; its first bar is this one of the bars."""
+    if not len(rows):
+        return csv
+    lines = csv.split(b"\n")
+    for row in rows:
+        lines[row] = _row_text(lines[row], bars, first + int(row))
+    return b"\n".join(lines)
 
 
 def _row_text(line: bytes, bars: Bars, row: int) -> bytes:

@@ -8,7 +8,9 @@ factor and map files this program wrote. Without it they count as somebody else'
 from __future__ import annotations
 
 import sqlite3
+import sys
 import threading
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
@@ -45,7 +47,7 @@ CREATE TABLE IF NOT EXISTS texts (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS corporate_checks (
     symbol TEXT PRIMARY KEY, provider TEXT NOT NULL, checked_at REAL NOT NULL,
-    asked_from INTEGER NOT NULL, since INTEGER NOT NULL, trouble TEXT NOT NULL
+    asked_from INTEGER NOT NULL, since INTEGER NOT NULL, made INTEGER NOT NULL, trouble TEXT NOT NULL
 ) WITHOUT ROWID;
 """
 
@@ -78,15 +80,17 @@ class CorporateCheck:
     Attributes:
         provider: Who was asked.
         checked_at: Seconds since 1970 UTC.
-        asked_from: The first day of the bars that the files were made for; None where no bars were asked for.
+        asked_from: The first day that the files are known not to hide; None where that is not known.
         since: The day at which the factor file was told to begin; None where it was not.
-        trouble: Why it came to nothing; "" where it did not.
+        made: Whether there are files for this symbol at all: an earlier ticker of a share has none of its own.
+        trouble: Why it failed; "" where it did not.
     """
 
     provider: str
     checked_at: float
     asked_from: date | None = None
     since: date | None = None
+    made: bool = True
     trouble: str = ""
 
 
@@ -214,14 +218,19 @@ class Ledger:
     ) -> None:
         """Remember what became of days: on disk for good, on disk for now, or without bars."""
         at = now.timestamp()
+        code = resolution.value
 
-        def keys(days: Sequence[date]) -> list[tuple[str, str, int]]:
-            return [(symbol, resolution.value, day.toordinal()) for day in days]
+        def keys(days: Iterable[date]) -> list[tuple[str, str, int]]:
+            return [(symbol, code, day.toordinal()) for day in days]
 
         delete = "WHERE symbol = ? AND resolution = ? AND day = ?"
+        no_longer_empty = self.empty_days(symbol, resolution).keys() & {*settled, *provisional}
+        no_longer_provisional = self.provisional_days(symbol, resolution) & {*settled, *empty}
+        if not (no_longer_empty or no_longer_provisional or provisional or empty):
+            return
         with self._writing() as connection:
-            connection.executemany(f"DELETE FROM empty_days {delete}", keys([*settled, *provisional]))  # noqa: S608
-            connection.executemany(f"DELETE FROM provisional_days {delete}", keys([*settled, *empty]))  # noqa: S608
+            connection.executemany(f"DELETE FROM empty_days {delete}", keys(no_longer_empty))  # noqa: S608
+            connection.executemany(f"DELETE FROM provisional_days {delete}", keys(no_longer_provisional))  # noqa: S608
             connection.executemany(
                 "INSERT OR REPLACE INTO provisional_days VALUES (?, ?, ?, ?)", [(*key, at) for key in keys(provisional)]
             )
@@ -248,7 +257,7 @@ class Ledger:
         for first in range(0, len(symbols), _VALUES):
             some = symbols[first : first + _VALUES]
             marks = ",".join("?" * len(some))
-            for symbol, provider, at, asked_from, since, trouble in self._rows(
+            for symbol, provider, at, asked_from, since, made, trouble in self._rows(
                 f"SELECT * FROM corporate_checks WHERE symbol IN ({marks})",  # noqa: S608 - question marks only
                 *some,
             ):
@@ -257,6 +266,7 @@ class Ledger:
                     checked_at=at,
                     asked_from=date.fromordinal(asked_from) if asked_from else None,
                     since=date.fromordinal(since) if since else None,
+                    made=bool(made),
                     trouble=trouble,
                 )
         return found
@@ -266,8 +276,8 @@ class Ledger:
         days = [day.toordinal() if day else 0 for day in (check.asked_from, check.since)]
         with self._writing() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO corporate_checks VALUES (?, ?, ?, ?, ?, ?)",
-                (symbol, check.provider, check.checked_at, *days, check.trouble),
+                "INSERT OR REPLACE INTO corporate_checks VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (symbol, check.provider, check.checked_at, *days, check.made, check.trouble),
             )
 
 
@@ -301,10 +311,24 @@ def _connect(path: str) -> sqlite3.Connection:
 
 
 def _pack(mark: FileMark) -> bytes | None:
-    return b"".join(day.toordinal().to_bytes(3, "big") for day in mark.days) or None
+    """Three bytes a day, the highest first."""
+    days = array("I", map(date.toordinal, mark.days))
+    if sys.byteorder == "little":
+        days.byteswap()
+    wide = days.tobytes()
+    packed = bytearray(len(mark.days) * 3)
+    for place in range(3):
+        packed[place::3] = wide[place + 1 :: 4]
+    return bytes(packed) or None
 
 
 def _unpack(days: bytes | None) -> tuple[date, ...]:
     if not days:
         return ()
-    return tuple(date.fromordinal(int.from_bytes(days[at : at + 3], "big")) for at in range(0, len(days), 3))
+    wide = bytearray(len(days) // 3 * 4)
+    for place in range(3):
+        wide[place + 1 :: 4] = days[place::3]
+    ordinals = array("I", bytes(wide))
+    if sys.byteorder == "little":
+        ordinals.byteswap()
+    return tuple(map(date.fromordinal, ordinals))

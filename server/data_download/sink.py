@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -41,7 +41,7 @@ class HostSink:
         cancel: CancelToken,
         listener: ProgressListener,
         tally: Tally,
-        wanted: Mapping[str, Collection[date]],
+        wanted: Mapping[str, frozenset[date]],
     ) -> None:
         self._provider = provider
         self._folder = folder
@@ -71,9 +71,9 @@ class HostSink:
         """Write these days; those without bars are remembered as empty once they are settled."""
         with self._admitted():
             try:
-                strange = [day for day in days if day not in self._wanted.get(symbol, ())]
-                if strange:
-                    raise FormatError(f"{strange[0]} was not asked for")
+                if not self._wanted.get(symbol, frozenset()).issuperset(days):
+                    strange = min(set(days).difference(self._wanted.get(symbol, ())))
+                    raise FormatError(f"{strange} was not asked for")
                 if isinstance(bars, Task):
                     if resolution is not Resolution.DAILY and self._calendar.settled(days[-1], self._clock()):
                         written = self._folder.write_held(symbol, resolution, days, bars)
@@ -171,7 +171,8 @@ class HostSink:
     def _write(self, symbol: str, resolution: Resolution, days: Sequence[date], texts: Sequence[DayText]) -> None:
         now = self._clock()
         with self._symbol_locks[symbol]:  # two windows of one symbol may share the daily zip
-            provisional = [text.day for text in texts if not self._calendar.settled(text.day, now)]
+            through = self._calendar.settled_through(now)
+            provisional = [text.day for text in texts if text.day > through]
             if provisional:  # before the files, so that a run that dies meanwhile does not leave them as whole days
                 self._folder.ledger.record_days(symbol, resolution, now=now, provisional=provisional)
             if texts:
@@ -188,32 +189,28 @@ class HostSink:
     ) -> None:
         """Remember, count and tell what became of days, of which some were written with so many bars."""
         now = now or self._clock()
+        through = self._calendar.settled_through(now)
         without = [day for day in days if day not in written]
-        settled = {day for day in days if self._calendar.settled(day, now)}
-        kept: set[date] = set()
+        kept: list[date] = []
         if without:
             bare = self._clear_damaged(symbol, resolution, without)
-            kept = settled.intersection(without).difference(bare)
+            kept = sorted(day for day in set(without).difference(bare) if day <= through)
             without = bare
-        self._folder.ledger.record_days(
-            symbol,
-            resolution,
-            now=now,
-            settled=[day for day in written if day in settled],
-            empty=[day for day in without if day in settled],
-        )
+        settled = [day for day in written if day <= through]
+        empty = [day for day in without if day <= through]
+        self._folder.ledger.record_days(symbol, resolution, now=now, settled=settled, empty=empty)
+        bars = sum(written.values())
         with self._changed:
-            self._tally.bars += sum(written.values())
+            self._tally.bars += bars
             self._tally.delivered[symbol].update(written)
-        early = [day for day in without if day not in settled]
+        early = [day for day in without if day > through]
         self._not_yet(symbol, resolution, early, "no bars yet for {}, its session is not over; try later")
         why = f"{self._provider} has no bars of {{}} now; what came before its session was over is kept; try later"
-        self._not_yet(symbol, resolution, sorted(kept), why)
-        early_bars = sum(rows for day, rows in written.items() if day not in settled)
-        provisional = len(written.keys() - settled)
-        self._tell(symbol, resolution, "downloaded", len(written) - provisional, sum(written.values()) - early_bars)
-        self._tell(symbol, resolution, "provisional", provisional, early_bars)
-        self._tell(symbol, resolution, "empty", len(without) - len(early), 0)
+        self._not_yet(symbol, resolution, kept, why)
+        early_bars = sum(rows for day, rows in written.items() if day > through)
+        self._tell(symbol, resolution, "downloaded", len(settled), bars - early_bars)
+        self._tell(symbol, resolution, "provisional", len(written) - len(settled), early_bars)
+        self._tell(symbol, resolution, "empty", len(empty), 0)
 
     def _not_yet(self, symbol: str, resolution: Resolution, days: Sequence[date], why: str) -> None:
         if days:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 _MOST = 4
-_TASKS_EACH = 5
+_TASKS_EACH = 4
 """Fewer tasks than this for each process would not pay for it."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -104,6 +104,7 @@ class Workers:
         """Tasks that are worked on at once."""
         self.cancelled = cancelled
         self._started = threading.Event()
+        self._closed = threading.Event()
         self._all: list[_Process] = []
         self._free: queue.SimpleQueue[_Process] = queue.SimpleQueue()
 
@@ -118,6 +119,7 @@ class Workers:
                 self._all.append(_Process())
                 self._free.put(self._all[-1])
         self._started.set()
+        threading.Thread(target=self._see_off, daemon=True).start()
 
     def task(self) -> Task:
         """A new task."""
@@ -126,7 +128,17 @@ class Workers:
     def close(self) -> None:
         """End all processes. Whoever still waits for one gets none."""
         for worker in self._all:
-            worker.end()
+            if worker.alive:
+                worker.end()
+        self._closed.set()
+
+    def _see_off(self) -> None:
+        """Wait until all have ended: the system clears each away then, for which nobody else need wait."""
+        for worker in self._all:
+            os.waitid(os.P_PIDFD, worker.handle, os.WEXITED)
+        self._closed.wait()
+        for worker in self._all:
+            worker.forget()
 
     def _take(self) -> _Process | None:
         self._started.wait()
@@ -151,8 +163,8 @@ class _Process:
         from multiprocessing.connection import Pipe
 
         ours, theirs = Pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
+        self.pid = os.fork()
+        if self.pid == 0:
             code = 1
             try:
                 _serve(theirs)
@@ -161,6 +173,7 @@ class _Process:
                 os._exit(code)
         theirs.close()
         self._connection = ours
+        self.handle = os.pidfd_open(self.pid)  # unlike its number, never another process's
         self.alive = True
 
     def run(self, begins: bool, step: _Step[Any], arguments: tuple[Any, ...], cancelled: Callable[[], bool]) -> Any:
@@ -183,11 +196,14 @@ class _Process:
 
     def end(self) -> None:
         """End the process at once; what it was writing stays under a temporary name."""
-        if self.alive:
-            self.alive = False
-            os.kill(self._pid, signal.SIGTERM)
-            # The system takes some milliseconds to clear it away, for which nobody need wait.
-            threading.Thread(target=os.waitpid, args=(self._pid, 0), daemon=True).start()
+        self.alive = False
+        with suppress(OSError):  # it has ended already
+            signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+
+    def forget(self) -> None:
+        """Let go of a process that has ended."""
+        handle, self.handle = self.handle, -1
+        os.close(handle)
 
 
 def _serve(connection: Connection) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
-from server.data_download.lean_format import midnight
+from server.data_download.lean_days import MS_PER_DAY, midnight, midnights
 from server.data_download.model import Bars
 from server.plugins.polygon_provider.questions import bad_answer, following, on_one_line
 from server.plugins.polygon_provider.windows import Window
@@ -19,6 +19,7 @@ from server.plugins.polygon_provider.windows import Window
 DAMAGED = cast("type[Exception]", isal_zlib.error)
 """What `unpacked` raises."""
 
+_LARGEST_GUESS = 1 << 25
 _END_OF_TIME = 2**53
 _COLUMNS = ("open", "high", "low", "close", "volume")
 _SUCCESS = ("OK", "DELAYED")
@@ -99,7 +100,10 @@ def unpacked(wire: bytes) -> bytes:
     Raises:
         DAMAGED: It was, and is cut off or wrong.
     """
-    return isal_zlib.decompress(wire, 31) if wire.startswith(b"\x1f\x8b") else wire
+    if not wire.startswith(b"\x1f\x8b"):
+        return wire
+    told = int.from_bytes(wire[-4:], "little")  # gzip ends with the length of what it holds
+    return isal_zlib.decompress(wire, 31, min(max(told, 1), _LARGEST_GUESS))
 
 
 def problem_of(body: bytes) -> tuple[str, str | None]:
@@ -182,9 +186,8 @@ def only_days(bars: Bars, days: Sequence[date]) -> tuple[Bars, list[date]]:
     """The bars of these days, and which of the days have any. ``days`` ascend."""
     if not len(bars):
         return bars, []
-    starts = np.fromiter(map(midnight, days), np.int64, len(days))
-    ends = np.fromiter((midnight(day + timedelta(days=1)) for day in days), np.int64, len(days))
-    first, last = np.searchsorted(bars.time, starts), np.searchsorted(bars.time, ends)
+    starts = midnights(days)
+    first, last = np.searchsorted(bars.time, starts), np.searchsorted(bars.time, starts + MS_PER_DAY)
     having = [day for day, has in zip(days, last > first, strict=True) if has]
     if int((last - first).sum()) == len(bars):
         return bars, having

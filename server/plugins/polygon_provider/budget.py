@@ -134,6 +134,8 @@ def in_flight(cancelled: Callable[[], bool]) -> Iterator[None]:
         if cancelled():
             raise DownloadCancelled("stopped while waiting to send a request")
     try:
+        if cancelled():
+            raise DownloadCancelled("stopped before a request was sent")
         yield
     finally:
         _IN_FLIGHT.release()

@@ -27,7 +27,7 @@ from server.plugins.polygon_provider.connection import Connection
 from server.plugins.polygon_provider.steps import choose_days, read_answer
 from server.plugins.polygon_provider.windows import Window, plan_windows
 
-_WAITING = 2
+_WAITING = 8
 """Answers that wait to be worked on, so that the wire never waits."""
 
 _POLL_SECONDS = 0.1
@@ -59,7 +59,8 @@ class PolygonProvider:
         """Fetch the gaps, at most five requests on the wire at once."""
         self._config.require_key()
         windows = self._windows(gaps)
-        workers = Workers(len(windows), lambda: sink.cancelled)
+        large = sum(window.resolution is not Resolution.DAILY for window in windows)
+        workers = Workers(large, lambda: sink.cancelled)
         self._closers.append(workers.close)
         _Run(self._open_client(sink), sink, windows, workers, self._config.api_url, self._stop).run(
             self._config.max_concurrent_requests + workers.at_once + _WAITING

@@ -100,7 +100,7 @@ class _Cache(SQLiteCache):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._open = True
-        super().__init__(path, wal=True, busy_timeout=30_000)
+        super().__init__(path, wal=True, fast_save=True, busy_timeout=30_000)
 
     def get_response(self, key: str, default: Any = None) -> Any:
         with self._using() as admitted:

@@ -6,6 +6,7 @@ sessions always fit one answer; a session of seconds may need two; all daily bar
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 
@@ -105,9 +106,10 @@ def plan_windows(
     as a whole by plans that end with yesterday.
     """
     sessions = sum(len(gap.days) for gap in gaps)
+    through = calendar.settled_through(now)
     windows: list[Window] = []
     for gap in gaps:
-        settled = [day for day in gap.days if calendar.settled(day, now)]
+        settled = gap.days[: bisect_right(gap.days, through)]
         for part, is_settled in ((settled, True), (gap.days[len(settled) :], False)):
             if not part:
                 continue
