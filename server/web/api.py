@@ -218,11 +218,15 @@ def coverage(
     start: Start,
     end: End,
 ) -> models.Coverage:
-    """Which trading days are present, provisional, empty, damaged or missing."""
+    """Which trading days are present, provisional, empty, damaged or missing; and what factor and map files say."""
+    from server.corporate_actions.on_disk import share_files
+
     wanted = _range(symbol, resolution, start, end)
     if end - start > timedelta(days=3660):
         raise ConfigurationError("ask for ten years at most")
-    look = server.workspace.downloader().look(wanted)
+    workspace = server.workspace
+    look = workspace.downloader().look(wanted)
+    files = {name: share_files(workspace.folder.path, name, workspace.calendar) for name in look.states}
     return models.Coverage(
         resolution=resolution,
         start=start,
@@ -231,6 +235,7 @@ def coverage(
             name: models.SymbolCoverage(
                 counts=Counter(state.value for state in states.values()),
                 days={day.isoformat(): state.value for day, state in states.items()},
+                **files[name].as_json(start, end),
             )
             for name, states in look.states.items()
         },

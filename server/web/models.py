@@ -133,11 +133,48 @@ class Symbols(BaseModel):
     symbols: list[str]
 
 
+class CorporateEvent(BaseModel):
+    """What LEAN fires on a day: dollars a share, and new shares for old ones (`4:1`); null where there is none."""
+
+    day: date
+    dividend: float | None
+    split: str | None
+
+
+class FactorFileInfo(BaseModel):
+    """What stands in a factor file; `events` are those of the range asked for, the counts are the whole file's."""
+
+    first_day: date | None
+    last_event: date | None
+    splits: int
+    dividends: int
+    events: list[CorporateEvent]
+    damaged: str | None
+
+
+class Tenure(BaseModel):
+    """The days, both included, on which a share has a ticker; no last one while it has it."""
+
+    ticker: str
+    first_day: date
+    last_day: date | None
+
+
+class MapFileInfo(BaseModel):
+    """What stands in a map file."""
+
+    tickers: list[Tenure]
+    delisted: date | None
+    damaged: str | None
+
+
 class SymbolCoverage(BaseModel):
-    """One symbol's trading days by state."""
+    """One symbol's trading days by state, and its factor and map file, null where there is none."""
 
     counts: dict[str, int]
     days: dict[str, Literal["present", "provisional", "empty", "damaged", "missing"]]
+    factor_file: FactorFileInfo | None
+    map_file: MapFileInfo | None
 
 
 class Coverage(BaseModel):

@@ -192,6 +192,40 @@ def test_coverage_and_bars(served: Served) -> None:
     assert bars["time"] == list(series.t[:60])
 
 
+def test_coverage_carries_factor_and_map_files(served: Served) -> None:
+    """Events of the range with their ex-dates, counts of the whole file, and each ticker's days."""
+    usa = served.folder / "data/equity/usa"
+    for folder, text in (
+        ("factor_files", "20200102,0.49,0.5,1\n20240604,0.49,0.5,100\n20240611,0.98,1,50\n20501231,1,1,0\n"),
+        ("map_files", "20200102,old,P\n20240603,old,P\n20501231,spy,P\n"),
+    ):
+        (usa / folder).mkdir(parents=True)
+        (usa / folder / "spy.csv").write_text(text)
+    asked = {"symbol": ["SPY", "AAPL"], "resolution": "minute", "start": "2024-06-03", "end": "2024-06-09"}
+
+    found = served.get("/api/coverage", **asked)["symbols"]
+
+    assert found["SPY"]["factor_file"] == {
+        "first_day": "2020-01-02",
+        "last_event": "2024-06-12",
+        "splits": 1,
+        "dividends": 2,
+        "events": [{"day": "2024-06-05", "dividend": 50.0, "split": "2:1"}],
+        "damaged": None,
+    }
+    assert found["SPY"]["map_file"] == {
+        "tickers": [
+            {"ticker": "OLD", "first_day": "2020-01-02", "last_day": "2024-06-03"},
+            {"ticker": "SPY", "first_day": "2024-06-04", "last_day": None},
+        ],
+        "delisted": None,
+        "damaged": None,
+    }
+    assert (found["AAPL"]["factor_file"], found["AAPL"]["map_file"]) == (None, None)
+    (usa / "factor_files/spy.csv").write_text("rubbish")
+    assert "'rubbish' is no row" in served.get("/api/coverage", **asked)["symbols"]["SPY"]["factor_file"]["damaged"]
+
+
 def test_bars_are_thinned_honestly(served: Served) -> None:
     """A point has the first open, highest high, lowest low, last close and all volume of its bars."""
     served.ended(served.post("/api/downloads", BODY)["url"])

@@ -2,7 +2,7 @@
 // the page, which the content security policy forbids; the footer names its maker instead.
 
 import {
-  BaselineSeries, CandlestickSeries, ColorType, CrosshairMode, HistogramSeries, createChart,
+  BaselineSeries, CandlestickSeries, ColorType, CrosshairMode, HistogramSeries, createChart, createSeriesMarkers,
 } from "../vendor/lightweight-charts/lightweight-charts.js";
 
 /** The colour of a custom property as it is now; names such as light-dark() are worked out. */
@@ -62,13 +62,15 @@ export function drawEquity(element, dates, values, onPoint) {
   return watched(chart, paint);
 }
 
-/** Candlesticks with volume; times are shown as New York's clocks do. */
-export function drawCandles(element, bars, daily) {
+/** Candlesticks with volume; times are shown as New York's clocks do. `marks` are events by day, for daily bars. */
+export function drawCandles(element, bars, daily, marks = []) {
   const chart = createChart(element, look());
   const candles = chart.addSeries(CandlestickSeries, { priceLineVisible: false });
   const volume = chart.addSeries(HistogramSeries, { priceScaleId: "volume", priceFormat: { type: "volume" }, priceLineVisible: false, lastValueVisible: false });
   chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.8, bottom: 0 } });
   const times = bars.time.map(daily ? newYorkDay : newYorkSeconds);
+  const marked = daily ? marks.filter(({ day }) => times.includes(day)) : [];
+  const pins = marked.length ? createSeriesMarkers(candles, []) : null;
   const paint = () => {
     const up = colour("present");
     const down = colour("bad");
@@ -76,6 +78,9 @@ export function drawCandles(element, bars, daily) {
     chart.timeScale().applyOptions({ timeVisible: !daily, secondsVisible: false });
     candles.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down, borderVisible: false });
     volume.applyOptions({ color: colour("edge", 0.45) });
+    pins?.setMarkers(marked.map(({ day, kind, text }) => ({
+      time: day, position: "aboveBar", shape: kind === "split" ? "arrowDown" : "circle", color: colour(kind === "split" ? "accent" : "dim"), text, size: 0.8,
+    })));
   };
   paint();
   candles.setData(times.map((time, n) => ({ time, open: bars.open[n], high: bars.high[n], low: bars.low[n], close: bars.close[n] })));

@@ -2,6 +2,7 @@
 
 import { get, post, query, follow, remove } from "./api.js";
 import { $, h, say, setText, testid } from "./dom.js";
+import { eventsOf } from "./corporate.js";
 import { Day } from "./day.js";
 import { count, number, running, symbolsOf, timeOfDay, wrongSymbol } from "./format.js";
 import { navigable, repaint, rove, symbolBlock } from "./heatmap.js";
@@ -14,7 +15,10 @@ const UNFETCHED = ["missing", "damaged"];
 const form = $("#look");
 const blocks = $("#blocks");
 const view = { asked: null, symbols: {}, chosen: null };
-const day = new Day((symbol) => Object.keys(view.symbols[symbol]?.days ?? {}).sort());
+const day = new Day(
+  (symbol) => Object.keys(view.symbols[symbol]?.days ?? {}).sort(),
+  (symbol) => eventsOf(view.symbols[symbol] ?? {}),
+);
 
 navigable(blocks, choose);
 form.addEventListener("submit", (event) => {
@@ -73,6 +77,7 @@ function draw(notices) {
     for (const [state, days] of Object.entries(counts)) totals[state] = (totals[state] ?? 0) + days;
   }
   for (const place of document.querySelectorAll("[data-count]")) setText(place, number(totals[place.dataset.count] ?? 0));
+  $("#marks").hidden = !Object.values(view.symbols).some((found) => found.factor_file?.events.length);
   const wanted = UNFETCHED.reduce((sum, state) => sum + (totals[state] ?? 0), 0);
   const button = $("#fetch");
   button.hidden = !wanted;

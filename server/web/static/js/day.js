@@ -1,6 +1,7 @@
 // One day's bars beside the calendar: a candlestick chart and the figures that matter.
 
 import { get, query } from "./api.js";
+import { kindOf, wordsOf } from "./corporate.js";
 import { $, h, say, setText } from "./dom.js";
 import { longDay, number, price } from "./format.js";
 
@@ -13,8 +14,9 @@ const WORDS = {
 };
 
 export class Day {
-  constructor(sessionsOf) {
+  constructor(sessionsOf, eventsOf) {
     this.sessionsOf = sessionsOf;
+    this.eventsOf = eventsOf;
     this.chart = null;
     this.turn = 0;
     this.place = $("#bars");
@@ -37,13 +39,13 @@ export class Day {
     try {
       const bars = await get(`/api/bars/${encodeURIComponent(symbol)}?${query({ resolution, start, end: day, points: String(this.points()) })}`);
       const charts = bars.time.length ? await import("./charts.js") : null;
-      if (turn === this.turn) this.draw(bars, charts, { state, daily, resolution });
+      if (turn === this.turn) this.draw(bars, charts, { symbol, day, state, daily, resolution });
     } catch (error) {
       if (turn === this.turn) setText(this.text, error.message);
     }
   }
 
-  draw(bars, charts, { state, daily, resolution }) {
+  draw(bars, charts, { symbol, day, state, daily, resolution }) {
     this.clear();
     const count = bars.time.length;
     if (!count) {
@@ -53,10 +55,13 @@ export class Day {
     const thinned = bars.bars_per_point > 1 ? `; each candle stands for ${number(bars.bars_per_point)} of them` : "";
     const early = state === "provisional" ? " Provisional: fetched before the day was settled." : "";
     const what = daily ? `${number(count)} daily bars up to this day.` : `${number(bars.bars_total)} ${resolution} bars${thinned}. Times are New York's.`;
-    setText(this.text, what + early);
+    const events = this.eventsOf(symbol);
+    const event = events.has(day) ? ` Before its open: ${wordsOf(events.get(day))}.` : "";
+    setText(this.text, what + early + event);
     this.place.hidden = false;
     this.place.setAttribute("aria-label", `Candlesticks of ${$("#day-title").textContent}`);
-    this.chart = charts.drawCandles(this.place, bars, daily);
+    const marks = [...events.values()].map((one) => ({ day: one.day, kind: kindOf(one), text: one.split ?? `$${one.dividend.toFixed(2)}` }));
+    this.chart = charts.drawCandles(this.place, bars, daily, marks);
     const from = daily ? count - 1 : 0;
     const sum = (column) => column.slice(from).reduce((total, value) => total + value, 0);
     const rows = {

@@ -1,6 +1,7 @@
 // A year of trading days as a grid: a row for each weekday, a column for each week. One cell of a page's grids is
 // reached by Tab, the others by the arrow keys.
 
+import { eventsOf, kindOf, showFiles, wordsOf } from "./corporate.js";
 import { h, setText } from "./dom.js";
 import { longDay, number } from "./format.js";
 
@@ -18,9 +19,25 @@ export function symbolBlock(symbol, found) {
     if (!years.has(year)) years.set(year, new Map());
     years.get(year).set(day, state);
   }
-  return h("section", { class: "block", "data-testid": "block", "data-symbol": symbol, "aria-label": symbol },
+  const block = h("section", { class: "block", "data-testid": "block", "data-symbol": symbol, "aria-label": symbol },
     h("header", {}, h("h3", {}, symbol), h("span", { class: "num", "data-testid": "block-counts" }, countsOf(found))),
-    ...[...years.keys()].sort().map((year) => yearGrid(symbol, year, years.get(year))));
+    ...[...years.keys()].sort().map((year) => yearGrid(symbol, year, years.get(year))),
+    h("div", { class: "files" }));
+  showEvents(block, found);
+  return block;
+}
+
+/** Show what the factor and map file say, and mark the days on which something happens. */
+function showEvents(block, found) {
+  if (!showFiles(block, found)) return;
+  const events = eventsOf(found);
+  for (const one of block.querySelectorAll("td.day")) {
+    const event = events.get(one.dataset.day);
+    if (!event && !one.dataset.event) continue;
+    one.dataset.event = event ? kindOf(event) : "";
+    one.dataset.words = event ? wordsOf(event) : "";
+    setState(one, one.dataset.state);
+  }
 }
 
 function countsOf(found) {
@@ -42,16 +59,19 @@ export function repaint(root, symbols) {
       if (state !== one.dataset.state) setState(one, state);
     }
     setText(block.querySelector('[data-testid="block-counts"]'), countsOf(found));
+    showEvents(block, found);
   }
   return true;
 }
 
 function setState(one, state) {
   one.dataset.state = state;
-  one.firstElementChild.className = `cell ${state}`;
+  const { event, words } = one.dataset;
+  one.firstElementChild.className = `cell ${state}${event ? ` marked has-${event}` : ""}`;
+  const what = words ? `${state}, ${words}` : state;
   const day = longDay(one.dataset.day);
-  one.setAttribute("aria-label", `${one.dataset.symbol} ${day}, ${state}`);
-  one.title = `${one.dataset.symbol} ${day}: ${state}`;
+  one.setAttribute("aria-label", `${one.dataset.symbol} ${day}, ${what}`);
+  one.title = `${one.dataset.symbol} ${day}: ${what}`;
 }
 
 function yearGrid(symbol, year, days) {

@@ -1,0 +1,67 @@
+// What a symbol's factor file and map file say: a sentence, the splits and dividends of its days, their marks in the calendar.
+
+import { $, h } from "./dom.js";
+import { count } from "./format.js";
+
+const OPEN_UP_TO = 6; // so many events are shown at once, more when asked for
+
+/** The events of a symbol's days, by day. */
+export function eventsOf(found) {
+  return new Map((found.factor_file?.events ?? []).map((event) => [event.day, event]));
+}
+
+/** In words: split 4:1, dividend $0.82. */
+export function wordsOf(event) {
+  const words = [];
+  if (event.split) words.push(`split ${event.split}`);
+  if (event.dividend !== null) words.push(`dividend $${event.dividend.toFixed(2)}`);
+  return words.join(", ");
+}
+
+/** Which mark its day has. */
+export const kindOf = (event) => (event.split ? "split" : "dividend");
+
+/** Show them in a symbol's block: the sentence and the list. True if they are others than before. */
+export function showFiles(block, found) {
+  const signature = JSON.stringify([found.factor_file, found.map_file]);
+  const place = $(".files", block);
+  if (place.dataset.signature === signature) return false;
+  place.dataset.signature = signature;
+  const events = found.factor_file?.events ?? [];
+  const wrong = Boolean(found.factor_file?.damaged || found.map_file?.damaged);
+  place.replaceChildren(
+    h("p", { "data-testid": "files", class: wrong ? "wrong" : null }, `${factors(found.factor_file)} ${tickers(found.map_file)}`),
+    events.length ? list(events) : "",
+  );
+  return true;
+}
+
+function list(events) {
+  return h("details", { "data-testid": "events", open: events.length <= OPEN_UP_TO },
+    h("summary", {}, `${counts(events)} in these days`),
+    h("ul", { class: "events" }, ...events.map((event) => h("li", {},
+      h("span", { class: `mark has-${kindOf(event)}`, "aria-hidden": "true" }),
+      h("time", { class: "num", datetime: `${event.day}` }, event.day), ` ${wordsOf(event)}`))));
+}
+
+function counts(events) {
+  const splits = events.filter((event) => event.split).length;
+  const dividends = events.filter((event) => event.dividend !== null).length;
+  return [splits && count(splits, "split"), dividends && count(dividends, "dividend")].filter(Boolean).join(" and ");
+}
+
+function factors(file) {
+  if (!file) return "No factor file: LEAN takes prices as traded.";
+  if (file.damaged) return `Factor file damaged: ${file.damaged}.`;
+  if (!file.first_day) return "Factor file without rows: LEAN takes prices as traded.";
+  const last = file.last_event ? `, the newest on ${file.last_event}` : "";
+  return `Factor file from ${file.first_day}: ${count(file.splits, "split")}, ${count(file.dividends, "dividend")}${last}.`;
+}
+
+function tickers(file) {
+  if (!file) return "No map file.";
+  if (file.damaged) return `Map file damaged: ${file.damaged}.`;
+  if (!file.tickers.length) return "Map file without rows.";
+  const names = file.tickers.map((one) => `${one.ticker} from ${one.first_day}`).join(", ");
+  return `Map file: ${names}${file.delisted ? `, until ${file.delisted}` : ""}.`;
+}
