@@ -75,11 +75,18 @@ def test_a_first_run_writes_leans_files_and_a_second_one_asks_nothing(
     assert leftovers(rig.data) == []
 
 
+def forget_answers(rig: Rig) -> None:
+    """As after a week."""
+    for path in (rig.data / ".backtest-server").glob("http-cache.sqlite*"):
+        path.unlink()
+
+
 def test_one_day_that_is_gone_is_one_request_for_that_day(polygon_server: Serve, tmp_path: Path) -> None:
     """The others are not touched."""
     server = polygon_server(MARKET)
     rig = Rig(tmp_path, server.url)
     rig.download("SPY", DAYS)
+    forget_answers(rig)
     before = {path: path.stat().st_mtime_ns for path in (rig.data / "equity").rglob("*.zip")}
     path_of(rig, DAYS[3]).unlink()
     server.reset()
@@ -112,6 +119,7 @@ def test_a_file_that_was_changed_is_looked_at_again(polygon_server: Serve, tmp_p
     server = polygon_server(MARKET)
     rig = Rig(tmp_path, server.url)
     rig.download("SPY", DAYS)
+    forget_answers(rig)
     spoilt = path_of(rig, DAYS[1])
     spoilt.write_bytes(spoilt.read_bytes()[:-40])
     server.reset()

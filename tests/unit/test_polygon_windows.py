@@ -7,11 +7,12 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.data_download.model import Gap, Resolution
-from server.plugins.polygon_provider.windows import Window, plan_windows
+from server.plugins.polygon_provider.windows import Window, kept_windows, plan_windows
 from tests.support.harness import calendar, gap
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -178,3 +179,43 @@ def test_the_tests_own_calendar_is_long_enough() -> None:
     """The days that are drawn do not run out of the calendar."""
     assert len(ALL) > 1400
     assert ALL[-1] < NOW.date() - timedelta(days=30)
+
+
+@given(wanted=GAPS, before=GAPS, resolution=st.sampled_from(Resolution), counted=st.booleans())
+def test_kept_answers_are_asked_for_as_before_and_the_rest_anew(
+    wanted: list[tuple[str, list[date]]], before: list[tuple[str, list[date]]], resolution: Resolution, counted: bool
+) -> None:
+    """Every wanted day once: in the window of a kept answer where one covers it, else in a new one."""
+    earlier = plan(
+        [Gap(symbol=symbol, resolution=resolution, days=tuple(days)) for symbol, days in before], counted=counted
+    )
+    addresses = {f"https://api.polygon.io{window.target.partition('?')[0]}" for window in earlier}
+    kept = [f"{address}?adjusted=false&limit=50000&sort=asc" for address in addresses]
+
+    windows, rest = kept_windows(
+        [Gap(symbol=symbol, resolution=resolution, days=tuple(days)) for symbol, days in wanted],
+        [*kept, "https://api.polygon.io/v3/x?y=1"],
+        ALL[-1],
+    )
+
+    assert {f"https://api.polygon.io{window.target.partition('?')[0]}" for window in windows} <= addresses
+    covered = {(one.symbol, day) for one in earlier for day in ALL if one.first <= day <= one.last}
+    from_kept = [(window.symbol, day) for window in windows for day in window.wanted]
+    anew = [(left.symbol, day) for left in rest for day in left.days]
+    asked = [(symbol, day) for symbol, days in wanted for day in days]
+    assert sorted([*from_kept, *anew]) == sorted(asked)
+    assert set(from_kept) == set(asked) & covered
+
+
+def test_days_to_refresh_and_unsettled_days_are_not_taken_from_kept_answers() -> None:
+    """Nor what was asked of another kind of bar."""
+    address = "https://api.polygon.io/v2/aggs/ticker/SPY/range/1/minute/{}/{}?adjusted=false&limit=50000&sort=asc"
+    kept = [address.format(ALL[0], ALL[9])]
+    asked = Gap(symbol="SPY", resolution=Resolution.MINUTE, days=tuple(ALL[:10]), refresh=frozenset(ALL[2:4]))
+
+    windows, (rest,) = kept_windows([asked], kept, ALL[6])
+
+    assert [window.wanted for window in windows] == [(*ALL[:2], *ALL[4:7])]
+    assert rest.days == (*ALL[2:4], *ALL[7:10])
+    assert rest.refresh == frozenset(ALL[2:4])
+    assert kept_windows([evolve(asked, resolution=Resolution.SECOND)], kept, ALL[9])[0] == []

@@ -121,6 +121,10 @@ class PolygonClient:
         if not fetched.from_cache:
             self._session.keep(fetched.response, keep_for)
 
+    def kept(self) -> list[str]:
+        """The addresses whose answers are in the cache."""
+        return self._session.kept()
+
     def forget(self, fetched: Fetched[Page]) -> None:
         """Keep an answer no longer that turned out to be of no use."""
         self._session.forget(fetched.response)

@@ -25,7 +25,7 @@ from server.plugins.polygon_provider.client import Fetched, PolygonClient
 from server.plugins.polygon_provider.config import PolygonConfig
 from server.plugins.polygon_provider.connection import Connection
 from server.plugins.polygon_provider.steps import choose_days, read_answer
-from server.plugins.polygon_provider.windows import Window, plan_windows
+from server.plugins.polygon_provider.windows import Window, kept_windows, plan_windows
 
 _WAITING = 8
 """Answers that wait to be worked on, so that the wire never waits."""
@@ -58,11 +58,13 @@ class PolygonProvider:
     def fetch(self, gaps: Sequence[Gap], sink: DataSink) -> None:
         """Fetch the gaps, at most five requests on the wire at once."""
         self._config.require_key()
-        windows = self._windows(gaps)
+        client = self._open_client(sink)
+        kept, rest = kept_windows(gaps, client.kept(), self._context.calendar.settled_through(self._context.clock()))
+        windows = [*kept, *self._windows(rest)]
         large = sum(window.resolution is not Resolution.DAILY for window in windows)
         workers = Workers(large, lambda: sink.cancelled)
         self._closers.append(workers.close)
-        _Run(self._open_client(sink), sink, windows, workers, self._config.api_url, self._stop).run(
+        _Run(client, sink, windows, workers, self._config.api_url, self._stop).run(
             self._config.max_concurrent_requests + workers.at_once + _WAITING
         )
 
@@ -181,7 +183,7 @@ class _Run:
                     self._client.forget(answer)
                 if not any(answer.from_cache for answer in answers):
                     raise
-                self._add(evolve(window, refresh=True))  # what was kept is of no use: ask anew
+                self._add(evolve(window, refresh=True, span=None))  # what was kept is of no use: ask anew
 
     def _use(self, window: Window, task: Task, answers: Sequence[Fetched[Page]]) -> None:
         having = task.run(choose_days, window)
@@ -197,7 +199,7 @@ class _Run:
         if rest:
             self._deliver(window, rest, task)
         if leading:
-            self._add(evolve(window, wanted=leading, probe=True))
+            self._add(evolve(window, wanted=leading, probe=True, span=None))
 
     def _add(self, window: Window) -> None:
         with self._changed:

@@ -76,6 +76,10 @@ class PolygonSession(CacheMixin, LimiterMixin, requests.Session):
         response.request.headers.pop("Authorization", None)
         self.cache.save_response(response, _key(response.request), datetime.now(UTC) + keep_for)
 
+    def kept(self) -> list[str]:
+        """The addresses whose answers are kept."""
+        return self.cache.addresses() if isinstance(self.cache, _Cache) else []
+
     def forget(self, response: requests.Response) -> None:
         """Keep an answer no longer."""
         self.cache.delete(_key(response.request))
@@ -117,6 +121,15 @@ class _Cache(SQLiteCache):
                     super().save_response(*args, **kwargs)
             except sqlite3.Error as error:
                 self._after(error)
+
+    def addresses(self) -> list[str]:
+        """The addresses whose answers are kept; none where the file cannot be read."""
+        with self._using() as admitted:
+            try:
+                return list(self.responses) if admitted else []
+            except sqlite3.Error as error:
+                self._after(error)
+                return []
 
     def delete(self, *keys: str, **conditions: Any) -> None:
         with self._using() as admitted:

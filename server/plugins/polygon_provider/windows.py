@@ -6,11 +6,13 @@ sessions always fit one answer; a session of seconds may need two; all daily bar
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from server.data_download.model import Gap, Resolution
 from server.trading_calendar import USEquityTradingCalendar
@@ -31,6 +33,11 @@ _ROUNDS = 2
 """How many windows each connection should get, so that writing overlaps with waiting."""
 
 _TIMESPAN = {Resolution.DAILY: "day", Resolution.MINUTE: "minute", Resolution.SECOND: "second"}
+_KEPT = re.compile(
+    r"/v2/aggs/ticker/([^/?]+)/range/1/([a-z]+)/(\d{4}-\d\d-\d\d)/(\d{4}-\d\d-\d\d)"
+    rf"\?adjusted=false&limit={LIMIT}&sort=asc$"
+)
+"""The address of an answer to a `Window`, its parameters in the order in which the cache has them."""
 
 
 @frozen(kw_only=True)
@@ -41,6 +48,7 @@ class Window:
         refresh: Must not be answered from the cache.
         settled: All wanted days are settled, so that the answer may be cached.
         probe: Asks once more for days that an answer to a wider window began without.
+        span: First and last day of an earlier request that is sent again, since its answer was kept.
     """
 
     symbol: str
@@ -49,16 +57,17 @@ class Window:
     refresh: bool = False
     settled: bool = True
     probe: bool = False
+    span: tuple[date, date] | None = None
 
     @property
     def first(self) -> date:
         """The first day of the request."""
-        return self.wanted[0]
+        return self.span[0] if self.span else self.wanted[0]
 
     @property
     def last(self) -> date:
         """The last day of the request, included."""
-        return self.wanted[-1]
+        return self.span[1] if self.span else self.wanted[-1]
 
     @property
     def days(self) -> tuple[date, ...]:
@@ -85,6 +94,40 @@ class Window:
             f"/v2/aggs/ticker/{self.symbol}/range/1/{_TIMESPAN[self.resolution]}/{self.first}/{self.last}"
             f"?adjusted=false&sort=asc&limit={LIMIT}"
         )
+
+
+def kept_windows(gaps: Sequence[Gap], kept: Iterable[str], settled_through: date) -> tuple[list[Window], list[Gap]]:
+    """What answers that were kept can deliver: windows as they were asked before, and what the gaps still lack.
+
+    A run that was cut off leaves answers of which not all days were written. Windows planned anew for the rest would
+    be other requests, and fetch again what is there.
+
+    Args:
+        kept: The addresses of the answers.
+    """
+    spans: defaultdict[tuple[str, str], list[tuple[date, date]]] = defaultdict(list)
+    for address in kept:
+        found = _KEPT.search(address)
+        if found:
+            spans[found[1], found[2]].append((date.fromisoformat(found[3]), date.fromisoformat(found[4])))
+    windows: list[Window] = []
+    rest: list[Gap] = []
+    for gap in gaps:
+        days = [day for day in gap.days if day <= settled_through and day not in gap.refresh]
+        for first, last in sorted(spans.get((gap.symbol, _TIMESPAN[gap.resolution]), ()), key=_longest_first):
+            inside = tuple(day for day in days if first <= day <= last)
+            if inside:
+                windows.append(Window(symbol=gap.symbol, resolution=gap.resolution, wanted=inside, span=(first, last)))
+                days = [day for day in days if not first <= day <= last]
+        taken = {day for window in windows if window.symbol == gap.symbol for day in window.wanted}
+        left = tuple(day for day in gap.days if day not in taken)
+        if left:
+            rest.append(evolve(gap, days=left))
+    return windows, rest
+
+
+def _longest_first(span: tuple[date, date]) -> tuple[int, date]:
+    return (span[0] - span[1]).days, span[0]
 
 
 def plan_windows(
