@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
 from server.data_download.errors import DataDownloadError
 from server.data_download.model import Bars, Gap, Resolution
 from server.data_download.progress import CancelToken, EventKind
-from server.data_download.workers import Task
 from server.trading_calendar import USEquityTradingCalendar
+
+if TYPE_CHECKING:
+    from server.data_download.workers import Task
 
 
 class DataSink(Protocol):
@@ -89,13 +91,17 @@ class DataProvider(Protocol):
 
 @frozen(kw_only=True)
 class ProviderContext:
-    """What the host gives a provider."""
+    """What the host gives a provider.
+
+    ``refresh`` is for sources of corporate actions: answers kept from before are passed over.
+    """
 
     calendar: USEquityTradingCalendar
     data_folder: Path
     state_folder: Path
     clock: Callable[[], datetime]
     cancel: CancelToken
+    refresh: bool = False
 
 
 @frozen

@@ -8,7 +8,6 @@ run in the thread that makes them.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
 import queue
@@ -17,12 +16,10 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from multiprocessing.connection import Connection, Pipe
+from typing import Any, TypeVar
 
 from server.data_download.errors import DownloadCancelled
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
 
 _MOST = 4
 _TASKS_EACH = 4
@@ -160,8 +157,6 @@ class _Process:
     """One process; used by one thread at a time."""
 
     def __init__(self) -> None:
-        from multiprocessing.connection import Pipe
-
         ours, theirs = Pipe()
         self.pid = os.fork()
         if self.pid == 0:
@@ -233,6 +228,8 @@ def _serve(connection: Connection) -> None:
 
 def _keep_memory() -> None:
     """Give no memory back between tasks: to get it anew for each window would cost a fifth of the time."""
+    import ctypes
+
     with suppress(OSError, AttributeError):  # another C library than glibc
         adjust = ctypes.CDLL(None).mallopt
         adjust(_M_MMAP_THRESHOLD, 1 << 26)

@@ -148,9 +148,7 @@ def test_processes_end_with_the_pool(pool: Workers) -> None:
         assert time.monotonic() < deadline
 
 
-@pytest.mark.parametrize(
-    ("tasks", "cores", "expected"), [(7, 2, 0), (8, 2, 2), (150, 2, 3), (150, 64, 4), (150, 1, 0)]
-)
+@pytest.mark.parametrize(("tasks", "cores", "expected"), [(7, 2, 0), (8, 2, 2), (150, 2, 3), (150, 64, 4), (150, 1, 0)])
 def test_as_many_processes_as_the_work_is_worth(
     monkeypatch: pytest.MonkeyPatch, tasks: int, cores: int, expected: int
 ) -> None:
