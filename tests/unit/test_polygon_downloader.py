@@ -437,7 +437,7 @@ def test_a_place_on_the_wire_is_given_back(kit: MakeKit) -> None:
             made.get()
     with ExitStack() as places:
         for _ in range(5):
-            places.enter_context(in_flight(lambda: True))
+            places.enter_context(in_flight(lambda: False))
         with pytest.raises(DownloadCancelled):
             places.enter_context(in_flight(lambda: True))
 
