@@ -19,7 +19,7 @@ from server.data_download.model import Resolution
 
 _numbers = itertools.count()
 
-_BATCH = 32
+_BATCH = 12
 """Files that are open at once in one thread."""
 
 
