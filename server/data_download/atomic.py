@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ from server.data_download.model import Resolution
 
 _numbers = itertools.count()
 
-_BATCH = 12
+_BATCH = 32 if sys.platform == "linux" else 8
 """Files that are open at once in one thread."""
 
 
