@@ -8,8 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import attrs
-from attrs import frozen
+from attrs import evolve, frozen
 
+from server.corporate_actions.daily import DailyCheck
+from server.corporate_actions.model import CorporateActionSource, Watch
+from server.corporate_actions.tickers import TickersOnDisk
+from server.corporate_actions.work import Work
 from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
 from server.data_download.ledger import Ledger
@@ -84,14 +88,10 @@ class Workspace:
             ConfigurationError: A setting of a provider does not fit.
         """
 
-        def tell(event: ProgressEvent) -> None:
-            listener(event)
-            self.plugins.progress(event)
-
         def finish(report: DownloadReport) -> None:
             on_report(report)
-            if self._made_state and report.came_to_nothing:
-                self.folder.leave_no_trace(of_the_folder=self._made_folder)
+            if report.came_to_nothing:
+                self.leave_no_trace()
             self.plugins.download_finished(report)
 
         provider = provider or self.settings.chosen_provider[0]
@@ -102,8 +102,77 @@ class Workspace:
             clock=self.clock,
             provider=self.named_provider(provider),
             fallback=self.named_provider(fallback) if fallback and fallback != provider else None,
-            listener=tell,
+            listener=self.told(listener),
             on_finished=finish,
+            tickers=TickersOnDisk(self.settings.data_folder),
+            companion=self._companion(provider),
+        )
+
+    def told(self, listener: ProgressListener) -> ProgressListener:
+        """The listener, and the plugins that listen, as one."""
+
+        def tell(event: ProgressEvent, /) -> None:
+            listener(event)
+            self.plugins.progress(event)
+
+        return tell
+
+    def leave_no_trace(self) -> None:
+        """Remove what this run made, if it was the first one here and nothing is known yet."""
+        if self._made_state:
+            self.folder.leave_no_trace(of_the_folder=self._made_folder)
+
+    def corporate_actions(self, provider: str | None = None) -> Work | None:
+        """What makes factor and map files, with the chosen provider; None where that has no corporate actions.
+
+        Args:
+            provider: Instead of the settings' own.
+
+        Raises:
+            ConfigurationError: A setting of the provider does not fit.
+        """
+        name = provider or self.settings.chosen_provider[0]
+        fallback = self.settings.chosen_fallback
+        spec = self.plugins.provider(name).spec
+        create = spec.corporate_actions
+        if create is None:
+            return None
+        config = self.settings.provider_config(name, spec.config_class)
+
+        def open_source(cancel: CancelToken, watch: Watch, refresh: bool) -> CorporateActionSource:
+            return create(config, evolve(self._context(cancel), refresh=refresh), watch)
+
+        def bars_alone(listener: ProgressListener) -> DataDownloader:
+            return DataDownloader(
+                folder=self.folder,
+                calendar=self.calendar,
+                clock=self.clock,
+                provider=self.named_provider(name),
+                fallback=self.named_provider(fallback) if fallback and fallback != name else None,
+                listener=listener,
+            )
+
+        return Work(
+            folder=self.folder,
+            calendar=self.calendar,
+            clock=self.clock,
+            provider=name,
+            open_source=open_source,
+            check=lambda: spec.check(config),
+            daily=bars_alone,
+        )
+
+    def _companion(self, provider: str) -> DailyCheck | None:
+        work = self.corporate_actions(provider) if self.settings.corporate_actions == "auto" else None
+        return DailyCheck(work=work) if work else None
+
+    def _context(self, cancel: CancelToken) -> ProviderContext:
+        return ProviderContext(
+            calendar=self.calendar,
+            data_folder=self.settings.data_folder,
+            state_folder=self.settings.state_folder,
+            clock=self.clock,
+            cancel=cancel,
         )
 
     def named_provider(self, name: str) -> NamedProvider:
@@ -112,14 +181,7 @@ class Workspace:
         config = self.settings.provider_config(name, spec.config_class)
 
         def open_provider(cancel: CancelToken) -> DataProvider:
-            context = ProviderContext(
-                calendar=self.calendar,
-                data_folder=self.settings.data_folder,
-                state_folder=self.settings.state_folder,
-                clock=self.clock,
-                cancel=cancel,
-            )
-            return spec.create(config, context)
+            return spec.create(config, self._context(cancel))
 
         return NamedProvider(name, open_provider, lambda: spec.check(config))
 

@@ -30,6 +30,7 @@ SETTING_NAMES = (
     "LEAN_DATA_FOLDER",
 )
 SETTING_PREFIX = "BACKTEST_SERVER_"
+CORPORATE_ACTIONS = "BACKTEST_SERVER_CORPORATE_ACTIONS"
 RECORDING_KEY = pytest.StashKey[str | None]()
 
 
@@ -62,12 +63,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _environment(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Hide the user's settings from tests (live ones excepted); fail a test that leaves the environment changed."""
+    """Hide the user's settings from tests (live ones excepted); fail one that leaves the environment changed."""
     names = [n for n in os.environ if n in SETTING_NAMES or n.startswith(SETTING_PREFIX)]
     with pytest.MonkeyPatch.context() as patch:
         if request.node.get_closest_marker("live") is None:
             for name in names:
                 patch.delenv(name)
+            patch.setenv(CORPORATE_ACTIONS, "off")  # or each test that counts requests would count these, too
         before = _variables()
         yield
         after = _variables()

@@ -83,7 +83,12 @@ def _through_the_host(job: Job, provider: str, environ: Mapping[str, str], clock
     if clock is not None:
         vars(budget)["time"] = clock  # in this process, which ends with the run
     token = SimulatedToken(clock) if clock is not None else CancelToken()
-    settings = Settings(data_folder=job.path, data_provider=provider, places=Places(environ=environ, cwd=job.path))
+    settings = Settings(
+        data_folder=job.path,
+        data_provider=provider,
+        corporate_actions="off",  # the others fetch bars and nothing else
+        places=Places(environ=environ, cwd=job.path),
+    )
     workspace = Workspace.open(settings, build_plugin_manager(), clock=lambda: job.now)
     request = DownloadRequest(
         symbols=job.symbols, resolution=Resolution(job.resolution), start=job.days[0], end=job.days[-1]

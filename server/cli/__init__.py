@@ -15,6 +15,7 @@ from server.cli.bench import bench
 from server.cli.coverage import coverage
 from server.cli.demo import demo
 from server.cli.download import download
+from server.cli.factor_files import factor_files
 from server.cli.providers import providers
 from server.cli.serve import serve
 from server.cli.verify import verify
@@ -28,7 +29,7 @@ def cli() -> None:
     """Backtests on QuantConnect LEAN that fetch only the market data they lack."""
 
 
-for command in (download, backtest, coverage, verify, providers, serve, demo, bench):
+for command in (download, backtest, factor_files, coverage, verify, providers, serve, demo, bench):
     cli.add_command(command)
 
 

@@ -44,7 +44,12 @@ def run_demo(data_folder: Path | None, *, debug: bool = False) -> int:
         # A key made up for this run, and the address of the recorded answers: what the user has set, in the
         # environment or a lean.json, is neither read nor touched.
         environ = {"POLYGON_API_KEY": secrets.token_hex(16), "POLYGON_API_URL": answers.url}
-        settings = Settings(data_folder=Path(path).resolve(), engine="smoke", places=Places(environ=environ))
+        settings = Settings(
+            data_folder=Path(path).resolve(),
+            engine="smoke",
+            corporate_actions="off",  # of which nothing was recorded
+            places=Places(environ=environ),
+        )
         workspace = Workspace.open(settings, build_plugin_manager())
         configure_logging(state_folder=settings.state_folder, sink=watch.show, secrets=workspace.secrets())
         manager = BacktestManager(workspace, environ=environ, listener=watch, on_report=watch.finish)

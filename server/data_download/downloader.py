@@ -6,14 +6,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
+from pathlib import Path
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from server.data_download.availability import DayState, Holdings, find_gap
+from server.data_download.companion import Companion, Part, Tickers, parts_of, same_ticker
 from server.data_download.data_folder import DamagedFile, DataFolder
 from server.data_download.errors import ConfigurationError, DataDownloadError, DownloadCancelled
 from server.data_download.fetch import Fetch
-from server.data_download.model import DownloadReport, DownloadRequest, Failure, Gap, Resolution
+from server.data_download.model import CorporateFiles, DownloadReport, DownloadRequest, Failure, Gap, Resolution
 from server.data_download.progress import CancelToken, ProgressListener, no_progress
 from server.data_download.provider import NamedProvider
 from server.data_download.tally import Tally
@@ -27,12 +29,14 @@ class Look:
     Attributes:
         days: The trading days asked for, ascending.
         states: For each symbol the state of each of these days.
-        gaps: What to fetch.
+        parts: For each symbol its days by ticker: a share may have had several (see `Tickers`).
+        gaps: What to fetch, by ticker.
         notices: What people should know: a range that was cut, damaged files.
     """
 
     days: tuple[date, ...]
     states: dict[str, dict[date, DayState]]
+    parts: dict[str, list[Part]]
     gaps: tuple[Gap, ...]
     damaged: tuple[DamagedFile, ...]
     notices: tuple[str, ...]
@@ -47,6 +51,8 @@ class DataDownloader:
         fallback: Where they come from if the provider fails with an error that another could survive.
         clock: The instant now, in UTC.
         on_finished: Called with the report of each download.
+        tickers: Under which ticker a symbol's days are asked for and filed.
+        companion: What goes along with each download; None for bars alone.
     """
 
     folder: DataFolder
@@ -56,6 +62,8 @@ class DataDownloader:
     fallback: NamedProvider | None = None
     listener: ProgressListener = no_progress
     on_finished: Callable[[DownloadReport], object] = field(default=lambda report: None)
+    tickers: Tickers = same_ticker
+    companion: Companion | None = None
 
     def look(self, request: DownloadRequest, cancel: CancelToken | None = None) -> Look:
         """See what is there and what is missing. Opens nothing, sends nothing.
@@ -67,25 +75,41 @@ class DataDownloader:
         now = self.clock()
         days, notices = trading_days(request.start, request.end, self.calendar, now)
         states: dict[str, dict[date, DayState]] = {}
-        gaps: list[Gap] = []
-        damaged: list[DamagedFile] = []
+        parts: dict[str, list[Part]] = {}
+        gaps: dict[str, Gap] = {}
+        damaged: dict[Path, DamagedFile] = {}
         for symbol in request.symbols:
             if cancel and cancel.cancelled:
                 raise DownloadCancelled("stopped while looking at what is there; nothing was fetched")
-            holdings, files = self.folder.holdings(symbol, request.resolution, days)
-            damaged += files
-            wanted = self._with_damaged(days, holdings, now) if request.resolution is Resolution.DAILY else days
-            states[symbol] = states_of(holdings, wanted)
-            gap = find_gap(wanted, holdings, now, self.calendar)
-            if gap:
-                gaps.append(gap)
-        notices += [f"{file.path} is damaged, its days count as missing: {file.reason}" for file in damaged]
-        return Look(days=tuple(days), states=states, gaps=tuple(gaps), damaged=tuple(damaged), notices=tuple(notices))
+            ranges, notice = self.tickers(symbol, request.start, request.end)
+            notices += [notice] if notice else []
+            states[symbol], parts[symbol] = {}, []
+            for part in parts_of(ranges, days):
+                holdings, files = self.folder.holdings(part.ticker, request.resolution, part.days)
+                damaged.update((file.path, file) for file in files)
+                wanted: Sequence[date] = part.days
+                if holdings.damaged and request.resolution is Resolution.DAILY:
+                    wanted = [day for day in self._with_damaged(wanted, holdings, now) if day not in states[symbol]]
+                states[symbol] |= states_of(holdings, wanted)
+                parts[symbol].append(Part(part.ticker, tuple(wanted)))
+                gap = find_gap(wanted, holdings, now, self.calendar)
+                if gap:
+                    gaps[part.ticker] = _joined(gaps.get(part.ticker), gap)
+        notices += [f"{file.path} is damaged, its days count as missing: {file.reason}" for file in damaged.values()]
+        return Look(
+            days=tuple(days),
+            states={
+                symbol: found if len(parts[symbol]) < 2 else dict(sorted(found.items()))
+                for symbol, found in states.items()
+            },
+            parts=parts,
+            gaps=tuple(gaps.values()),
+            damaged=tuple(damaged.values()),
+            notices=tuple(notices),
+        )
 
     def _with_damaged(self, days: Sequence[date], holdings: Holdings, now: datetime) -> list[date]:
         """The days, and the sessions that a damaged daily zip held; what was saved of it may name others too."""
-        if not holdings.damaged:
-            return list(days)
         sessions = self.calendar.trading_days(self.calendar.first_day, self.calendar.last_session(now))
         return sorted({*days, *(holdings.damaged & set(sessions))})
 
@@ -100,7 +124,7 @@ class DataDownloader:
         started_at, started = self.clock(), time.perf_counter()
         cancel = cancel or CancelToken()
         look = self.look(request, cancel)
-        return self._fill(request, look, cancel, started_at, started)
+        return self._fill(request, look, cancel, started_at, started, self.companion)
 
     def repair(
         self, request: DownloadRequest, gaps: Sequence[Gap], cancel: CancelToken | None = None
@@ -109,16 +133,22 @@ class DataDownloader:
         look = Look(
             days=tuple(sorted({day for gap in gaps for day in gap.days})),
             states={gap.symbol: dict.fromkeys(gap.days, DayState.DAMAGED) for gap in gaps},
+            parts={gap.symbol: [Part(gap.symbol, gap.days)] for gap in gaps},
             gaps=tuple(gaps),
             damaged=(),
             notices=(),
         )
-        return self._fill(request, look, cancel or CancelToken(), self.clock(), time.perf_counter())
+        return self._fill(request, look, cancel or CancelToken(), self.clock(), time.perf_counter(), None)
 
     def _fill(
-        self, request: DownloadRequest, look: Look, cancel: CancelToken, started_at: datetime, started: float
+        self,
+        request: DownloadRequest,
+        look: Look,
+        cancel: CancelToken,
+        started_at: datetime,
+        started: float,
+        companion: Companion | None,
     ) -> DownloadReport:
-        requested = sum(len(states) for states in look.states.values())
         fetch = Fetch(
             folder=self.folder,
             calendar=self.calendar,
@@ -130,6 +160,13 @@ class DataDownloader:
             tally=Tally(notices=list(look.notices)),
         )
         refusal = self._refusal() if look.gaps else None
+        if companion and look.gaps and not refusal:
+            lacking = {gap.symbol for gap in look.gaps}
+            symbols = [symbol for symbol in request.symbols if lacking & _tickers(look, symbol)]
+            if companion.before(symbols, request, fetch.count, cancel) and not cancel.cancelled:
+                look = self.look(request)
+                fetch.tally.notices[:] = list(dict.fromkeys((*look.notices, *fetch.tally.notices)))
+        requested = sum(len(states) for states in look.states.values())
         if refusal:  # before anything is written, even a lock
             for gap in look.gaps:
                 fetch.tally.reasons[gap.symbol].update(dict.fromkeys(gap.days, refusal))
@@ -141,6 +178,13 @@ class DataDownloader:
             fetch.tell("started", days=missing, days_present=requested - missing)
             fetch.run(look.gaps)
         counts, failures = self._account(look, fetch)
+        made: tuple[CorporateFiles, ...] = ()
+        stopped = False  # with all bars there, but not what goes along with them
+        if companion and not cancel.cancelled:
+            failed = {failure.symbol for failure in failures}
+            symbols = [symbol for symbol in request.symbols if not failed & _tickers(look, symbol)]
+            made = companion.after(symbols, request, fetch.count, cancel)
+            stopped = cancel.cancelled
         tally = fetch.tally
         report = DownloadReport(
             provider=self.provider.name,
@@ -164,7 +208,8 @@ class DataDownloader:
             failures=tuple(failures),
             notices=tuple(tally.notices),
             fallback=fetch.fallback_used,
-            cancelled=cancel.cancelled and counts["failed"] > 0,
+            cancelled=cancel.cancelled and (counts["failed"] > 0 or stopped),
+            corporate_actions=made,
         )
         fetch.tell("finished", days=counts["downloaded"] + counts["empty"])
         self.on_finished(report)
@@ -182,16 +227,17 @@ class DataDownloader:
         """Count the days by what became of them, as the data folder has it now."""
         counts: Counter[str] = Counter()
         wanted = {gap.symbol: set(gap.days) for gap in look.gaps}
-        for symbol, states in look.states.items():
-            missing = wanted.get(symbol, set())
-            counts.update(
-                "empty" if state is DayState.EMPTY else "present" for day, state in states.items() if day not in missing
-            )
+        outcomes = {gap.symbol: fetch.outcomes(gap) for gap in look.gaps}
+        for symbol, parts in look.parts.items():
+            states = look.states[symbol]
+            for part in parts:
+                days, missing = set(part.days), wanted.get(part.ticker, set())
+                for outcome, found in outcomes[part.ticker].items() if missing else ():
+                    counts[outcome] += len(days & missing & found)
+                counts.update("empty" if states[day] is DayState.EMPTY else "present" for day in days - missing)
         failures: list[Failure] = []
         for gap in look.gaps:
-            outcomes = fetch.outcomes(gap)
-            counts.update(outcomes.values())
-            failures += fetch.failures(gap, [day for day in gap.days if outcomes[day] == "failed"])
+            failures += fetch.failures(gap, sorted(outcomes[gap.symbol]["failed"]))
         return counts, failures
 
 
@@ -220,6 +266,17 @@ def trading_days(
     if not days:
         notices.append(f"there is no trading day from {start} to {end}")
     return days, notices
+
+
+def _tickers(look: Look, symbol: str) -> set[str]:
+    return {part.ticker for part in look.parts[symbol]}
+
+
+def _joined(one: Gap | None, other: Gap) -> Gap:
+    """Two gaps of one ticker as one: it may be asked for by its own name, and as what another symbol was called."""
+    if one is None:
+        return other
+    return evolve(one, days=tuple(sorted({*one.days, *other.days})), refresh=one.refresh | other.refresh)
 
 
 def states_of(holdings: Holdings, days: Iterable[date]) -> dict[date, DayState]:

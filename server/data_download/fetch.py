@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from datetime import date, datetime
 from typing import Any
 
 from attrs import evolve, field, frozen
 
-from server.data_download.availability import DayState, find_gap
+from server.data_download.availability import find_gap
 from server.data_download.data_folder import DataFolder
 from server.data_download.errors import ConfigurationError, DataDownloadError, DownloadCancelled
 from server.data_download.model import Failure, Gap, Resolution
@@ -39,6 +41,7 @@ class Fetch:
     cancel: CancelToken
     tally: Tally
     _used: list[str] = field(factory=list, init=False)
+    _counting: threading.Lock = field(factory=threading.Lock, init=False)
 
     @property
     def fallback_used(self) -> str | None:
@@ -138,22 +141,21 @@ class Fetch:
 
     # --- afterwards ---
 
-    def outcomes(self, gap: Gap) -> Mapping[date, str]:
-        """What became of each day of a gap, as the data folder has it now."""
+    def outcomes(self, gap: Gap) -> Mapping[str, AbstractSet[date]]:
+        """The days of a gap by what became of them, as the data folder has it now."""
         holdings, _ = self.folder.holdings(gap.symbol, gap.resolution, gap.days)
-        now = self.clock()
-        delivered = self.tally.delivered[gap.symbol]
-
-        def outcome(day: date) -> str:
-            state = holdings.state(day)
-            if state is DayState.EMPTY:
-                return "empty"
-            stale = state is DayState.PROVISIONAL and self.calendar.settled(day, now)
-            if stale or state not in (DayState.PRESENT, DayState.PROVISIONAL):
-                return "failed"
-            return "downloaded" if day in delivered else "present"
-
-        return {day: outcome(day) for day in gap.days}
+        through = self.calendar.settled_through(self.clock())
+        days = set(gap.days)
+        stale = {day for day in holdings.provisional if day <= through}
+        there = (days & holdings.on_disk) - stale
+        downloaded = there & self.tally.delivered[gap.symbol]
+        empty = (days - holdings.on_disk - holdings.damaged) & holdings.empty.keys()
+        return {
+            "downloaded": downloaded,
+            "present": there - downloaded,
+            "empty": empty,
+            "failed": days - there - empty,
+        }
 
     def failures(self, gap: Gap, days: Sequence[date]) -> list[Failure]:
         """The failed days of a gap, together by their reason."""
@@ -187,6 +189,18 @@ class Fetch:
         """Send an event of the host's own."""
         facts = {"provider": self.providers[0].name, **facts}
         self.listener(ProgressEvent(kind=kind, at=self.clock(), resolution=self.resolution, **facts))
+
+    def count(self, kind: EventKind, **facts: Any) -> None:
+        """Count what was sent beside the bars, and tell it (see `Tell`)."""
+        kept = facts.pop("kept", kind == "notice")
+        with self._counting:
+            for name in ("api_calls", "cache_hits", "retries", "bytes"):
+                setattr(self.tally, name, getattr(self.tally, name) + facts.get(name, 0))
+            message = facts.get("message", "")
+            if kept and message not in self.tally.notices:
+                self.tally.notices.append(message)
+        event = ProgressEvent(kind=kind, at=self.clock(), **{"provider": self.providers[0].name, **facts})
+        self.listener(event)
 
     def notice(self, message: str) -> None:
         """Tell people something, now and in the report."""

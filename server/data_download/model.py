@@ -6,7 +6,7 @@ import enum
 import re
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen
 
@@ -136,10 +136,35 @@ class Failure:
     survivable: bool = False
 
 
+FileOutcome = Literal["written", "unchanged", "kept", "none"]
+"""What became of a factor or map file: written; already as it should be; left as it stands, since it is somebody
+else's or what it needs could not be had; not made."""
+
+
+@frozen(kw_only=True)
+class CorporateFiles:
+    """What became of the two files that tell LEAN of a share's splits, dividends and tickers."""
+
+    symbol: str
+    factor_file: FileOutcome = "none"
+    map_file: FileOutcome = "none"
+    notices: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The outcome in JSON's types."""
+        return {
+            "symbol": self.symbol,
+            "factor_file": self.factor_file,
+            "map_file": self.map_file,
+            "notices": list(self.notices),
+        }
+
+
 @frozen(kw_only=True)
 class DownloadReport:
     """What one download did.
 
+    ``corporate_actions`` has an entry for each symbol whose splits, dividends and tickers were asked for.
     ``days_*`` count symbol-days; requested = present + downloaded + empty + failed.
     ``duration_s`` is the download itself: a process that needs its modules for the first time spends more.
     """
@@ -166,6 +191,7 @@ class DownloadReport:
     notices: tuple[str, ...] = ()
     fallback: str | None = None
     cancelled: bool = False
+    corporate_actions: tuple[CorporateFiles, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -211,4 +237,5 @@ class DownloadReport:
             "notices": list(self.notices),
             "fallback": self.fallback,
             "cancelled": self.cancelled,
+            "corporate_actions": [files.as_json() for files in self.corporate_actions],
         }

@@ -20,6 +20,7 @@ from server.settings.providers import describe, fill
 from server.settings.values import DEFAULT, SECTION, ProviderName, convert, did_you_mean, shown_name
 
 Engine = Literal["auto", "lean", "smoke"]
+CorporateActionsMode = Literal["auto", "off"]
 
 NATIVE_PROVIDER = "polygon"
 LEGACY_PROVIDER = "lean-cli"
@@ -56,6 +57,7 @@ CORE_SETTINGS = (
     CoreSetting(name="fallback-data-provider", kind=ProviderName | None, env="BACKTEST_SERVER_FALLBACK_DATA_PROVIDER"),
     CoreSetting(name="use-polygon-native-downloader", kind=bool, env="USE_POLYGON_NATIVE_DOWNLOADER"),
     CoreSetting(name="engine", kind=Engine, env="BACKTEST_SERVER_ENGINE", flag="engine"),
+    CoreSetting(name="corporate-actions", kind=CorporateActionsMode, env="BACKTEST_SERVER_CORPORATE_ACTIONS"),
 )
 
 
@@ -70,6 +72,7 @@ class Settings:
         fallback_data_provider: The provider for days that the first one cannot get now.
         use_polygon_native_downloader: False is the rollback: ``lean-cli`` stands in for ``polygon``.
         engine: What runs a backtest.
+        corporate_actions: Whether downloads bring LEAN's factor and map files up to date.
         sources: For each setting's name (as in lean.json) where its value came from, in words for people.
     """
 
@@ -79,6 +82,7 @@ class Settings:
     fallback_data_provider: str | None = None
     use_polygon_native_downloader: bool = True
     engine: Engine = "auto"
+    corporate_actions: CorporateActionsMode = "auto"
     sources: Mapping[str, str] = field(factory=dict)
     _places: Places = field(factory=Places, repr=False, eq=False)
 

@@ -114,6 +114,7 @@ def make_manager(tmp_path: Path) -> Iterator[MakeManager]:
             "POLYGON_API_KEY": KEY,
             "POLYGON_API_URL": server.url if server else "http://127.0.0.1:9",
             "BACKTEST_SERVER_ENGINE": "smoke",
+            "BACKTEST_SERVER_CORPORATE_ACTIONS": "off",
             "PATH": str(tmp_path / "bin"),
             **(environ or {}),
         }

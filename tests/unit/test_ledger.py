@@ -265,7 +265,7 @@ def test_texts_of_ours_are_known_before_and_after_they_are_put_in_place(ledger: 
 def test_checks_of_corporate_actions_are_remembered_by_symbol(ledger: Ledger, path: Path) -> None:
     """The last one of each symbol, for any number of symbols, also after the ledger was closed."""
     first = CorporateCheck(provider="polygon", checked_at=NOW.timestamp(), asked_from=DAYS[0], since=DAYS[1])
-    second = CorporateCheck(provider="polygon", checked_at=NOW.timestamp() + 1, trouble="it is down")
+    second = CorporateCheck(provider="polygon", checked_at=NOW.timestamp() + 1, made=False, trouble="it is down")
     ledger.record_corporate_check("SPY", second)
     ledger.record_corporate_check("SPY", first)
     ledger.record_corporate_check("BRK.B", second)

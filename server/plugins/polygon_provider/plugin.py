@@ -39,4 +39,4 @@ def _create(config: PolygonConfig, context: ProviderContext) -> DataProvider:
 def _corporate_actions(config: PolygonConfig, context: ProviderContext, watch: Watch) -> CorporateActionSource:
     from server.plugins.polygon_provider.reference import PolygonReference
 
-    return PolygonReference(config, context, watch)
+    return PolygonReference(config, context, watch, refresh=context.refresh)

@@ -1,0 +1,154 @@
+"""What corporate actions need of bars: raw closes, and on which days a ticker traded. Fetched where it is not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import date
+from decimal import Decimal
+
+from attrs import frozen
+
+from server.corporate_actions.renames import Handover
+from server.data_download.availability import DayState, find_gap
+from server.data_download.downloader import DataDownloader
+from server.data_download.errors import DataDownloadError, DownloadCancelled, PlanLimitError
+from server.data_download.lean_format import daily_rows, identify, only_member, relative_path
+from server.data_download.lean_paths import EQUITY_USA, folder_of
+from server.data_download.model import DownloadRequest, Resolution
+from server.data_download.progress import CancelToken
+
+_UNITS = 10_000
+"""LEAN's prices of equities are in ten thousandths of a dollar (LEAN: ``LeanData.GenerateLine``)."""
+
+
+@frozen
+class Lack:
+    """Why the bar of a day is not there.
+
+    Attributes:
+        reason: A sentence.
+        for_good: Asking again would not help: the vendor answered that it has none, or that the plan does not reach
+            so far back.
+    """
+
+    reason: str
+    for_good: bool
+
+
+class DailyBars:
+    """Daily bars on disk, and those that an ordinary download adds to them."""
+
+    def __init__(self, downloader: DataDownloader, cancel: CancelToken) -> None:
+        """Ask nothing yet.
+
+        Args:
+            downloader: For bars alone, without a companion and by the tickers' own names.
+        """
+        self._downloader = downloader
+        self._folder = downloader.folder
+        self._cancel = cancel
+
+    def fetch(self, ticker: str, days: Sequence[date]) -> dict[date, Lack]:
+        """Make these days be on disk, by one download from the first to the last that is missing.
+
+        Returns:
+            Those that are not there now, and why.
+
+        Raises:
+            DownloadCancelled: It was cancelled.
+        """
+        if not days:
+            return {}
+        holdings, _ = self._folder.holdings(ticker, Resolution.DAILY, days)
+        gap = find_gap(days, holdings, self._downloader.clock(), self._downloader.calendar)
+        reasons: dict[date, Lack] = {}
+        if gap is not None:
+            request = DownloadRequest(
+                symbols=(ticker,), resolution=Resolution.DAILY, start=gap.days[0], end=gap.days[-1]
+            )
+            report = self._downloader.download(request, self._cancel)
+            if self._cancel.cancelled:
+                raise DownloadCancelled("stopped while closes were fetched")
+            for failure in report.failures:
+                lack = Lack(failure.error, failure.code == PlanLimitError.code)
+                reasons.update(dict.fromkeys(failure.days, lack))
+            holdings, _ = self._folder.holdings(ticker, Resolution.DAILY, days)
+        lacking = {}
+        for day in days:
+            state = holdings.state(day)
+            if state is DayState.EMPTY:
+                lacking[day] = Lack(f"{ticker} has no daily bar of {day}", for_good=True)
+            elif state is not DayState.PRESENT:
+                lacking[day] = reasons.get(day) or Lack(f"the daily bar of {ticker} of {day} is not there", False)
+        return lacking
+
+    def closes(self, needed: Mapping[date, str]) -> tuple[dict[date, Decimal], dict[date, Lack]]:
+        """The raw closes in dollars of days, each under the ticker of that day, and those that cannot be had.
+
+        Raises:
+            DownloadCancelled: It was cancelled.
+            DataDownloadError: The file of daily bars cannot be read.
+        """
+        found: dict[date, Decimal] = {}
+        lacking: dict[date, Lack] = {}
+        for ticker in sorted(set(needed.values())):
+            days = sorted(day for day in needed if needed[day] == ticker)
+            gone = self.fetch(ticker, days)
+            lacking |= gone
+            there = [day for day in days if day not in gone]
+            rows = self._rows(ticker) if there else {}
+            found |= {day: Decimal(rows[day].split(b",")[4].decode()) / _UNITS for day in there}
+        return found, lacking
+
+    def seen(self, changes: Iterable[Handover], last_day: date) -> dict[str, set[date]]:
+        """On which days around each change of ticker either of the two traded.
+
+        A change of which neither bar can be had, say because the plan does not reach so far back, tells nothing: its
+        tickers are not in the answer.
+
+        Args:
+            last_day: The newest settled session.
+
+        Raises:
+            DataDownloadError: It could not be asked now.
+        """
+        calendar = self._downloader.calendar
+        seen: dict[str, set[date]] = {}
+        for change in changes:
+            days = calendar.trading_days(max(change.first, calendar.first_day), min(change.last, last_day))
+            traded = {}
+            for ticker in (change.old, change.new):
+                lacking = self.fetch(ticker, days)
+                passing = next((lack for lack in lacking.values() if not lack.for_good), None)
+                if passing is not None:
+                    raise DataDownloadError(f"on which day {change.old} became {change.new}: {passing.reason}")
+                traded[ticker] = set(days) - set(lacking)
+            if any(traded.values()):
+                for ticker, mine in traded.items():
+                    seen.setdefault(ticker, set()).update(mine)
+        return seen
+
+    def first_day(self, ticker: str) -> date | None:
+        """The first day of which there are bars of any resolution on disk."""
+        daily, _ = self._folder.holdings(ticker, Resolution.DAILY, [])
+        days = set(daily.on_disk)
+        for resolution in (Resolution.MINUTE, Resolution.SECOND):
+            place = folder_of(ticker, resolution)
+            names: list[str] = []
+            with suppress(OSError):
+                names = sorted(os.listdir(self._folder.path / place))
+            for name in names:
+                known = identify(f"{place.removeprefix(f'{EQUITY_USA}/')}/{name}")
+                if known and known[2]:
+                    days.add(known[2])
+                    break
+        return min(days, default=None)
+
+    def _rows(self, ticker: str) -> dict[date, bytes]:
+        path = self._folder.path / relative_path(ticker, Resolution.DAILY, None)
+        try:
+            return daily_rows(only_member(path.read_bytes())[1])
+        except OSError as error:  # it was verified a moment ago
+            raise DataDownloadError(f"{path} cannot be read: {error.strerror}", symbol=ticker) from error

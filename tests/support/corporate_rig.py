@@ -1,0 +1,105 @@
+"""A workspace whose corporate actions are asked of the local vendor, with a clock that a test holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from server.corporate_actions.asked import Asked, Outcome, make_files
+from server.data_download.model import DownloadReport, DownloadRequest, Resolution
+from server.data_download.progress import CancelToken, ProgressEvent, ProgressListener, no_progress
+from server.plugins.manager import build_plugin_manager
+from server.settings import load_settings
+from server.workspace import Workspace
+from tests.support.harness import calendar
+from tests.support.polygon_server import KEY
+
+USA = "equity/usa"
+
+
+class CorporateRig:
+    """A data folder; each call opens a workspace and closes it, as a process of its own would."""
+
+    def __init__(self, root: Path, url: str, now: datetime, **environ: str) -> None:
+        self.root = root
+        self.data = root / "data"
+        self.now = now
+        self.environ = {"POLYGON_API_KEY": KEY, "POLYGON_API_URL": url, "LEAN_DATA_FOLDER": str(self.data), **environ}
+        self.events: list[ProgressEvent] = []
+
+    def open(self) -> Workspace:
+        """A workspace over the folder."""
+        settings = load_settings(environ=self.environ, cwd=self.root)
+        return Workspace.open(settings, build_plugin_manager(), lambda: self.now)
+
+    def make(
+        self,
+        *symbols: str,
+        cancel: CancelToken | None = None,
+        listener: ProgressListener = no_progress,
+        **options: Any,
+    ) -> Outcome:
+        """`factor-files`."""
+        workspace = self.open()
+        try:
+            work = workspace.corporate_actions()
+            assert work is not None
+
+            def listen(event: ProgressEvent, /) -> None:
+                self.events.append(event)
+                listener(event)
+
+            return make_files(work, Asked(symbols=symbols, **options), cancel or CancelToken(), listen)
+        finally:
+            workspace.close()
+
+    def download(
+        self,
+        symbols: str | Sequence[str],
+        start: date,
+        end: date,
+        resolution: Resolution = Resolution.DAILY,
+        cancel: CancelToken | None = None,
+    ) -> DownloadReport:
+        """`download`."""
+        workspace = self.open()
+        try:
+            request = DownloadRequest(
+                symbols=(symbols,) if isinstance(symbols, str) else tuple(symbols),
+                resolution=resolution,
+                start=start,
+                end=end,
+            )
+            return workspace.downloader(listener=self.events.append).download(request, cancel)
+        finally:
+            workspace.close()
+
+    def next_day(self, day: str) -> None:
+        """Go on to another day; answers kept until midnight are gone (the cache goes by the real clock)."""
+        self.now = at(day)
+        (self.data / ".backtest-server" / "http-cache.sqlite").unlink()
+
+    def path(self, kind: str, symbol: str) -> Path:
+        """Where a file is: kind is ``factor`` or ``map``."""
+        return self.data / USA / f"{kind}_files" / f"{symbol.lower()}.csv"
+
+    def text(self, kind: str, symbol: str) -> str | None:
+        """What stands there."""
+        path = self.path(kind, symbol)
+        return path.read_text() if path.exists() else None
+
+    def put(self, kind: str, symbol: str, text: str) -> None:
+        """Put a file there that is not ours."""
+        path = self.path(kind, symbol)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def at(day: str, hour: int = 12) -> datetime:
+    """An instant."""
+    return datetime.fromisoformat(f"{day}T{hour:02}:00").replace(tzinfo=UTC)
+
+
+__all__ = ["CorporateRig", "at", "calendar"]
