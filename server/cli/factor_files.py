@@ -136,7 +136,7 @@ def _extent(made: Made) -> str:
     if made.first_day is None:
         return ""
     events = made.events
-    return f" (from {made.first_day}; {len(events.splits)} splits and {len(events.dividends)} dividends listed)"
+    return f" (from {made.first_day}; splits: {len(events.splits)}, dividends: {len(events.dividends)})"
 
 
 def _explain(outcome: Outcome) -> int:

@@ -252,7 +252,9 @@ def bars(
     end: End,
     points: Annotated[int, Query(ge=10, le=10_000)] = 1000,
 ) -> models.BarsAnswer:
-    """Bars as they are on disk, at most about so many points."""
+    """Bars as they are on disk, at most about so many points; of a renamed share under the ticker of each day."""
+    from server.corporate_actions.tickers import TickersOnDisk
+    from server.data_download.companion import parts_of
     from server.data_download.downloader import trading_days
     from server.web.bars import read_bars, thinned
 
@@ -260,7 +262,12 @@ def bars(
     if end - start > timedelta(days=_MOST_DAYS[wanted.resolution]):
         raise ConfigurationError(f"ask for {_MOST_DAYS[wanted.resolution]} days of {resolution} bars at most")
     days, _ = trading_days(start, end, server.workspace.calendar, server.workspace.clock())
-    parts = read_bars(server.workspace.folder, wanted.symbols[0], wanted.resolution, days)
+    ranges, _ = TickersOnDisk(server.workspace.folder.path)(wanted.symbols[0], start, end)
+    parts = [
+        bars
+        for part in parts_of(ranges, days)
+        for bars in read_bars(server.workspace.folder, part.ticker, wanted.resolution, part.days)
+    ]
     return models.BarsAnswer(symbol=wanted.symbols[0], resolution=resolution, **thinned(parts, points))
 
 
