@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from server import __version__
 
-_NAMED = ("numpy", "requests", "requests-cache", "msgspec", "zlib-ng", "massive")
+_NAMED = ("numpy", "requests", "requests-cache", "msgspec", "isal", "massive")
 _HERE = Path(__file__).parent
 
 

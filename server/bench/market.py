@@ -15,7 +15,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from attrs import frozen
-from zlib_ng import zlib_ng
 
 from server.bench.job import MarketJob
 
@@ -71,8 +70,8 @@ class Piece:
     @classmethod
     def of(cls, text: bytes) -> Piece:
         """A piece of this text."""
-        packer = zlib_ng.compressobj(_LEVEL, zlib_ng.DEFLATED, -15)
-        return cls(text, bytes(packer.compress(text) + packer.flush(zlib_ng.Z_FULL_FLUSH)))
+        packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -15)
+        return cls(text, bytes(packer.compress(text) + packer.flush(zlib.Z_FULL_FLUSH)))
 
 
 _COMMA = Piece.of(b",")
