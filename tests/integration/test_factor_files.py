@@ -6,6 +6,7 @@ price factor (C - D) / C and split factor old / new, from the newest event to th
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -20,7 +21,8 @@ from server.data_download.model import Resolution
 from server.data_download.progress import CancelToken, ProgressEvent
 from tests.support import faults
 from tests.support.command_line import remember_the_calendar
-from tests.support.corporate_rig import CorporateRig, at
+from tests.support.corporate import APPLE
+from tests.support.corporate_rig import USA, CorporateRig, at
 from tests.support.harness import calendar
 from tests.support.market import Market, new_york_day
 from tests.support.polygon_server import KEY, PolygonServer, Request
@@ -635,3 +637,29 @@ def test_two_processes_at_once(rig_on: RigOn) -> None:
     assert made[0].failures == {}
     assert asked(server).count(SPLITS) == 1
     assert rig.text("factor", "AAPL") == expected()
+
+
+def test_apples_file_from_the_public_record_and_leans_closes(
+    tmp_path: Path, polygon_server: Serve, lean_sample_data: Path
+) -> None:
+    """QuantConnect's own file, but for the ten rows in which it has 1/28 and 1/56 of six significant digits."""
+    reference = ReferenceData()
+    for split in APPLE.splits:
+        reference.split("AAPL", split.ex_date, old=str(split.old), new=str(split.new))
+    for dividend in APPLE.dividends:
+        reference.dividend("AAPL", dividend.ex_date, str(dividend.amount))
+    reference.listed("AAPL", since="1980-12-12")
+    server = polygon_server(Market({}), reference=reference)
+    rig = CorporateRig(tmp_path, server.url, at("2021-03-31"))
+    usa = lean_sample_data / USA
+    (rig.data / USA / "daily").mkdir(parents=True)
+    shutil.copy(usa / "daily" / "aapl.zip", rig.data / USA / "daily" / "aapl.zip")
+
+    rig.make("AAPL")
+
+    theirs = (usa / "factor_files" / "aapl.csv").read_text()
+    exact = theirs.replace("0.03571430", "0.03571429").replace("0.01785710", "0.01785714")
+    assert sum(a != b for a, b in zip(theirs.split(), exact.split(), strict=True)) == 10
+    assert (rig.text("factor", "AAPL") or "").split() == exact.split()
+    assert rig.text("map", "AAPL") == (usa / "map_files" / "aapl.csv").read_text()
+    assert [request.window for request in server.requests if request.window] == []

@@ -35,6 +35,7 @@ class Served:
             "POLYGON_API_KEY": KEY,
             "POLYGON_API_URL": polygon_url,
             "BACKTEST_SERVER_ENGINE": "smoke",
+            "BACKTEST_SERVER_CORPORATE_ACTIONS": "off",
             **(environ or {}),
         }
         command = [sys.executable, "-m", "server", "serve", "--port", "0", *options]
