@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from decimal import Decimal
+from typing import Literal
 
 from attrs import frozen
 
@@ -29,12 +30,17 @@ class Lack:
 
     Attributes:
         reason: A sentence.
-        for_good: Asking again would not help: the vendor answered that it has none, or that the plan does not reach
-            so far back.
+        kind: The vendor answered that there is none; the plan does not include the day; or anything else, which may
+            pass.
     """
 
     reason: str
-    for_good: bool
+    kind: Literal["empty", "plan", "passing"]
+
+    @property
+    def for_good(self) -> bool:
+        """Whether asking again would not help."""
+        return self.kind != "passing"
 
 
 class DailyBars:
@@ -72,16 +78,16 @@ class DailyBars:
             if self._cancel.cancelled:
                 raise DownloadCancelled("stopped while closes were fetched")
             for failure in report.failures:
-                lack = Lack(failure.error, failure.code == PlanLimitError.code)
+                lack = Lack(failure.error, "plan" if failure.code == PlanLimitError.code else "passing")
                 reasons.update(dict.fromkeys(failure.days, lack))
             holdings, _ = self._folder.holdings(ticker, Resolution.DAILY, days)
         lacking = {}
         for day in days:
             state = holdings.state(day)
             if state is DayState.EMPTY:
-                lacking[day] = Lack(f"{ticker} has no daily bar of {day}", for_good=True)
+                lacking[day] = Lack(f"{ticker} has no daily bar of {day}", "empty")
             elif state is not DayState.PRESENT:
-                lacking[day] = reasons.get(day) or Lack(f"the daily bar of {ticker} of {day} is not there", False)
+                lacking[day] = reasons.get(day) or Lack(f"the daily bar of {ticker} of {day} is not there", "passing")
         return lacking
 
     def closes(self, needed: Mapping[date, str]) -> tuple[dict[date, Decimal], dict[date, Lack]]:
@@ -105,7 +111,7 @@ class DailyBars:
     def seen(self, changes: Iterable[Handover], last_day: date) -> dict[str, set[date]]:
         """On which days around each change of ticker either of the two traded.
 
-        A change of which neither bar can be had, say because the plan does not reach so far back, tells nothing: its
+        A change around which the plan does not include all days, or there are no bars at all, tells nothing: its
         tickers are not in the answer.
 
         Args:
@@ -118,14 +124,16 @@ class DailyBars:
         seen: dict[str, set[date]] = {}
         for change in changes:
             days = calendar.trading_days(max(change.first, calendar.first_day), min(change.last, last_day))
-            traded = {}
+            traded: dict[str, set[date]] = {}
+            lacking: list[Lack] = []
             for ticker in (change.old, change.new):
-                lacking = self.fetch(ticker, days)
-                passing = next((lack for lack in lacking.values() if not lack.for_good), None)
-                if passing is not None:
-                    raise DataDownloadError(f"on which day {change.old} became {change.new}: {passing.reason}")
-                traded[ticker] = set(days) - set(lacking)
-            if any(traded.values()):
+                without = self.fetch(ticker, days)
+                lacking += without.values()
+                traded[ticker] = set(days) - set(without)
+            passing = next((lack for lack in lacking if not lack.for_good), None)
+            if passing is not None:
+                raise DataDownloadError(f"on which day {change.old} became {change.new}: {passing.reason}")
+            if any(traded.values()) and all(lack.kind == "empty" for lack in lacking):
                 for ticker, mine in traded.items():
                     seen.setdefault(ticker, set()).update(mine)
         return seen

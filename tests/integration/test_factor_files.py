@@ -14,10 +14,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
+from server.corporate_actions.daily import DailyCheck
 from server.data_download.errors import ConfigurationError
-from server.data_download.model import Resolution
+from server.data_download.model import DownloadRequest, Resolution
 from server.data_download.progress import CancelToken, ProgressEvent
 from tests.support import faults
 from tests.support.command_line import remember_the_calendar
@@ -567,8 +569,6 @@ def test_a_map_file_of_somebody_elses_is_followed(rig_on: RigOn) -> None:
     assert (report.days_requested, report.days_downloaded, report.days_failed) == (8, 6, 2)
 
     workspace = rig.open()
-    from server.data_download.model import DownloadRequest
-
     request = DownloadRequest(
         symbols=("META", "FB"), resolution=Resolution.DAILY, start=date(2022, 6, 1), end=date(2022, 6, 10)
     )
@@ -663,3 +663,64 @@ def test_apples_file_from_the_public_record_and_leans_closes(
     assert (rig.text("factor", "AAPL") or "").split() == exact.split()
     assert rig.text("map", "AAPL") == (usa / "map_files" / "aapl.csv").read_text()
     assert [request.window for request in server.requests if request.window] == []
+
+
+def test_a_change_that_the_plan_does_not_show_is_taken_at_its_date(rig_on: RigOn) -> None:
+    """A trading day, and bars from a week later on only: they say nothing against it."""
+    reference = renamed()
+    reference.renamed(("FB", "2022-05-25"), ("META", "2022-06-09"))
+    rig, _ = rig_on(reference, renamed_market(), plan_start=date(2022, 6, 16))
+    rig.now = at("2022-06-27")
+
+    (made,) = rig.make("META").made
+
+    assert rig.text("map", "META") == "20220525,fb,Q\n20220608,fb,Q\n20501231,meta,Q\n"
+    assert rig.text("factor", "META") == "20220616,1,1,1\n20501231,1,1,0"
+    assert any("begins on 2022-06-16" in notice for notice in made.files.notices)
+
+
+def test_stopped_beside_a_download(rig_on: RigOn) -> None:
+    """All bars are there, what goes along with them is not: the run counts as stopped, and a backtest does not run."""
+    rig, server = rig_on()
+    cancel = CancelToken()
+
+    def stop(request: Request, n: int) -> None:
+        if request.path == DIVIDENDS:
+            cancel.cancel()
+
+    server.on_request = stop
+
+    report = rig.download("AAPL", DAYS[0], DAYS[-1], cancel=cancel)
+
+    assert (report.days_downloaded, report.days_failed) == (len(DAYS), 0)
+    assert report.cancelled
+    assert not report.complete
+    assert rig.text("factor", "AAPL") is None
+
+
+class _Broken:
+    """A source of somebody's that has a fault."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def fail(*_: object) -> None:
+            if name != "close":
+                raise RuntimeError("nobody thought of this")
+
+        return fail
+
+
+def test_a_fault_in_a_source_fails_no_download(rig_on: RigOn) -> None:
+    """Whatever it raises is told like any other failure."""
+    rig, _ = rig_on()
+    workspace = rig.open()
+    work = workspace.corporate_actions()
+    assert work is not None
+    companion = DailyCheck(work=attrs.evolve(work, open_source=lambda *_: _Broken()))
+    downloader = attrs.evolve(workspace.downloader(), companion=companion)
+    request = DownloadRequest(symbols=("AAPL",), resolution=Resolution.DAILY, start=DAYS[0], end=DAYS[-1])
+
+    report = downloader.download(request)
+
+    workspace.close()
+    assert report.complete
+    assert "unexpected: RuntimeError: nobody thought of this" in report.notices[0]
