@@ -114,7 +114,7 @@ def make_files(
     if not due:
         return outcome
     work.check()
-    with work.opened(tell, cancel, refresh=asked.refresh, replace=asked.replace) as service:
+    with work.opened(tell, cancel, refresh=asked.refresh, replace=asked.replace, renames=due, all_of=due) as service:
         for at, symbol in enumerate(due):
             done(symbol)
             try:

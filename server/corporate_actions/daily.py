@@ -5,11 +5,11 @@ Nothing is loaded and nothing sent where the day's check is done. Nothing here f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import evolve, field, frozen
 
@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 TROUBLE_LASTS = timedelta(hours=1)
 """After a check that came to nothing no other one is made by itself for so long."""
 
+_AT_ONCE = 5
+"""Symbols that are worked on at once; how many requests are on the wire is the provider's business."""
+
 _FOLDERS = ("factor_files", "map_files")
+
+_Result = TypeVar("_Result")
 
 
 @frozen(kw_only=True)
@@ -77,8 +82,9 @@ class DailyCheck:
     def _make_maps(self, symbols: Sequence[str], tell: Tell, cancel: CancelToken) -> bool:
         made = False
         with self.work.opened(tell, cancel, told=self._told) as service:
+            renamed = dict(_first_alone(symbols, lambda symbol: (symbol, service.was_renamed(symbol))))
             for symbol in symbols:
-                if service.was_renamed(symbol):
+                if renamed[symbol]:
                     with self.work.alone(symbol, tell, cancel):
                         made |= service.make_map(symbol).files.map_file == "written"
         return made
@@ -94,24 +100,34 @@ class DailyCheck:
     ) -> None:
         from server.corporate_actions.factor_file import FactorFileError
 
+        everybodys: list[str] = []  # a failure that the other symbols would meet as well
+
+        def make(symbol: str) -> None:
+            if everybodys or cancel.cancelled:
+                return
+            try:
+                with self.work.alone(symbol, tell, cancel):
+                    if self._still_due(symbol, request):  # another run may have made it meanwhile
+                        found.append(self._make_one(service, symbol, asked[symbol], request))
+                    else:
+                        done.add(symbol)
+            except DownloadCancelled:
+                return
+            except (FactorFileError, BadResponseError, SymbolNotFoundError) as error:
+                failed[symbol] = str(error)
+                self._remember_trouble(symbol, asked[symbol], request, str(error))
+            except DataDownloadError as error:
+                everybodys.append(str(error))
+
+        done: set[str] = set()
         with self.work.opened(tell, cancel, told=self._told) as service:
-            for symbol, since in asked.items():
-                try:
-                    with self.work.alone(symbol, tell, cancel):
-                        if self._still_due(symbol, request):  # another run may have made it meanwhile
-                            found.append(self._make_one(service, symbol, since, request))
-                except DownloadCancelled:
-                    break
-                except (FactorFileError, BadResponseError, SymbolNotFoundError) as error:
-                    failed[symbol] = str(error)
-                    self._remember_trouble(symbol, since, request, str(error))
-                except DataDownloadError as error:  # which others would meet as well
-                    made = {files.symbol for files in found}
-                    for other in asked:
-                        if other not in made and other not in failed:
-                            failed[other] = str(error)
-                            self._remember_trouble(other, asked[other], request, str(error))
-                    break
+            list(_first_alone(list(asked), make))
+        done |= {files.symbol for files in found} | failed.keys()
+        for symbol in [symbol for symbol in asked if symbol not in done] if everybodys else ():
+            failed[symbol] = everybodys[0]
+            self._remember_trouble(symbol, asked[symbol], request, everybodys[0])
+        order = list(asked)
+        found.sort(key=lambda files: order.index(files.symbol))
         ignored = ignored_for(self.work.folder.path, found)
         if ignored:
             found[0] = evolve(found[0], notices=(*found[0].notices, ignored))
@@ -220,3 +236,14 @@ class DailyCheck:
                 "corporate-actions to off"
             )
             tell("notice", message=message)
+
+
+def _first_alone(symbols: Sequence[str], work: Callable[[str], _Result]) -> Iterator[_Result]:
+    """The results in order: of the first symbol before any other is begun, in case nobody can be asked at all."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    if symbols:
+        yield work(symbols[0])
+    if len(symbols) > 1:
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="corporate-actions") as pool:
+            yield from pool.map(work, symbols[1:])

@@ -96,6 +96,8 @@ class Work:
         *,
         refresh: bool = False,
         replace: bool = False,
+        renames: Sequence[str] = (),
+        all_of: Sequence[str] = (),
         told: dict[str, Renames] | None = None,
     ) -> Iterator[CorporateActions]:
         """The service with its source open; both tell of each request that they send.
@@ -103,7 +105,9 @@ class Work:
         Args:
             refresh: Whether answers kept from before are passed over.
             replace, told: See `CorporateActions`.
+            renames, all_of: What will be asked for (see `AskedAhead`).
         """
+        from server.corporate_actions.ahead import AskedAhead
         from server.corporate_actions.daily_bars import DailyBars
         from server.corporate_actions.service import CorporateActions
 
@@ -116,7 +120,7 @@ class Work:
                 facts.pop("at")
                 tell(**{**facts, "phase": PHASE})
 
-        source = self.open_source(cancel, watch, refresh)
+        source = AskedAhead(self.open_source(cancel, watch, refresh), renames=renames, all_of=all_of)
         try:
             yield CorporateActions(
                 folder=self.folder,
