@@ -72,7 +72,11 @@ RigOn = Callable[..., tuple[CorporateRig, PolygonServer]]
 def close(day: date, symbol: str = "AAPL", market: Market = MARKET) -> Decimal:
     """The close that the market serves."""
     series = market[symbol, "day"]
-    return next(Decimal(str(c)) for t, c in zip(series.t, series.c, strict=True) if new_york_day(int(t)) == day)
+    return next(
+        Decimal(f"{Decimal(str(c)).normalize():f}")
+        for t, c in zip(series.t, series.c, strict=True)
+        if new_york_day(int(t)) == day
+    )
 
 
 def factor(*steps: Fraction) -> str:
