@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
@@ -14,7 +15,7 @@ from server.corporate_actions.map_file import read_map_file
 from server.corporate_actions.service import CorporateActions, Made
 from server.corporate_actions.share import tickers_of
 from server.corporate_actions.standing import Standing, place
-from server.corporate_actions.work import PHASE, Work, ignored_for
+from server.corporate_actions.work import PHASE, Work, first_alone, ignored_for
 from server.data_download.errors import (
     BadResponseError,
     ConfigurationError,
@@ -56,6 +57,15 @@ class Outcome:
     retries: int = 0
     bytes: int = 0
     cancelled: bool = False
+    _counting: threading.Lock = Factory(threading.Lock)
+
+    def count(self, facts: Mapping[str, Any], *, kept: bool) -> None:
+        """Add what one event tells, and its message where that is to be kept."""
+        with self._counting:
+            for name in ("api_calls", "cache_hits", "retries", "bytes"):
+                setattr(self, name, getattr(self, name) + facts.get(name, 0))
+            if kept and facts["message"] not in self.notices:
+                self.notices.append(facts["message"])
 
 
 @frozen(kw_only=True)
@@ -87,7 +97,7 @@ def make_files(
     listener: ProgressListener,
     done: Callable[[str], object] = lambda symbol: None,
 ) -> Outcome:
-    """Make the files of each symbol in turn.
+    """Make the files of each symbol, several at once.
 
     Args:
         done: Told of each symbol that is about to be made.
@@ -102,11 +112,7 @@ def make_files(
     outcome = Outcome()
 
     def tell(kind: EventKind, **facts: Any) -> None:
-        kept = facts.pop("kept", kind == "notice")
-        for name in ("api_calls", "cache_hits", "retries", "bytes"):
-            setattr(outcome, name, getattr(outcome, name) + facts.get(name, 0))
-        if kept and facts["message"] not in outcome.notices:
-            outcome.notices.append(facts["message"])
+        outcome.count(facts, kept=facts.pop("kept", kind == "notice"))
         listener(ProgressEvent(kind=kind, at=work.clock(), **{"provider": work.provider, **facts}))
 
     due = [symbol for symbol in asked.symbols if not _planned(work, asked, symbol).done_today]
@@ -114,23 +120,29 @@ def make_files(
     if not due:
         return outcome
     work.check()
-    with work.opened(tell, cancel, refresh=asked.refresh, replace=asked.replace, renames=due, all_of=due) as service:
-        for at, symbol in enumerate(due):
-            done(symbol)
-            try:
-                with work.alone(symbol, tell, cancel):
-                    made = _make(work, service, symbol, asked.since)
-            except DownloadCancelled:
-                outcome.cancelled = True
-                break
-            except DataDownloadError as error:
-                alone = bool(error.days) or isinstance(error, _OF_ONE_SYMBOL)
-                outcome.failures |= dict.fromkeys(due[at : at + 1] if alone else due[at:], error)
-                if not alone:
-                    break
-            else:
+    everybodys: list[DataDownloadError] = []
+
+    def make(symbol: str) -> Made | DataDownloadError:
+        if everybodys:
+            return everybodys[0]
+        done(symbol)
+        try:
+            with work.alone(symbol, tell, cancel):
+                return _make(work, service, symbol, asked.since)
+        except DataDownloadError as error:
+            if not (error.days or isinstance(error, _OF_ONE_SYMBOL)):
+                everybodys.append(error)
+            return error
+
+    with work.opened(tell, cancel, refresh=asked.refresh, replace=asked.replace) as service:
+        for symbol, made in zip(due, first_alone(due, make), strict=True):
+            if isinstance(made, Made):
                 outcome.made.append(made)
                 tell("notice", phase=PHASE, symbol=symbol, message=_sentence(made.files), kept=False)
+            elif isinstance(made, DownloadCancelled):
+                outcome.cancelled = True
+            else:
+                outcome.failures[symbol] = made
     ignored = ignored_for(work.folder.path, [made.files for made in outcome.made])
     outcome.notices += [ignored] if ignored else []
     return outcome

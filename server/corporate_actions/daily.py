@@ -5,16 +5,16 @@ Nothing is loaded and nothing sent where the day's check is done. Nothing here f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 
 from server.corporate_actions.model import Renames
-from server.corporate_actions.work import PHASE, Work, ignored_for
+from server.corporate_actions.work import PHASE, Work, first_alone, ignored_for
 from server.data_download.companion import Tell
 from server.data_download.errors import BadResponseError, DataDownloadError, DownloadCancelled, SymbolNotFoundError
 from server.data_download.lean_paths import EQUITY_USA
@@ -29,12 +29,7 @@ if TYPE_CHECKING:
 TROUBLE_LASTS = timedelta(hours=1)
 """After a check that came to nothing no other one is made by itself for so long."""
 
-_AT_ONCE = 5
-"""Symbols that are worked on at once; how many requests are on the wire is the provider's business."""
-
 _FOLDERS = ("factor_files", "map_files")
-
-_Result = TypeVar("_Result")
 
 
 @frozen(kw_only=True)
@@ -82,7 +77,7 @@ class DailyCheck:
     def _make_maps(self, symbols: Sequence[str], tell: Tell, cancel: CancelToken) -> bool:
         made = False
         with self.work.opened(tell, cancel, told=self._told) as service:
-            renamed = dict(_first_alone(symbols, lambda symbol: (symbol, service.was_renamed(symbol))))
+            renamed = dict(first_alone(symbols, lambda symbol: (symbol, service.was_renamed(symbol))))
             for symbol in symbols:
                 if renamed[symbol]:
                     with self.work.alone(symbol, tell, cancel):
@@ -121,7 +116,7 @@ class DailyCheck:
 
         done: set[str] = set()
         with self.work.opened(tell, cancel, told=self._told) as service:
-            list(_first_alone(list(asked), make))
+            list(first_alone(list(asked), make))
         done |= {files.symbol for files in found} | failed.keys()
         for symbol in [symbol for symbol in asked if symbol not in done] if everybodys else ():
             failed[symbol] = everybodys[0]
@@ -236,14 +231,3 @@ class DailyCheck:
                 "corporate-actions to off"
             )
             tell("notice", message=message)
-
-
-def _first_alone(symbols: Sequence[str], work: Callable[[str], _Result]) -> Iterator[_Result]:
-    """The results in order: of the first symbol before any other is begun, in case nobody can be asked at all."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    if symbols:
-        yield work(symbols[0])
-    if len(symbols) > 1:
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="corporate-actions") as pool:
-            yield from pool.map(work, symbols[1:])

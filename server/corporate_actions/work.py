@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import asdict, frozen
 
@@ -28,6 +28,11 @@ PHASE = "corporate_actions"
 """The phase of events that tell of this work."""
 
 _LOCK_POLL_SECONDS = 0.1
+_AT_ONCE = 5
+"""Symbols that are worked on at once; how many requests are on the wire is the provider's business."""
+
+_Result = TypeVar("_Result")
+
 _PASSED_ON = ("request", "retry", "wait", "notice")
 
 
@@ -96,8 +101,6 @@ class Work:
         *,
         refresh: bool = False,
         replace: bool = False,
-        renames: Sequence[str] = (),
-        all_of: Sequence[str] = (),
         told: dict[str, Renames] | None = None,
     ) -> Iterator[CorporateActions]:
         """The service with its source open; both tell of each request that they send.
@@ -105,9 +108,7 @@ class Work:
         Args:
             refresh: Whether answers kept from before are passed over.
             replace, told: See `CorporateActions`.
-            renames, all_of: What will be asked for (see `AskedAhead`).
         """
-        from server.corporate_actions.ahead import AskedAhead
         from server.corporate_actions.daily_bars import DailyBars
         from server.corporate_actions.service import CorporateActions
 
@@ -120,7 +121,7 @@ class Work:
                 facts.pop("at")
                 tell(**{**facts, "phase": PHASE})
 
-        source = AskedAhead(self.open_source(cancel, watch, refresh), renames=renames, all_of=all_of)
+        source = self.open_source(cancel, watch, refresh)
         try:
             yield CorporateActions(
                 folder=self.folder,
@@ -171,3 +172,14 @@ def ignored_for(root: Path, found: Sequence[CorporateFiles]) -> str | None:
         f"{max(zips)} lies beside the files: a LEAN that is set up with LocalZipMapFileProvider or "
         "LocalZipFactorFileProvider reads such zips and ignores the csv files; name the disk providers in its lean.json"
     )
+
+
+def first_alone(symbols: Sequence[str], make: Callable[[str], _Result]) -> Iterator[_Result]:
+    """The results in order: of the first symbol before any other is begun, in case nobody can be asked at all."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    if symbols:
+        yield make(symbols[0])
+    if len(symbols) > 1:
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="corporate-actions") as pool:
+            yield from pool.map(make, symbols[1:])
