@@ -129,7 +129,8 @@ class DataDownloader:
     def repair(
         self, request: DownloadRequest, gaps: Sequence[Gap], cancel: CancelToken | None = None
     ) -> DownloadReport:
-        """Fetch these very days, whatever else of the request's range is missing."""
+        """Fetch these very days, whatever else of the request's range is missing or was kept of earlier answers."""
+        gaps = [evolve(gap, refresh=frozenset(gap.days)) for gap in gaps]
         look = Look(
             days=tuple(sorted({day for gap in gaps for day in gap.days})),
             states={gap.symbol: dict.fromkeys(gap.days, DayState.DAMAGED) for gap in gaps},

@@ -131,7 +131,7 @@ class Fetch:
                 days = tuple(day for day in now.days if day in reasons and reasons[day].survivable)
                 now = evolve(now, days=days, refresh=now.refresh.intersection(days)) if days else None
             if now:
-                missing.append(now)
+                missing.append(evolve(now, refresh=now.refresh | gap.refresh.intersection(now.days)))
         return missing
 
     def _notice_fallback(self, named: NamedProvider, gaps: Sequence[Gap]) -> None:
