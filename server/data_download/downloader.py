@@ -164,7 +164,10 @@ class DataDownloader:
         if companion and look.gaps and not refusal:
             lacking = {gap.symbol for gap in look.gaps}
             symbols = [symbol for symbol in request.symbols if lacking & _tickers(look, symbol)]
-            if companion.before(symbols, request, fetch.count, cancel) and not cancel.cancelled:
+            began = time.perf_counter()
+            renamed = companion.before(symbols, request, fetch.count, cancel)
+            fetch.tally.beside_s += time.perf_counter() - began
+            if renamed and not cancel.cancelled:
                 look = self.look(request)
                 fetch.tally.notices[:] = list(dict.fromkeys((*look.notices, *fetch.tally.notices)))
         requested = sum(len(states) for states in look.states.values())
@@ -184,7 +187,9 @@ class DataDownloader:
         if companion and not cancel.cancelled:
             failed = {failure.symbol for failure in failures}
             symbols = [symbol for symbol in request.symbols if not failed & _tickers(look, symbol)]
+            began = time.perf_counter()
             made = companion.after(symbols, request, fetch.count, cancel)
+            fetch.tally.beside_s += time.perf_counter() - began
             stopped = cancel.cancelled
         tally = fetch.tally
         report = DownloadReport(
@@ -205,12 +210,13 @@ class DataDownloader:
             bars=tally.bars,
             started_at=started_at,
             finished_at=self.clock(),
-            duration_s=time.perf_counter() - started - tally.loading_s,
+            duration_s=time.perf_counter() - started - tally.loading_s - tally.beside_s,
             failures=tuple(failures),
             notices=tuple(tally.notices),
             fallback=fetch.fallback_used,
             cancelled=cancel.cancelled and (counts["failed"] > 0 or stopped),
             corporate_actions=made,
+            corporate_api_calls=tally.beside_calls,
         )
         fetch.tell("finished", days=counts["downloaded"] + counts["empty"])
         self.on_finished(report)

@@ -194,8 +194,7 @@ class Fetch:
         """Count what was sent beside the bars, and tell it (see `Tell`)."""
         kept = facts.pop("kept", kind == "notice")
         with self._counting:
-            for name in ("api_calls", "cache_hits", "retries", "bytes"):
-                setattr(self.tally, name, getattr(self.tally, name) + facts.get(name, 0))
+            self.tally.beside_calls += facts.get("api_calls", 0)
             message = facts.get("message", "")
             if kept and message not in self.tally.notices:
                 self.tally.notices.append(message)

@@ -164,7 +164,8 @@ class CorporateFiles:
 class DownloadReport:
     """What one download did.
 
-    ``corporate_actions`` has an entry for each symbol whose splits, dividends and tickers were asked for.
+    ``corporate_actions`` has an entry for each symbol whose splits, dividends and tickers were asked for. The requests
+    for those are counted by themselves, and their time is not the download's.
     ``days_*`` count symbol-days; requested = present + downloaded + empty + failed.
     ``duration_s`` is the download itself: a process that needs its modules for the first time spends more.
     """
@@ -192,6 +193,7 @@ class DownloadReport:
     fallback: str | None = None
     cancelled: bool = False
     corporate_actions: tuple[CorporateFiles, ...] = ()
+    corporate_api_calls: int = 0
 
     @property
     def complete(self) -> bool:
@@ -238,4 +240,5 @@ class DownloadReport:
             "fallback": self.fallback,
             "cancelled": self.cancelled,
             "corporate_actions": [files.as_json() for files in self.corporate_actions],
+            "corporate_api_calls": self.corporate_api_calls,
         }

@@ -14,7 +14,8 @@ from server.data_download.errors import DataDownloadError
 class Tally:
     """What a download has counted so far; one for all its providers.
 
-    ``loading_s`` is what the process spent on loading its own modules when it first needed them.
+    ``loading_s`` is what the process spent on loading its own modules when it first needed them, ``beside_s`` what went
+    to the download's companion, which sent ``beside_calls`` requests.
     """
 
     api_calls: int = 0
@@ -23,6 +24,8 @@ class Tally:
     bytes: int = 0
     bars: int = 0
     loading_s: float = 0.0
+    beside_s: float = 0.0
+    beside_calls: int = 0
     delivered: defaultdict[str, set[date]] = Factory(lambda: defaultdict(set))
     reasons: defaultdict[str, dict[date, DataDownloadError]] = Factory(lambda: defaultdict(dict))
     notices: list[str] = Factory(list)

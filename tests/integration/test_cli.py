@@ -58,7 +58,7 @@ CONTRACT = (
     *("days_empty", "days_failed", "api_calls", "http_cache_hits", "retries", "bytes_fetched", "bars"),
     *("started_at", "finished_at", "duration_s", "failures"),
 )
-OURS = ("notices", "fallback", "cancelled", "corporate_actions")
+OURS = ("notices", "fallback", "cancelled", "corporate_actions", "corporate_api_calls")
 
 
 @pytest.fixture
