@@ -93,7 +93,8 @@ def verify(
     for file in found.damaged:
         complain(f"{file.path} is damaged: {file.reason}" + ("" if repair else "; verify --repair fetches it again"))
     for file in small.damaged:
-        complain(f"{file.path} is damaged: {file.reason}")
+        again = f"backtest-server factor-files {file.path.stem.upper()} --replace"
+        complain(f"{file.path} is damaged: {file.reason}; {again} makes it anew")
     failed = explain(report) if report else 0
     return 130 if cancel.cancelled else failed or (1 if found.damaged or small.damaged else 0)
 
