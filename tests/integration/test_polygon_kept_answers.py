@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from server.data_download.model import Resolution
+from server.plugins.polygon_provider import provider
+from tests.support import faults
 from tests.support.harness import Rig, csv_of, lean_files, sessions
 from tests.support.market import Market
 from tests.support.polygon_server import PolygonServer
@@ -56,3 +61,38 @@ def test_days_that_no_answer_covers_are_fetched_beside(
     assert asked == {*DAYS[:10], *DAYS[30:]}
     assert report.days_downloaded == 60
     assert csv_of(rig.data) == lean_files(MARKET, "SPY", DAYS, Resolution.MINUTE)
+
+
+def test_an_answer_is_kept_before_it_is_worked_on(
+    polygon_server: Callable[..., PolygonServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that ends while answers wait to be worked on has them the next time."""
+    server = polygon_server(MARKET)
+    rig = Rig(tmp_path, server.url)
+
+    def end(*step: Any) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(provider, "read_answer", end)
+        with pytest.raises(MemoryError):
+            rig.download("SPY", DAYS[:5])
+    sent = len(server.requests)
+
+    report = rig.download("SPY", DAYS[:5])
+
+    assert (sent, len(server.requests)) == (1, 1)
+    assert (report.api_calls, report.http_cache_hits, report.days_downloaded) == (0, 1, 5)
+
+
+def test_an_answer_that_is_not_believed_is_not_kept(
+    polygon_server: Callable[..., PolygonServer], tmp_path: Path
+) -> None:
+    """The next run asks anew."""
+    server = polygon_server(MARKET, faults=[faults.adjusted()])
+    rig = Rig(tmp_path, server.url)
+
+    assert rig.download("SPY", DAYS[:5]).days_failed == 5
+    report = rig.download("SPY", DAYS[:5])
+
+    assert (report.api_calls, report.http_cache_hits, report.days_downloaded) == (1, 0, 5)

@@ -88,13 +88,17 @@ class PolygonClient:
         self._lock = threading.Lock()
         self._pushed_back = 0
 
-    def get(self, question: Question, target: str, read: Read[Page], *, packed: bool = False) -> Fetched[Page]:
+    def get(
+        self, question: Question, target: str, read: Read[Page], *, packed: bool = False, keep: bool = False
+    ) -> Fetched[Page]:
         """Get one page of what a question asks for, trying again what may pass.
 
         Args:
             target: Path and query of the page.
             read: Decodes the page's JSON and checks it.
             packed: Give `read` the body as it came over the wire, for it to unpack (see `unpacked`).
+            keep: Keep the answer in the cache as soon as it arrived, and forget it if it turns out not to be read: a
+                run that is killed meanwhile need not fetch it again, and whoever finds it there reads it as critically.
 
         Raises:
             AuthenticationError, PlanLimitError, SymbolNotFoundError: 401, 403, 404; at once.
@@ -113,7 +117,7 @@ class PolygonClient:
         if not packed:
             decode = read
             read = lambda wire: decode(unpacked(wire))  # noqa: E731 - a name for it would say no more
-        fetched: Fetched[Page] = retrying(self._once, question, target, read)
+        fetched: Fetched[Page] = retrying(self._once, question, target, read, keep)
         return fetched
 
     def keep(self, fetched: Fetched[Page], keep_for: timedelta = KEEP_FOR) -> None:
@@ -129,10 +133,10 @@ class PolygonClient:
         """Keep an answer no longer that turned out to be of no use."""
         self._session.forget(fetched.response)
 
-    def _once(self, question: Question, target: str, read: Read[Page]) -> Fetched[Page]:
+    def _once(self, question: Question, target: str, read: Read[Page], keep: bool) -> Fetched[Page]:
         """One try. The vendor's words may hold the key, so every error is masked here."""
         try:
-            return self._ask(question, target, read, refresh=question.refresh)
+            return self._ask(question, target, read, keep, refresh=question.refresh)
         except PassingError as passing:
             self._mask(passing.error)
             raise
@@ -145,7 +149,7 @@ class PolygonClient:
         error.args = (mask_secrets(str(error), secrets),)
         error.request_id = mask_secrets(error.request_id, secrets) if error.request_id else None
 
-    def _ask(self, question: Question, target: str, read: Read[Page], *, refresh: bool) -> Fetched[Page]:
+    def _ask(self, question: Question, target: str, read: Read[Page], keep: bool, *, refresh: bool) -> Fetched[Page]:
         with in_flight(self._cancelled), self._translated(question):
             response = self._session.get(
                 self._config.api_url + target,
@@ -161,11 +165,16 @@ class PolygonClient:
             self._watch("request", symbol=question.symbol, cache_hits=1)
         else:
             self._watch("request", symbol=question.symbol, api_calls=1, bytes=len(wire), status=response.status_code)
+        keep_it = keep and not from_cache and response.status_code == 200
+        if keep_it:
+            self._session.keep(response, KEEP_FOR)
         try:
             return Fetched(self._page(response, wire, question, read), response, from_cache)
         except (PassingError, BadResponseError):
-            if from_cache:  # it was good when it was kept
-                return self._ask(question, target, read, refresh=True)
+            if from_cache:
+                return self._ask(question, target, read, keep, refresh=True)
+            if keep_it:
+                self._session.forget(response)
             raise
 
     def _page(self, response: requests.Response, wire: bytes, question: Question, read: Read[Page]) -> Page:

@@ -192,9 +192,9 @@ class _Run:
                 self._proven = min(self._proven or having[0], having[0])
                 self._empty.pop(window.symbol, None)
         leading = self._doubtful(window, having)
-        if window.settled and not leading:
+        if leading:  # which the plan may have hidden; another time it may not
             for answer in answers:
-                self._client.keep(answer)
+                self._client.forget(answer)
         rest = window.wanted[len(leading) :]
         if rest:
             self._deliver(window, rest, task)
@@ -211,7 +211,7 @@ class _Run:
         targets = [window.target]
         read = partial(task.run, read_answer, window)
         while True:
-            answers.append(self._client.get(window, targets[-1], read, packed=True))
+            answers.append(self._client.get(window, targets[-1], read, packed=True, keep=window.settled))
             following = next_target(answers[-1].page, self._base_url, window, targets)
             if following is None:
                 return
