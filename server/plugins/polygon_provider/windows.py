@@ -113,16 +113,17 @@ def kept_windows(gaps: Sequence[Gap], kept: Iterable[str], settled_through: date
     windows: list[Window] = []
     rest: list[Gap] = []
     for gap in gaps:
-        days = [day for day in gap.days if day <= settled_through and day not in gap.refresh]
+        left = set(gap.days)
         for first, last in sorted(spans.get((gap.symbol, _TIMESPAN[gap.resolution]), ()), key=_longest_first):
-            inside = tuple(day for day in days if first <= day <= last)
-            if inside:
-                windows.append(Window(symbol=gap.symbol, resolution=gap.resolution, wanted=inside, span=(first, last)))
-                days = [day for day in days if not first <= day <= last]
-        taken = {day for window in windows if window.symbol == gap.symbol for day in window.wanted}
-        left = tuple(day for day in gap.days if day not in taken)
-        if left:
-            rest.append(evolve(gap, days=left))
+            covered = {day for day in left if first <= day <= min(last, settled_through)} - gap.refresh
+            if covered:
+                wanted = tuple(sorted(covered))
+                windows.append(Window(symbol=gap.symbol, resolution=gap.resolution, wanted=wanted, span=(first, last)))
+                left -= covered
+        if len(left) == len(gap.days):
+            rest.append(gap)
+        elif left:
+            rest.append(evolve(gap, days=tuple(sorted(left))))
     return windows, rest
 
 
