@@ -116,7 +116,8 @@ class Workers:
                 self._all.append(_Process())
                 self._free.put(self._all[-1])
         self._started.set()
-        threading.Thread(target=self._see_off, daemon=True).start()
+        if self._all:
+            threading.Thread(target=self._see_off, daemon=True).start()
 
     def task(self) -> Task:
         """A new task."""
