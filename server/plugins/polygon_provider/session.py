@@ -45,7 +45,7 @@ class BearerAuth(AuthBase):
 
 
 class PolygonSession(CacheMixin, LimiterMixin, requests.Session):
-    """Reads the cache by itself; answers are put there by `keep`, once they were read whole and checked."""
+    """Reads the cache by itself; answers are put there by `keep`, once they arrived whole."""
 
     def __init__(self, cache: BaseCache, budget: RequestBudget, *, base_url: str, connections: int) -> None:
         super().__init__(
