@@ -63,6 +63,7 @@ def factor_files(
     """
     from server.corporate_actions.asked import Asked, make_files, plan_files
     from server.data_download.errors import ConfigurationError, DataDownloadError
+    from server.data_download.model import nobody_was_asked
 
     asked = Asked(symbols=tuple(dict.fromkeys(symbols)), since=since, refresh=refresh, replace=replace)
     with (
@@ -89,8 +90,7 @@ def factor_files(
         except DataDownloadError:
             workspace.leave_no_trace()
             raise
-        codes = {error.code for error in outcome.failures.values()}
-        if codes and not outcome.made and codes <= {"authentication", "provider_unavailable"}:
+        if not outcome.made and nobody_was_asked(error.code for error in outcome.failures.values()):
             workspace.leave_no_trace()
     if as_json:
         print(json.dumps(_as_json(work, asked, outcome), indent=2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -160,6 +160,12 @@ class CorporateFiles:
         }
 
 
+def nobody_was_asked(codes: Iterable[str]) -> bool:
+    """Whether these are codes of errors, and all of them of a wrong key or a vendor that is not there."""
+    found = set(codes)
+    return bool(found) and found <= {"authentication", "provider_unavailable"}
+
+
 @frozen(kw_only=True)
 class DownloadReport:
     """What one download did.
@@ -203,8 +209,7 @@ class DownloadReport:
     @property
     def came_to_nothing(self) -> bool:
         """Whether nobody could be asked at all: a wrong key, or a vendor that is not there."""
-        codes = {failure.code for failure in self.failures}
-        return bool(codes) and codes <= {"authentication", "provider_unavailable"} and not self.cancelled
+        return nobody_was_asked(failure.code for failure in self.failures) and not self.cancelled
 
     def as_json(self) -> dict[str, Any]:
         """The report in JSON's types; the command line's ``--json`` contract."""
