@@ -29,6 +29,11 @@ def temporary_prefix(symbol: str) -> str:
     return f".{symbol.lower()}~"
 
 
+def temporary_path(folder: str, prefix: str) -> str:
+    """A new temporary name in the folder, that nobody else takes."""
+    return f"{folder}/{prefix}{os.getpid()}-{next(_numbers)}.part"
+
+
 def put_zips(folder: str, prefix: str, zips: Sequence[tuple[str, str, bytes]]) -> list[tuple[int, int]]:
     """Put zips with one member each, given as name, member's name and CSV, in place of what was there.
 
@@ -54,7 +59,7 @@ def _put_batch(folder: str, prefix: str, zips: Sequence[tuple[str, str, bytes]])
     waiting: list[tuple[str, int, bytes]] = []
     try:
         for _, member, csv in zips:
-            temporary = f"{folder}/{prefix}{os.getpid()}-{next(_numbers)}.part"
+            temporary = temporary_path(folder, prefix)
             file = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
             data = zip_bytes(member, csv)
             waiting.append((temporary, file, data))

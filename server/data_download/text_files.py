@@ -7,16 +7,13 @@ Its content is entered in the ledger as ours before that, so that a killed run l
 from __future__ import annotations
 
 import errno
-import itertools
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from server.data_download.atomic import sync_folder, temporary_prefix
+from server.data_download.atomic import sync_folder, temporary_path, temporary_prefix
 from server.data_download.ledger import Ledger
-
-_numbers = itertools.count()
 
 
 def put_text(folder: Path, symbol: str, name: str, content: bytes, check: Callable[[bytes], object]) -> None:
@@ -29,7 +26,7 @@ def put_text(folder: Path, symbol: str, name: str, content: bytes, check: Callab
         OSError: What stood there still stands, and nothing else was left.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{temporary_prefix(symbol)}{os.getpid()}-{next(_numbers)}.part"
+    temporary = Path(temporary_path(str(folder), temporary_prefix(symbol)))
     try:
         with temporary.open("x+b") as file:
             file.write(content)
