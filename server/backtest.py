@@ -9,12 +9,13 @@ from typing import Any
 
 from attrs import asdict, evolve, frozen
 
-from server.data_download.errors import ConfigurationError, DataDownloadError
-from server.data_download.model import DownloadReport, DownloadRequest, Resolution
-from server.data_download.progress import ProgressEvent
+from server.core.errors import BacktestServerError, ConfigurationError
+from server.core.events import ProgressEvent
+from server.data_download.model import DownloadReport, DownloadRequest
 from server.engines.base import EngineResult
 from server.jobs import JobState
-from server.logs.download import describe_event
+from server.lean.series import Resolution
+from server.observability.download_log import describe_event
 from server.project import read_project_parameters
 
 
@@ -98,7 +99,7 @@ class BacktestResult:
     download: DownloadReport | None = None
     engine_choice: str | None = None
     engine_result: EngineResult | None = None
-    error: DataDownloadError | None = None
+    error: BacktestServerError | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The result in JSON's types."""

@@ -17,13 +17,21 @@ from server.backtest import (
     event_json,
     resolve,
 )
+from server.core.cancel import CancelToken
+from server.core.errors import BacktestServerError, Cancelled
+from server.core.events import (
+    EventKind,
+    ProgressEvent,
+    ProgressListener,
+    no_progress,
+)
 from server.data_download.downloader import trading_days
-from server.data_download.errors import DataDownloadError, DownloadCancelled
+from server.data_download.errors import DownloadError
 from server.data_download.model import DownloadReport
-from server.data_download.progress import CancelToken, EventKind, ProgressEvent, ProgressListener, no_progress
 from server.engines.base import Engine, EngineRequest, EngineResult
 from server.jobs import Job, JobQueue, JobState, JobStore
 from server.jobs.queue import JobHandle
+from server.lean.series import Series
 from server.workspace import Workspace
 
 __all__ = ["BacktestManager", "BacktestRequest", "BacktestResult", "JobState", "Phase", "resolve"]
@@ -112,8 +120,8 @@ class BacktestManager:
                 result = self._timed(running, ENGINE, lambda: self._run_engine(engine, request, running))
                 running.advance(engine_result=result)
             return evolve(running.result, state=JobState.COMPLETED)
-        except DataDownloadError as error:
-            cancelled = running.cancel.cancelled or isinstance(error, DownloadCancelled)
+        except BacktestServerError as error:
+            cancelled = running.cancel.cancelled or isinstance(error, Cancelled)
             state = JobState.CANCELLED if cancelled else JobState.FAILED
             return evolve(running.result, state=state, error=error)
 
@@ -160,7 +168,7 @@ class BacktestManager:
 
     def _stop_if_cancelled(self, running: _Running, where: str) -> None:
         if running.cancel.cancelled:
-            raise DownloadCancelled(f"the backtest was stopped before it {where}")
+            raise Cancelled(f"the backtest was stopped before it {where}")
 
     def _timed(self, running: _Running, name: str, work: Callable[[], _T]) -> _T:
         self._tell(running, "phase", name, "")
@@ -237,13 +245,12 @@ class BacktestManager:
 def _refuse_incomplete(report: DownloadReport) -> None:
     """A backtest over missing data would come to figures that mean nothing; LEAN itself would not say so."""
     if report.cancelled:
-        raise DownloadCancelled("the backtest was stopped while its data was fetched; run it again to go on")
+        raise Cancelled("the backtest was stopped while its data was fetched; run it again to go on")
     if not report.complete:
         first = report.failures[0]
-        raise DataDownloadError(
+        raise DownloadError(
             f"{report.days_failed} of {report.days_requested} symbol-days could not be had, so the backtest was not "
             f"run; {first.symbol}: {first.error}",
-            symbol=first.symbol,
-            resolution=first.resolution,
+            series=Series(first.symbol, first.resolution),
             days=first.days,
         )

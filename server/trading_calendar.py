@@ -16,9 +16,8 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from importlib import metadata
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-NEW_YORK = ZoneInfo("America/New_York")
+from server.lean.series import NEW_YORK
 
 FIRST_DAY = date(1998, 1, 2)
 """The first session of LEAN's US equity data."""

@@ -10,21 +10,23 @@ from typing import Any
 import attrs
 from attrs import evolve, frozen
 
-from server.corporate_actions.daily import DailyCheck
+from server.core.cancel import CancelToken
+from server.core.events import ProgressEvent, ProgressListener, no_progress
+from server.core.secret import Secret
+from server.corporate_actions.auto_refresh import DailyCheck
+from server.corporate_actions.context import Work
 from server.corporate_actions.model import CorporateActionSource, Watch
 from server.corporate_actions.tickers import TickersOnDisk
-from server.corporate_actions.work import Work
 from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
 from server.data_download.ledger import Ledger
 from server.data_download.model import DownloadReport
-from server.data_download.progress import CancelToken, ProgressEvent, ProgressListener, no_progress
 from server.data_download.provider import DataProvider, NamedProvider, ProviderContext
-from server.data_download.secret import Secret
+from server.lean.series import NEW_YORK
 from server.plugins.manager import Plugins
 from server.settings import Settings
 from server.settings.providers import SettingMissing
-from server.trading_calendar import NEW_YORK, USEquityTradingCalendar
+from server.trading_calendar import USEquityTradingCalendar
 
 
 def utc_now() -> datetime:
@@ -90,8 +92,8 @@ class Workspace:
 
         def finish(report: DownloadReport) -> None:
             on_report(report)
-            if report.came_to_nothing:
-                self.leave_no_trace()
+            if report.never_reached_vendor:
+                self.remove_empty_state()
             self.plugins.download_finished(report)
 
         provider = provider or self.settings.chosen_provider[0]
@@ -117,10 +119,10 @@ class Workspace:
 
         return tell
 
-    def leave_no_trace(self) -> None:
+    def remove_empty_state(self) -> None:
         """Remove what this run made, if it was the first one here and nothing is known yet."""
         if self._made_state:
-            self.folder.leave_no_trace(of_the_folder=self._made_folder)
+            self.folder.remove_empty_state(of_the_folder=self._made_folder)
 
     def corporate_actions(self, provider: str | None = None) -> Work | None:
         """What makes factor and map files, with the chosen provider; None where that has no corporate actions.

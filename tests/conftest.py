@@ -110,9 +110,9 @@ def _zips_are_leans(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     for usa in folder.rglob("equity/usa"):
         if usa.is_dir():
-            from server.data_download import lean_format
+            from server.lean.check import check_folder
 
-            lean_format.check_folder(usa.parent.parent)
+            check_folder(usa.parent.parent)
 
 
 @pytest.fixture

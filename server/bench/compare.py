@@ -9,10 +9,10 @@ from pathlib import Path
 
 from attrs import frozen
 
-from server.data_download.errors import DataDownloadError
+from server.core.errors import BacktestServerError
 
 
-class ResultsDiffer(DataDownloadError):  # noqa: N818 - named after what is wrong
+class ResultsDiffer(BacktestServerError):  # noqa: N818 - named after what is wrong
     """A contender wrote something else than the others: then nobody's time means anything."""
 
 

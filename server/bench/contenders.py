@@ -19,7 +19,7 @@ from attrs import frozen
 from server.bench.job import Job, Told
 from server.bench.others import lean_request_pattern, massive, massive_threads
 from server.bench.simulated import SimulatedClock, SimulatedToken
-from server.data_download.errors import ConfigurationError
+from server.core.errors import ConfigurationError
 from server.settings.values import did_you_mean
 
 CONNECTIONS = 5
@@ -72,8 +72,9 @@ def lean_cli(job: Job, clock: SimulatedClock | None) -> Work:
 def _through_the_host(job: Job, provider: str, environ: Mapping[str, str], clock: SimulatedClock | None) -> Work:
     for module in _WHAT_A_RUN_IMPORTS:
         import_module(module)
-    from server.data_download.model import DownloadRequest, Resolution
-    from server.data_download.progress import CancelToken
+    from server.core.cancel import CancelToken
+    from server.data_download.model import DownloadRequest
+    from server.lean.series import Resolution
     from server.plugins.manager import build_plugin_manager
     from server.plugins.polygon_provider import budget
     from server.settings import Settings
@@ -111,7 +112,8 @@ def _through_the_host(job: Job, provider: str, environ: Mapping[str, str], clock
 
 def wire(job: Job, clock: SimulatedClock | None) -> Work:
     """The requests that `polygon` sends to an empty folder, and nothing else: the floor under its time."""
-    from server.data_download.model import Gap, Resolution
+    from server.data_download.model import Gap
+    from server.lean.series import Resolution
     from server.plugins.polygon_provider.windows import plan_windows
     from server.trading_calendar import USEquityTradingCalendar
 

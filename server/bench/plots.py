@@ -9,7 +9,7 @@ from typing import Any
 
 from server.bench.contenders import OWN, WIRE
 from server.bench.report import seconds
-from server.data_download.errors import ToolMissingError
+from server.core.errors import ToolMissingError
 
 _GROUND, _INK, _DIM, _GRID = "#fbfaf7", "#1f2328", "#5c636b", "#dcd9d2"
 _COLOURS = {

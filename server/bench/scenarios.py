@@ -14,8 +14,8 @@ import attrs
 import msgspec
 from attrs import frozen
 
-from server.data_download.errors import ConfigurationError
-from server.data_download.model import Resolution, parse_symbol
+from server.core.errors import ConfigurationError
+from server.lean.series import Resolution, parse_symbol
 from server.settings.values import did_you_mean
 from server.trading_calendar import USEquityTradingCalendar
 

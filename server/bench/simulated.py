@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any, cast
 
-from server.data_download.progress import CancelToken
+from server.core.cancel import CancelToken
 
 _START = 1_700_000_000.0
 _SECONDS = struct.Struct("d")

@@ -18,14 +18,14 @@ from attrs import frozen
 from server.bench.job import Job, Ran
 from server.bench.processes import environment, python
 from server.bench.scenarios import Kind
-from server.data_download.errors import DataDownloadError
-from server.data_download.secret import Secret, mask_secrets
+from server.core.errors import BacktestServerError
+from server.core.secret import Secret, mask_secrets
 
 _LOOK_SECONDS = 0.002
 _KILL_TRIES = 5
 
 
-class RunFailed(DataDownloadError):  # noqa: N818 - named after what is wrong
+class RunFailed(BacktestServerError):  # noqa: N818 - named after what is wrong
     """A contender's run came to nothing."""
 
 

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: Sequence[str], *, debug: bool) -> int:
-    from server.data_download.errors import ConfigurationError, DataDownloadError, DownloadCancelled
+    from server.core.errors import BacktestServerError, Cancelled, ConfigurationError
 
     try:
         return int(cli.main(args=list(arguments), prog_name="backtest-server", standalone_mode=False) or 0)
@@ -63,10 +63,10 @@ def _run(arguments: Sequence[str], *, debug: bool) -> int:
         asked = f" (see {error.ctx.command_path} --help)" if isinstance(error, click.UsageError) and error.ctx else ""
         _say(f"{error.format_message()}{asked}", error, debug)
         return BAD_USE
-    except (click.Abort, KeyboardInterrupt, DownloadCancelled) as error:
+    except (click.Abort, KeyboardInterrupt, Cancelled) as error:
         _say(str(error) or "stopped", error, debug)
         return INTERRUPTED
-    except DataDownloadError as error:
+    except BacktestServerError as error:
         _say(str(error), error, debug)
         return BAD_USE if isinstance(error, ConfigurationError) else FAILURE
     except BrokenPipeError:
@@ -78,7 +78,7 @@ def _run(arguments: Sequence[str], *, debug: bool) -> int:
 
 def _say(message: str, error: BaseException, debug: bool) -> None:
     """One line, with every known secret masked."""
-    from server.logs import mask
+    from server.observability import mask
 
     if debug:
         import traceback

@@ -35,7 +35,7 @@ class _Symbols(click.ParamType[tuple[str, ...]]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """Read symbols separated by commas."""
-        from server.data_download.model import parse_symbol
+        from server.lean.series import parse_symbol
 
         try:
             return tuple(parse_symbol(symbol.strip(" ")) for symbol in value.split(","))
@@ -111,7 +111,7 @@ def print_backtest(result: BacktestResult) -> None:
 
 def print_engine_result(result: EngineResult) -> None:
     """Summary, statistics and the equity curve."""
-    from server.cli.pictures import print_equity, print_figures, print_lines
+    from server.cli.render import print_equity, print_figures, print_lines
 
     print_lines(result.summary)
     if result.statistics:
@@ -127,7 +127,7 @@ def print_engine_result(result: EngineResult) -> None:
 
 def _exit_code(result: BacktestResult) -> int:
     from server.backtest_server import JobState
-    from server.data_download.errors import ConfigurationError
+    from server.core.errors import ConfigurationError
 
     if result.state is JobState.COMPLETED:
         return 0

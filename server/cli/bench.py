@@ -93,10 +93,10 @@ def _live(lean_config: Path | None) -> Live:
         AuthenticationError: There is no key.
     """
     from server.bench.measure import Live
-    from server.logs import add_secret
+    from server.lean.series import NEW_YORK
+    from server.observability import add_secret
     from server.plugins.polygon_provider.config import PolygonConfig
     from server.settings import load_settings
-    from server.trading_calendar import NEW_YORK
     from server.workspace import utc_now
 
     settings = load_settings(environ=os.environ, cwd=Path.cwd(), lean_config=lean_config)
@@ -120,7 +120,8 @@ def _measure(
     from server.bench.measure import Bench
     from server.bench.report import run_of
     from server.bench.stage import scratch
-    from server.trading_calendar import NEW_YORK, USEquityTradingCalendar
+    from server.lean.series import NEW_YORK
+    from server.trading_calendar import USEquityTradingCalendar
     from server.workspace import utc_now
 
     calendar = USEquityTradingCalendar.load(None, utc_now().astimezone(NEW_YORK).date())
@@ -142,7 +143,7 @@ def _keep(run: Mapping[str, Any], folder: Path) -> Path:
         WriteFailedError: It cannot be written.
     """
     from server.bench import plots, report
-    from server.data_download.errors import WriteFailedError
+    from server.core.errors import WriteFailedError
 
     place = folder / report.folder_name(run)
     try:

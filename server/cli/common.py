@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from server.data_download.model import DownloadRequest, Resolution
-    from server.data_download.progress import CancelToken
+    from server.core.cancel import CancelToken
+    from server.data_download.model import DownloadRequest
+    from server.lean.series import Resolution
     from server.workspace import Workspace
 
 RESOLUTIONS = ("daily", "minute", "second")
@@ -47,7 +48,7 @@ class _Symbol(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Read a symbol as LEAN writes it."""
-        from server.data_download.model import parse_symbol
+        from server.lean.series import parse_symbol
 
         try:
             return parse_symbol(value)
@@ -122,7 +123,7 @@ def parsed_request(symbols: Sequence[str], resolution: str, start: date, end: da
 
 def as_resolution(name: str) -> Resolution:
     """The resolution of this name."""
-    from server.data_download.model import Resolution
+    from server.lean.series import Resolution
 
     return Resolution(name)
 
@@ -144,7 +145,7 @@ def open_workspace(
         show: Takes the log's lines for people, in place of stderr.
         flags: Settings given on the command line (``provider``, ``engine``); None means not given.
     """
-    from server.logs import configure_logging
+    from server.observability import configure_logging
     from server.plugins.manager import build_plugin_manager
     from server.settings import load_settings
     from server.workspace import Workspace
@@ -175,7 +176,7 @@ def stopped_by_signals() -> Iterator[CancelToken]:
     The work has a moment to end by itself and to report; then the process ends, whatever a connection is waiting
     for. That is safe at any instant: files appear whole or not at all.
     """
-    from server.data_download.progress import CancelToken
+    from server.core.cancel import CancelToken
 
     token = CancelToken()
 
@@ -206,14 +207,14 @@ def _leave() -> None:
 
 def warn(message: str) -> None:
     """A line for people that is no error."""
-    from server.logs import mask
+    from server.observability import mask
 
     print(f"warning: {mask(' '.join(message.split()))}", file=sys.stderr)
 
 
 def complain(message: str) -> None:
     """One cause of a failure, on stderr."""
-    from server.logs import mask
+    from server.observability import mask
 
     print(f"error: {mask(' '.join(message.split()))}", file=sys.stderr)
 

@@ -39,7 +39,7 @@ def coverage(
     debug: bool,
 ) -> int:
     """Show which trading days are present, provisional, empty, damaged or missing, and the factor and map files."""
-    from server.corporate_actions.on_disk import share_files
+    from server.corporate_actions.summary import share_files
 
     request = parsed_request(symbols, resolution, start, end)
     with (
@@ -67,7 +67,7 @@ def coverage(
         }
         print(json.dumps(answer, indent=2))
     else:
-        from server.cli.pictures import print_calendar, print_lines
+        from server.cli.render import print_calendar, print_lines
 
         print_lines([f"note: {notice}" for notice in look.notices])
         for symbol, states in look.states.items():

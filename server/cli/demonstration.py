@@ -16,10 +16,11 @@ from server.backtest_server import BacktestManager, BacktestRequest, BacktestRes
 from server.cli.backtest import print_engine_result
 from server.cli.common import complain
 from server.cli.download import watching
-from server.cli.pictures import print_calendar
-from server.data_download.model import DownloadReport, DownloadRequest, Resolution
+from server.cli.render import print_calendar
+from server.data_download.model import DownloadReport, DownloadRequest
 from server.demo.recorded import RecordedAnswers
-from server.logs import configure_logging
+from server.lean.series import Resolution
+from server.observability import configure_logging
 from server.plugins.manager import build_plugin_manager
 from server.settings import Settings
 from server.settings.places import Places

@@ -30,8 +30,8 @@ from server.cli.common import (
 
 if TYPE_CHECKING:
     from server.cli.progress import Watch
+    from server.core.cancel import CancelToken
     from server.data_download.model import DownloadReport, DownloadRequest
-    from server.data_download.progress import CancelToken
     from server.workspace import Workspace
 
 _STOPPED = "the run was stopped before this was fetched; run it again to go on"
@@ -118,11 +118,11 @@ def print_report(report: DownloadReport) -> None:
 
 def explain(report: DownloadReport) -> int:
     """One line on stderr for each cause of a failure; returns the exit code."""
-    from server.data_download.errors import DownloadCancelled
+    from server.core.errors import Cancelled
 
     causes: defaultdict[str, list[tuple[str, tuple[date, ...]]]] = defaultdict(list)
     for failure in report.failures:
-        cause = _STOPPED if failure.code == DownloadCancelled.code else failure.error
+        cause = _STOPPED if failure.code == Cancelled.code else failure.error
         causes[cause].append((failure.symbol, failure.days))
     for error, concerned in causes.items():
         symbols = ", ".join(symbol for symbol, _ in concerned[:5]) + (" …" if len(concerned) > 5 else "")

@@ -25,11 +25,11 @@ from server.cli.common import (
 from server.cli.download import watching
 
 if TYPE_CHECKING:
-    from server.corporate_actions.asked import Asked, Outcome, Planned
+    from server.corporate_actions.build import Asked, Outcome, Planned
     from server.corporate_actions.compare import Differences
+    from server.corporate_actions.context import Work
+    from server.corporate_actions.existing_file import Standing
     from server.corporate_actions.service import Made
-    from server.corporate_actions.standing import Standing
-    from server.corporate_actions.work import Work
 
 
 @click.command("factor-files")
@@ -61,8 +61,8 @@ def factor_files(
 
     Closes that they need and that are not on disk are downloaded as daily bars.
     """
-    from server.corporate_actions.asked import Asked, make_files, plan_files
-    from server.data_download.errors import ConfigurationError, DataDownloadError
+    from server.core.errors import BacktestServerError, ConfigurationError
+    from server.corporate_actions.build import Asked, make_files, plan_files
     from server.data_download.model import nobody_was_asked
 
     asked = Asked(symbols=tuple(dict.fromkeys(symbols)), since=since, refresh=refresh, replace=replace)
@@ -87,11 +87,11 @@ def factor_files(
             return 0
         try:
             outcome = make_files(work, asked, cancel, workspace.told(watch), _counter(asked, as_json))
-        except DataDownloadError:
-            workspace.leave_no_trace()
+        except BacktestServerError:
+            workspace.remove_empty_state()
             raise
         if not outcome.made and nobody_was_asked(error.code for error in outcome.failures.values()):
-            workspace.leave_no_trace()
+            workspace.remove_empty_state()
     if as_json:
         print(json.dumps(_as_json(work, asked, outcome), indent=2))
     else:

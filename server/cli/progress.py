@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.text import Text
 
+    from server.core.events import ProgressEvent
     from server.data_download.model import DownloadReport
-    from server.data_download.progress import ProgressEvent
 
 _WARNING_OR_WORSE = re.compile(r"[\d:]{8} (?:warning|error|critical): ")
-"""How a line of the log begins that is more than information (see `server.logs.setup.people_line`)."""
+"""How a line of the log begins that is more than information (see `server.observability.log_setup.people_line`)."""
 
 
 class Watch:
@@ -40,7 +40,7 @@ class Watch:
         self._lock = threading.Lock()
         self._counts = {"bars": 0, "bytes": 0, "api_calls": 0, "cache_hits": 0}
         self._wait_until = 0.0
-        from server.logs import log_listener
+        from server.observability import log_listener
 
         self._log = log_listener()
 

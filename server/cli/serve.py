@@ -39,7 +39,7 @@ def serve(
     debug: bool,
 ) -> int:
     """Serve the pages and the API until stopped."""
-    from server.baseline import Baseline
+    from server.observability.baseline import Baseline
     from server.web.access import Access
     from server.web.serve import serve as run
 

@@ -45,7 +45,7 @@ def verify(
     debug: bool,
 ) -> int:
     """Open every file of a resolution, and every factor and map file, and name the damaged ones."""
-    from server.corporate_actions.check import check_files
+    from server.corporate_actions.verify import check_files
     from server.data_download.model import DownloadRequest
     from server.data_download.verify import verify as verify_files
 

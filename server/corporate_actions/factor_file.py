@@ -17,8 +17,8 @@ from attrs import frozen
 
 from server.corporate_actions.lines import LAST_DATE, day_of, lines_of, shown
 from server.corporate_actions.model import Dividend, Events, Split
-from server.data_download.errors import DataDownloadError
-from server.data_download.lean_format import FormatError
+from server.data_download.errors import DownloadError
+from server.lean.zip import FormatError
 from server.trading_calendar import USEquityTradingCalendar
 
 PRICE_DIGITS, SPLIT_DIGITS, REFERENCE_DIGITS = 7, 8, 4
@@ -30,7 +30,7 @@ _MOST, _DECIMALS = Fraction(79_228_162_514_264_337_593_543_950_335), 28
 _NUMBER = re.compile(r"[\t-\r ]*([+-]?)(\d+(?:\.\d*)?|\.\d+)[\t-\r ]*([+-]?)[\t-\r ]*", re.ASCII)
 
 
-class FactorFileError(DataDownloadError):
+class FactorFileError(DownloadError):
     """A factor file cannot be worked out, so none is written: a close is missing, or does not fit an event.
 
     ``days`` has the day that is at fault.

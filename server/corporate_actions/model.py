@@ -82,7 +82,7 @@ class Renames:
 class CorporateActionSource(Protocol):
     """A source of corporate actions. Tickers are in LEAN's spelling, upper case (``BRK.B``).
 
-    Every method raises a `DataDownloadError` where the answer cannot be had, and never gives a part for the whole.
+    Every method raises a `BacktestServerError` where the answer cannot be had, and never gives a part for the whole.
     """
 
     def events(self, ticker: str) -> Events:

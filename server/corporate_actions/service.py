@@ -7,8 +7,15 @@ from datetime import date
 
 from attrs import field, frozen
 
+from server.corporate_actions.closes import DailyBars, Lack
 from server.corporate_actions.compare import Differences, factor_differences, map_differences
-from server.corporate_actions.daily_bars import DailyBars, Lack
+from server.corporate_actions.event_merge import (
+    events_of_share,
+    moved_to,
+    ticker_for,
+    tickers_of,
+)
+from server.corporate_actions.existing_file import Standing, place
 from server.corporate_actions.factor_file import (
     FactorFileError,
     FactorRow,
@@ -17,12 +24,10 @@ from server.corporate_actions.factor_file import (
     factor_rows,
     read_factor_file,
 )
-from server.corporate_actions.files import factor_file_path, map_file_path
 from server.corporate_actions.map_file import MapRow, inception, map_file_text, map_rows, read_map_file
 from server.corporate_actions.model import CorporateActionSource, Events, Listing, Renames
+from server.corporate_actions.paths import factor_file_path, map_file_path
 from server.corporate_actions.renames import handovers, plausible_renames
-from server.corporate_actions.share import events_of_share, moved_to, ticker_for, tickers_of
-from server.corporate_actions.standing import Standing, place
 from server.data_download.data_folder import DataFolder
 from server.data_download.model import CorporateFiles, FileOutcome
 from server.trading_calendar import USEquityTradingCalendar
@@ -80,7 +85,7 @@ class CorporateActions:
         """Whether the vendor lists other tickers of the share before this one.
 
         Raises:
-            DataDownloadError: It cannot be asked.
+            BacktestServerError: It cannot be asked.
         """
         changes = self._renames(symbol).changes
         return len(changes) > 1 and changes[-1].ticker == symbol
@@ -89,7 +94,7 @@ class CorporateActions:
         """Make the map file alone, so that days can be asked for by their tickers.
 
         Raises:
-            DataDownloadError: Something that it needs cannot be had; nothing is written.
+            BacktestServerError: Something that it needs cannot be had; nothing is written.
         """
         share = self._share(symbol)
         standing = self._standing_map(symbol)
@@ -103,7 +108,7 @@ class CorporateActions:
 
         Raises:
             FactorFileError: A close that is needed cannot be had, or does not fit; nothing is written.
-            DataDownloadError: Something else that they need cannot be had; nothing is written.
+            BacktestServerError: Something else that they need cannot be had; nothing is written.
         """
         share = self._share(symbol)
         if share.moved is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from attrs import frozen
 
 from server.data_download.companion import same_ticker
-from server.data_download.lean_paths import EQUITY_USA
+from server.lean.layout import EQUITY_USA
 
 
 @frozen
@@ -33,9 +33,9 @@ class TickersOnDisk:
         name = symbol.encode()
         if all(line.split(b",")[1:2] == [name] for line in content.upper().split()):
             return same_ticker(symbol, first, last)
-        from server.corporate_actions.files import load_map_rows
         from server.corporate_actions.map_file import split_by_ticker
-        from server.data_download.lean_format import FormatError
+        from server.corporate_actions.paths import load_map_rows
+        from server.lean.zip import FormatError
 
         try:
             known = split_by_ticker(load_map_rows(self.root, symbol) or [], first, last)

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from server.data_download.errors import WriteFailedError
-from server.data_download.model import Resolution
+from server.core.errors import WriteFailedError
+from server.lean.series import Resolution, Series
 
 _numbers = itertools.count()
 
@@ -53,7 +53,7 @@ def put_zips(folder: str, prefix: str, zips: Sequence[tuple[str, str, bytes]]) -
 
 
 def _put_batch(folder: str, prefix: str, zips: Sequence[tuple[str, str, bytes]]) -> list[tuple[int, int]]:
-    from server.data_download.lean_zip import only_member, zip_bytes
+    from server.lean.zip import only_member, zip_bytes
 
     marks: list[tuple[int, int]] = []
     waiting: list[tuple[str, int, bytes]] = []
@@ -131,5 +131,5 @@ def explained(path: Path, symbol: str, resolution: Resolution | None) -> Iterato
         raise WriteFailedError(
             f"{what} could not be written to {error.filename or path}: {advice}",
             symbol=symbol,
-            resolution=resolution,
+            series=Series(symbol, resolution) if resolution else None,
         ) from error

@@ -10,7 +10,8 @@ from datetime import date, datetime, timedelta
 from attrs import frozen
 
 from server.data_download.ledger import EmptyMark
-from server.data_download.model import Gap, Resolution
+from server.data_download.model import Gap
+from server.lean.series import Resolution
 from server.trading_calendar import USEquityTradingCalendar
 
 ASK_AGAIN_AFTER = (timedelta(days=2), timedelta(days=7), timedelta(days=30))

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
+from server.core.cancel import CancelToken
+from server.core.events import EventKind
 from server.data_download.model import CorporateFiles, DownloadRequest
-from server.data_download.progress import CancelToken, EventKind
 
 
 class Tickers(Protocol):

@@ -18,16 +18,21 @@ from attrs import frozen
 
 from server.data_download.atomic import explained, put_zips, sync_folder, temporary_prefix
 from server.data_download.availability import Holdings
-from server.data_download.lean_paths import folder_of, member_name, relative_path, zip_name
 from server.data_download.ledger import FileMark, Ledger
-from server.data_download.model import Resolution
 from server.data_download.text_files import digest, put_text, sweep
-from server.trading_calendar import NEW_YORK, POST_MARKET_CLOSE, SETTLE_DELAY
+from server.lean.layout import (
+    folder_of,
+    member_name,
+    relative_path,
+    zip_name,
+)
+from server.lean.series import NEW_YORK, Resolution
+from server.trading_calendar import POST_MARKET_CLOSE, SETTLE_DELAY
 
 if TYPE_CHECKING:
-    from server.data_download.lean_format import DayText
-    from server.data_download.model import Bars
     from server.data_download.workers import Task
+    from server.lean.bars import Bars
+    from server.lean.render import DayText
 
 STATE_FOLDER = ".backtest-server"
 
@@ -103,7 +108,8 @@ class DataFolder:
         files: Sequence[tuple[date, str, os.stat_result]],
         on_disk: set[date],
     ) -> tuple[set[date], set[date], list[DamagedFile]]:
-        from server.data_download.lean_format import FormatError, check_zip
+        from server.lean.check import check_zip
+        from server.lean.zip import FormatError
 
         verified: list[tuple[date | None, FileMark]] = []
         damaged: dict[date, DamagedFile] = {}
@@ -146,7 +152,7 @@ class DataFolder:
             return set(), set(), []
         if mark is not None and mark.size == found.st_size and mark.changed == found.st_mtime_ns:
             return set(mark.days), set(), []
-        from server.data_download.lean_format import FormatError
+        from server.lean.zip import FormatError
 
         try:
             days = tuple(_daily_zip(symbol, path.read_bytes()))
@@ -158,8 +164,8 @@ class DataFolder:
 
     def days_once_held(self, symbol: str, path: Path) -> set[date]:
         """The days that a damaged daily zip held: from the ledger, and from what can be read of it still."""
-        from server.data_download.lean_format import salvaged_days
-        from server.data_download.lean_zip import salvage
+        from server.lean.parse import salvaged_days
+        from server.lean.zip import salvage
 
         mark = self.ledger.files(symbol, Resolution.DAILY).get(0)
         days = set(mark.days if mark else ())
@@ -205,7 +211,7 @@ class DataFolder:
         finally:
             lock.release()
 
-    def leave_no_trace(self, *, of_the_folder: bool) -> None:
+    def remove_empty_state(self, *, of_the_folder: bool) -> None:
         """Remove the state folder, for a run that made it and came to nothing (a wrong key, a vendor that is down).
 
         Nothing is removed once something is known of the data, or while another run holds a lock.
@@ -246,7 +252,7 @@ class DataFolder:
         return None
 
     def _merge_daily(self, symbol: str, new: Mapping[date, bytes]) -> Path | None:
-        from server.data_download.lean_format import FormatError
+        from server.lean.zip import FormatError
 
         path = self.path / relative_path(symbol, Resolution.DAILY, None)
         rows: dict[date, bytes] = {}
@@ -330,7 +336,7 @@ def _write_held(
     bars: Bars, root: str, symbol: str, resolution: Resolution, days: Sequence[date]
 ) -> tuple[None, list[tuple[date, FileMark]]]:
     """A task's last step: its bars to files."""
-    from server.data_download.lean_format import render_days
+    from server.lean.render import render_days
 
     texts = render_days(bars, resolution, days)
     marks = _put(root, symbol, resolution, [(t.day, member_name(symbol, resolution, t.day), t.csv) for t in texts])
@@ -349,7 +355,8 @@ def _aside(path: Path) -> Path:
 
 
 def _daily_zip(symbol: str, data: bytes) -> dict[date, bytes]:
-    from server.data_download.lean_format import FormatError, daily_rows, only_member
+    from server.lean.parse import daily_rows
+    from server.lean.zip import FormatError, only_member
 
     name, content = only_member(data)
     expected = member_name(symbol, Resolution.DAILY, None)

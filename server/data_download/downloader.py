@@ -10,15 +10,23 @@ from pathlib import Path
 
 from attrs import evolve, field, frozen
 
+from server.core.cancel import CancelToken
+from server.core.errors import BacktestServerError, Cancelled, ConfigurationError
+from server.core.events import ProgressListener, no_progress
 from server.data_download.availability import DayState, Holdings, find_gap
 from server.data_download.companion import Companion, Part, Tickers, parts_of, same_ticker
 from server.data_download.data_folder import DamagedFile, DataFolder
-from server.data_download.errors import ConfigurationError, DataDownloadError, DownloadCancelled
 from server.data_download.fetch import Fetch
-from server.data_download.model import CorporateFiles, DownloadReport, DownloadRequest, Failure, Gap, Resolution
-from server.data_download.progress import CancelToken, ProgressListener, no_progress
+from server.data_download.model import (
+    CorporateFiles,
+    DownloadReport,
+    DownloadRequest,
+    Failure,
+    Gap,
+)
 from server.data_download.provider import NamedProvider
 from server.data_download.tally import Tally
+from server.lean.series import Resolution
 from server.trading_calendar import DayOutOfBounds, USEquityTradingCalendar
 
 
@@ -70,7 +78,7 @@ class DataDownloader:
 
         Raises:
             ConfigurationError: The range lies outside the calendar or wholly in the future.
-            DownloadCancelled: It was cancelled.
+            Cancelled: It was cancelled.
         """
         now = self.clock()
         days, notices = trading_days(request.start, request.end, self.calendar, now)
@@ -80,7 +88,7 @@ class DataDownloader:
         damaged: dict[Path, DamagedFile] = {}
         for symbol in request.symbols:
             if cancel and cancel.cancelled:
-                raise DownloadCancelled("stopped while looking at what is there; nothing was fetched")
+                raise Cancelled("stopped while looking at what is there; nothing was fetched")
             ranges, notice = self.tickers(symbol, request.start, request.end)
             notices += [notice] if notice else []
             states[symbol], parts[symbol] = {}, []
@@ -222,12 +230,12 @@ class DataDownloader:
         self.on_finished(report)
         return report
 
-    def _refusal(self) -> DataDownloadError | None:
+    def _refusal(self) -> BacktestServerError | None:
         """Why the provider cannot fetch at all, unless the fallback could still."""
         try:
             self.provider.check()
-        except DataDownloadError as error:
-            return None if error.survivable and self.fallback else error
+        except BacktestServerError as error:
+            return None if error.allows_fallback and self.fallback else error
         return None
 
     def _account(self, look: Look, fetch: Fetch) -> tuple[Counter[str], list[Failure]]:

@@ -13,13 +13,16 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from server.core.cancel import CancelToken
+from server.core.errors import BacktestServerError, Cancelled, ConfigurationError
+from server.core.events import EventKind, ProgressEvent, ProgressListener
 from server.data_download.availability import find_gap
 from server.data_download.data_folder import DataFolder
-from server.data_download.errors import ConfigurationError, DataDownloadError, DownloadCancelled
-from server.data_download.model import Failure, Gap, Resolution
-from server.data_download.progress import CancelToken, EventKind, ProgressEvent, ProgressListener
+from server.data_download.errors import DownloadError
+from server.data_download.model import Failure, Gap
 from server.data_download.provider import NamedProvider
 from server.data_download.tally import Tally
+from server.lean.series import Resolution
 from server.trading_calendar import USEquityTradingCalendar
 
 _MAX_LOCKS = 200
@@ -88,7 +91,7 @@ class Fetch:
                 self.tell("symbol", provider=named.name, symbol=gap.symbol, days=len(gap.days))
             try:
                 self._ask(named, gaps)
-            except DataDownloadError as error:
+            except BacktestServerError as error:
                 for gap in gaps:
                     reasons = self.tally.reasons[gap.symbol]
                     reasons.update((day, error) for day in gap.days if position > 0 or day not in reasons)
@@ -128,7 +131,7 @@ class Fetch:
             now = find_gap(gap.days, holdings, self.clock(), self.calendar)
             if now and only_survivable:
                 reasons = self.tally.reasons[gap.symbol]
-                days = tuple(day for day in now.days if day in reasons and reasons[day].survivable)
+                days = tuple(day for day in now.days if day in reasons and reasons[day].allows_fallback)
                 now = evolve(now, days=days, refresh=now.refresh.intersection(days)) if days else None
             if now:
                 missing.append(evolve(now, refresh=now.refresh | gap.refresh.intersection(now.days)))
@@ -162,7 +165,7 @@ class Fetch:
         groups: defaultdict[tuple[str, str, bool], list[date]] = defaultdict(list)
         for day in days:
             error = self.tally.reasons[gap.symbol].get(day) or self._unexplained(gap)
-            groups[str(error), error.code, error.survivable].append(day)
+            groups[str(error), error.code, error.allows_fallback].append(day)
         return [
             Failure(
                 symbol=gap.symbol,
@@ -170,15 +173,15 @@ class Fetch:
                 days=tuple(grouped),
                 error=text,
                 code=code,
-                survivable=survivable,
+                allows_fallback=allows_fallback,
             )
-            for (text, code, survivable), grouped in groups.items()
+            for (text, code, allows_fallback), grouped in groups.items()
         ]
 
-    def _unexplained(self, gap: Gap) -> DataDownloadError:
+    def _unexplained(self, gap: Gap) -> BacktestServerError:
         if self.cancel.cancelled:
-            return DownloadCancelled("the run was stopped before this was fetched; run it again to go on")
-        return DataDownloadError(
+            return Cancelled("the run was stopped before this was fetched; run it again to go on")
+        return DownloadError(
             f"{gap.symbol} {gap.resolution.value}: the provider {self._used[-1]} ended without delivering these days; "
             "run with --debug and report it to the provider's authors"
         )

@@ -19,8 +19,8 @@ from typing import Any
 
 from attrs import frozen
 
-from server.data_download.errors import WriteFailedError
-from server.data_download.model import Resolution
+from server.core.errors import WriteFailedError
+from server.lean.series import Resolution
 
 _VERSION = 2
 _UPGRADED = (0, 1)

@@ -2,48 +2,13 @@
 
 from __future__ import annotations
 
-import enum
-import re
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from attrs import field, frozen
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-
-class Resolution(enum.Enum):
-    """Length of a bar, by LEAN's names (LEAN: ``Resolution``, lower case in paths)."""
-
-    DAILY = "daily"
-    MINUTE = "minute"
-    SECOND = "second"
-
-    @property
-    def milliseconds(self) -> int:
-        """Length of one bar in milliseconds."""
-        return _MILLISECONDS[self]
-
-
-_MILLISECONDS = {Resolution.DAILY: 86_400_000, Resolution.MINUTE: 60_000, Resolution.SECOND: 1_000}
-
-_SYMBOL = re.compile(r"[A-Z][A-Z0-9]{0,9}(?:\.[A-Z0-9]{1,3}){0,2}", re.ASCII)
-
-
-def parse_symbol(text: str) -> str:
-    """Give the symbol in capitals, as LEAN and the vendor write it (``SPY``, ``BRK.B``).
-
-    Raises:
-        ValueError: The text is not a US equity symbol. No path is ever built from such a text.
-    """
-    symbol = text.upper() if text.isascii() else text
-    if not _SYMBOL.fullmatch(symbol):
-        shown = text if len(text) <= 24 else text[:21] + "..."
-        raise ValueError(f"{shown!r} is not a US equity symbol; write it as LEAN does, for example SPY or BRK.B")
-    return symbol
+from server.lean.series import Resolution, parse_symbol
 
 
 @frozen(kw_only=True)
@@ -58,41 +23,6 @@ class Gap:
     resolution: Resolution
     days: tuple[date, ...]
     refresh: frozenset[date] = frozenset()
-
-
-PRICES = ("open", "high", "low", "close")
-"""The price columns of bars, in the order of LEAN's rows."""
-
-
-@frozen(kw_only=True, eq=False)
-class Bars:
-    """Bars as columns of one length, ascending and unique in time.
-
-    Attributes:
-        time: int64, start of the bar, milliseconds since 1970-01-01 UTC.
-        open, high, low, close: float64, dollars as traded (not adjusted).
-        volume: float64, shares; may be fractional.
-    """
-
-    time: npt.NDArray[np.int64]
-    open: npt.NDArray[np.float64]
-    high: npt.NDArray[np.float64]
-    low: npt.NDArray[np.float64]
-    close: npt.NDArray[np.float64]
-    volume: npt.NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.time)
-
-    def __getitem__(self, rows: slice) -> Bars:
-        return Bars(
-            time=self.time[rows],
-            open=self.open[rows],
-            high=self.high[rows],
-            low=self.low[rows],
-            close=self.close[rows],
-            volume=self.volume[rows],
-        )
 
 
 def _sorted_symbols(symbols: Sequence[str]) -> tuple[str, ...]:
@@ -125,7 +55,7 @@ class DownloadRequest:
 class Failure:
     """Days of one symbol that are neither on disk nor known to be empty, and why.
 
-    ``code`` is the error's stable word (see errors.py), ``survivable`` whether another provider could help.
+    ``code`` is the error's stable word (see errors.py), ``allows_fallback`` whether another provider could help.
     """
 
     symbol: str
@@ -133,7 +63,7 @@ class Failure:
     days: tuple[date, ...]
     error: str
     code: str = "data_download"
-    survivable: bool = False
+    allows_fallback: bool = False
 
 
 FileOutcome = Literal["written", "unchanged", "kept", "none"]
@@ -207,7 +137,7 @@ class DownloadReport:
         return self.days_failed == 0 and not self.cancelled
 
     @property
-    def came_to_nothing(self) -> bool:
+    def never_reached_vendor(self) -> bool:
         """Whether nobody could be asked at all: a wrong key, or a vendor that is not there."""
         return nobody_was_asked(failure.code for failure in self.failures) and not self.cancelled
 

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
-from server.data_download.errors import DataDownloadError
-from server.data_download.model import Bars, Gap, Resolution
-from server.data_download.progress import CancelToken, EventKind
+from server.core.cancel import CancelToken
+from server.core.errors import BacktestServerError
+from server.core.events import EventKind
+from server.data_download.model import Gap
+from server.lean.bars import Bars
+from server.lean.series import Resolution
 from server.trading_calendar import USEquityTradingCalendar
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ class DataSink(Protocol):
         Raises:
             BadResponseError: A bar lies outside the days or out of order, or a day was not asked for.
             WriteFailedError: The files could not be written; what stood there still stands.
-            DownloadCancelled: The run is over; nothing more is taken.
+            Cancelled: The run is over; nothing more is taken.
         """
 
     def lean_file(self, symbol: str, resolution: Resolution, day: date | None, path: Path) -> None:
@@ -41,10 +44,12 @@ class DataSink(Protocol):
 
         Raises:
             BadResponseError: The file is not what LEAN would have written for that day.
-            WriteFailedError, DownloadCancelled: As for `bars`.
+            WriteFailedError, Cancelled: As for `bars`.
         """
 
-    def unavailable(self, symbol: str, resolution: Resolution, days: Sequence[date], error: DataDownloadError) -> None:
+    def unavailable(
+        self, symbol: str, resolution: Resolution, days: Sequence[date], error: BacktestServerError
+    ) -> None:
         """Say that these days cannot be had now, and why. They are never remembered as empty."""
 
     def progress(
@@ -80,7 +85,7 @@ class DataProvider(Protocol):
     def fetch(self, gaps: Sequence[Gap], sink: DataSink) -> None:
         """Fetch these days into the sink.
 
-        Days it cannot get it reports through `sink.unavailable`, or it raises a `DataDownloadError` that then
+        Days it cannot get it reports through `sink.unavailable`, or it raises a `BacktestServerError` that then
         stands for every day not delivered. Afterwards the host looks for itself: a day that is neither on
         disk nor known to be empty counts as failed.
         """
@@ -108,7 +113,7 @@ class ProviderContext:
 class NamedProvider:
     """A provider that can be opened when it is needed, by the name it was chosen by.
 
-    ``check`` raises a `DataDownloadError` where its settings do not let it fetch at all; it opens nothing.
+    ``check`` raises a `BacktestServerError` where its settings do not let it fetch at all; it opens nothing.
     """
 
     name: str

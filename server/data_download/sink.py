@@ -10,21 +10,24 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import cast
 
-from server.data_download.data_folder import DataFolder
-from server.data_download.errors import BadResponseError, DataDownloadError, DownloadCancelled
-from server.data_download.lean_format import (
-    DayText,
-    FormatError,
-    check_zip,
-    daily_rows,
-    normalised,
-    only_member,
-    render_days,
+from server.core.cancel import CancelToken
+from server.core.errors import BacktestServerError, Cancelled
+from server.core.events import (
+    EventKind,
+    Outcome,
+    ProgressEvent,
+    ProgressListener,
 )
-from server.data_download.model import Bars, Resolution
-from server.data_download.progress import CancelToken, EventKind, Outcome, ProgressEvent, ProgressListener
+from server.data_download.data_folder import DataFolder
+from server.data_download.errors import BadResponseError, DownloadError
 from server.data_download.tally import Tally
 from server.data_download.workers import Task
+from server.lean.bars import Bars
+from server.lean.check import check_zip
+from server.lean.parse import daily_rows, normalised
+from server.lean.render import DayText, render_days
+from server.lean.series import Resolution, Series
+from server.lean.zip import FormatError, only_member
 from server.trading_calendar import USEquityTradingCalendar
 
 
@@ -84,8 +87,7 @@ class HostSink:
             except FormatError as error:
                 raise BadResponseError(
                     f"{symbol} {resolution.value} from {self._provider}: {error}",
-                    symbol=symbol,
-                    resolution=resolution,
+                    series=Series(symbol, resolution),
                     days=days,
                 ) from error
             self._write(symbol, resolution, days, texts)
@@ -105,13 +107,14 @@ class HostSink:
             except (FormatError, OSError) as error:
                 raise BadResponseError(
                     f"{symbol} {resolution.value} from {self._provider}: {path.name} is not a file of LEAN's ({error})",
-                    symbol=symbol,
-                    resolution=resolution,
+                    series=Series(symbol, resolution),
                     days=[day] if day else [],
                 ) from error
             self._write(symbol, resolution, [text.day for text in texts], texts)
 
-    def unavailable(self, symbol: str, resolution: Resolution, days: Sequence[date], error: DataDownloadError) -> None:
+    def unavailable(
+        self, symbol: str, resolution: Resolution, days: Sequence[date], error: BacktestServerError
+    ) -> None:
         """Remember why these days cannot be had now."""
         with self._changed:
             self._tally.reasons[symbol].update(dict.fromkeys(days, error))
@@ -159,7 +162,7 @@ class HostSink:
     def _admitted(self) -> Iterator[None]:
         with self._changed:
             if self.cancelled:
-                raise DownloadCancelled("the run is over; nothing more is written")
+                raise Cancelled("the run is over; nothing more is written")
             self._writing += 1
         try:
             yield
@@ -215,7 +218,7 @@ class HostSink:
     def _not_yet(self, symbol: str, resolution: Resolution, days: Sequence[date], why: str) -> None:
         if days:
             message = f"{symbol} {resolution.value}: {why.format(days[0])}"
-            error = DataDownloadError(message, symbol=symbol, resolution=resolution, days=days)
+            error = DownloadError(message, series=Series(symbol, resolution), days=days)
             self.unavailable(symbol, resolution, days, error)
 
     def _clear_damaged(self, symbol: str, resolution: Resolution, days: Sequence[date]) -> list[date]:

@@ -7,7 +7,7 @@ from datetime import date
 
 from attrs import Factory, define
 
-from server.data_download.errors import DataDownloadError
+from server.core.errors import BacktestServerError
 
 
 @define
@@ -27,5 +27,5 @@ class Tally:
     beside_s: float = 0.0
     beside_calls: int = 0
     delivered: defaultdict[str, set[date]] = Factory(lambda: defaultdict(set))
-    reasons: defaultdict[str, dict[date, DataDownloadError]] = Factory(lambda: defaultdict(dict))
+    reasons: defaultdict[str, dict[date, BacktestServerError]] = Factory(lambda: defaultdict(dict))
     notices: list[str] = Factory(list)

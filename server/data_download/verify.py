@@ -9,11 +9,13 @@ from pathlib import Path
 
 from attrs import frozen
 
+from server.core.cancel import CancelToken
 from server.data_download.data_folder import DamagedFile, DataFolder
-from server.data_download.lean_format import FormatError, check_zip, identify
-from server.data_download.lean_paths import EQUITY_USA
-from server.data_download.model import Gap, Resolution, parse_symbol
-from server.data_download.progress import CancelToken
+from server.data_download.model import Gap
+from server.lean.check import check_zip, identify
+from server.lean.layout import EQUITY_USA
+from server.lean.series import Resolution, parse_symbol
+from server.lean.zip import FormatError
 
 
 @frozen(kw_only=True)

@@ -19,7 +19,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, TypeVar
 
-from server.data_download.errors import DownloadCancelled
+from server.core.errors import Cancelled
 
 _MOST = 4
 _TASKS_EACH = 4
@@ -68,7 +68,7 @@ class Task:
 
         Raises:
             WorkerLost: The process ended or hangs.
-            DownloadCancelled: The run was stopped while it waited.
+            Cancelled: The run was stopped while it waited.
         """
         begins = not self._begun
         if begins:
@@ -146,7 +146,7 @@ class Workers:
                 if worker.alive:
                     return worker
             if self.cancelled():
-                raise DownloadCancelled("stopped before an answer was worked on")
+                raise Cancelled("stopped before an answer was worked on")
         return None
 
     def _give_back(self, worker: _Process) -> None:
@@ -184,7 +184,7 @@ class _Process:
         except (OSError, EOFError) as error:
             self.end()
             if cancelled():
-                raise DownloadCancelled("stopped while an answer was worked on") from error
+                raise Cancelled("stopped while an answer was worked on") from error
             raise WorkerLost from error
         if good:
             return result

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from server.trading_calendar import NEW_YORK
+from server.lean.series import NEW_YORK
 
 
 class RecordedAnswers:

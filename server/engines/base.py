@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Protocol
 
 from attrs import Factory, field, frozen
 
-from server.data_download.model import Resolution, parse_symbol
-from server.data_download.progress import CancelToken
+from server.core.cancel import CancelToken
+from server.lean.series import Resolution, parse_symbol
 
 
 class Equity(NamedTuple):
@@ -120,5 +120,5 @@ class Engine(Protocol):
             ToolMissingError: A program it needs is not there.
             ToolFailedError: The backtest failed; the text says why.
             ConfigurationError: The request does not fit the engine.
-            DownloadCancelled: It was cancelled.
+            Cancelled: It was cancelled.
         """

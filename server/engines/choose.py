@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from server.data_download.errors import ConfigurationError, ToolMissingError
-from server.data_download.secret import Secret
+from server.core.errors import ConfigurationError, ToolMissingError
+from server.core.secret import Secret
 from server.engines.base import Engine
 from server.settings.lean_json import find_lean_json
 from server.trading_calendar import USEquityTradingCalendar
@@ -59,7 +59,7 @@ def choose_engine(
         lean_config = find_lean_json(project) or lean_config
     problem = _lean_problem(project, lean_config, environ, docker_problem or ask_docker)
     if problem is None and lean_config is not None:
-        from server.engines.lean import LeanEngine
+        from server.engines.lean_cli import LeanEngine
 
         lean = shutil.which("lean", path=environ.get("PATH", "")) or "lean"
         why = "LEAN, as asked for" if wanted == "lean" else "LEAN: its CLI, a running Docker and lean.json are there"

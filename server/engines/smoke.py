@@ -14,14 +14,22 @@ from pathlib import Path
 import numpy as np
 from attrs import Factory, define, frozen
 
+from server.core.cancel import CancelToken
+from server.core.errors import Cancelled
 from server.corporate_actions.adjust import adjusted
-from server.data_download.errors import DownloadCancelled
-from server.data_download.lean_format import FormatError, first_member, parse_csv, relative_path
-from server.data_download.model import Bars, Resolution
-from server.data_download.progress import CancelToken
+from server.engines.adjusted_history import (
+    Share,
+    load_share,
+    notes_on,
+    shortened,
+)
 from server.engines.base import EngineRequest, EngineResult, Equity
-from server.engines.shares import Share, load_share, notes_on, shortened
-from server.trading_calendar import NEW_YORK, USEquityTradingCalendar
+from server.lean.bars import Bars
+from server.lean.layout import relative_path
+from server.lean.parse import parse_csv
+from server.lean.series import NEW_YORK, Resolution, Series
+from server.lean.zip import FormatError, first_member
+from server.trading_calendar import USEquityTradingCalendar
 
 START_EQUITY = 100_000.0
 """Dollars at the start, as LEAN's default."""
@@ -75,7 +83,7 @@ class SmokeEngine:
         A file that is missing or damaged is counted and named, as LEAN goes on without it, too.
 
         Raises:
-            DownloadCancelled: It was cancelled.
+            Cancelled: It was cancelled.
         """
         started_at = self._clock()
         reading = _Reading()
@@ -150,7 +158,7 @@ def _read_file(
     data_folder: Path, symbol: str, resolution: Resolution, day: date | None, reading: _Reading, cancel: CancelToken
 ) -> Bars | None:
     if cancel.cancelled:
-        raise DownloadCancelled("the smoke test was cancelled", symbol=symbol, resolution=resolution)
+        raise Cancelled("the smoke test was cancelled", series=Series(symbol, resolution))
     path = relative_path(symbol, resolution, day)
     try:
         _, content = first_member((data_folder / path).read_bytes())

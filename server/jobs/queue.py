@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from attrs import define, field
 from loguru import logger
 
-from server.data_download.progress import CancelToken
+from server.core.cancel import CancelToken
 from server.jobs.store import Job, JobState, JobStore
 
 MAX_RUNNING = 2

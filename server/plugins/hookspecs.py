@@ -13,9 +13,9 @@ from typing import Any
 import pluggy
 from attrs import field, frozen
 
+from server.core.events import ProgressEvent
 from server.corporate_actions.model import CorporateActionSource, Watch
 from server.data_download.model import DownloadReport
-from server.data_download.progress import ProgressEvent
 from server.data_download.provider import DataProvider, DataSink, ProviderContext
 
 __all__ = [
@@ -51,7 +51,7 @@ class ProviderSpec:
         create: Makes the provider. It may import what it needs; discovery may not.
         corporate_actions: Makes a source of splits, dividends and renames, which is told whom to tell of its requests;
             None where the provider has none.
-        check: Raises a `DataDownloadError` where this config cannot fetch at all, say for want of a key. Called
+        check: Raises a `BacktestServerError` where this config cannot fetch at all, say for want of a key. Called
             once days are missing, before anything is written or started; must be quick and open nothing.
     """
 

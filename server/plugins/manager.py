@@ -16,9 +16,9 @@ import attrs
 import pluggy
 from attrs import field, frozen
 
-from server.data_download.errors import ConfigurationError
+from server.core.errors import ConfigurationError
+from server.core.events import ProgressEvent
 from server.data_download.model import DownloadReport
-from server.data_download.progress import ProgressEvent
 from server.plugins import hookspecs
 from server.plugins.hookspecs import PROJECT_NAME, ProviderSpec
 from server.settings.values import is_provider_name, shown_name

@@ -16,8 +16,8 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from server.data_download.errors import ConfigurationError
-from server.data_download.model import Resolution, parse_symbol
+from server.core.errors import ConfigurationError
+from server.lean.series import Resolution, parse_symbol
 from server.project.constants import Known, Unknown, Value, read_constants
 
 PARAMETERS_FILE = Path("config", "parameters.py")

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import attrs
 from attrs import field, frozen
 
-from server.data_download.errors import ConfigurationError
+from server.core.errors import ConfigurationError
 from server.settings.lean_json import find_lean_json, read_lean_json
 from server.settings.places import Places
 from server.settings.providers import describe, fill

@@ -16,7 +16,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from server.data_download.errors import ConfigurationError
+from server.core.errors import ConfigurationError
 
 FILE_NAME = "lean.json"
 

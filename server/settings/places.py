@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from server.data_download.errors import ConfigurationError
+from server.core.errors import ConfigurationError
 from server.settings.lean_json import JsonObject, LeanJson
 from server.settings.values import Given, did_you_mean, shown_name, unfit
 

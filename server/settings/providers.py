@@ -11,8 +11,8 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from server.data_download.errors import ConfigurationError
-from server.data_download.secret import Secret, mask_secrets
+from server.core.errors import ConfigurationError
+from server.core.secret import Secret, mask_secrets
 from server.settings.places import Places
 from server.settings.values import DEFAULT, SECTION, Given, convert, is_secret
 

@@ -18,8 +18,8 @@ from typing import Any, Literal, NewType, Union, get_args, get_origin
 
 from attrs import frozen
 
-from server.data_download.errors import ConfigurationError
-from server.data_download.secret import Secret
+from server.core.errors import ConfigurationError
+from server.core.secret import Secret
 
 SECTION = "backtest-server"
 """The key of our own object in lean.json."""

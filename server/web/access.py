@@ -15,8 +15,8 @@ from loguru import logger
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from server.data_download.errors import ConfigurationError
-from server.data_download.secret import Secret
+from server.core.errors import ConfigurationError
+from server.core.secret import Secret
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

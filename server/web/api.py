@@ -12,10 +12,11 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
 from server.backtest import BacktestRequest
-from server.data_download.errors import ConfigurationError
-from server.data_download.lean_paths import EQUITY_USA
-from server.data_download.model import DownloadRequest, Resolution, parse_symbol
+from server.core.errors import ConfigurationError
+from server.data_download.model import DownloadRequest
 from server.jobs import Job
+from server.lean.layout import EQUITY_USA
+from server.lean.series import Resolution, parse_symbol
 from server.web import models
 from server.web.projects import find_project, list_projects, name_of
 from server.web.state import State
@@ -219,7 +220,7 @@ def coverage(
     end: End,
 ) -> models.Coverage:
     """Which trading days are present, provisional, empty, damaged or missing; and what factor and map files say."""
-    from server.corporate_actions.on_disk import share_files
+    from server.corporate_actions.summary import share_files
 
     wanted = _range(symbol, resolution, start, end)
     if end - start > timedelta(days=3660):

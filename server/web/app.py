@@ -17,12 +17,12 @@ from starlette.staticfiles import StaticFiles
 
 from server import __version__
 from server.backtest_server import BacktestManager
-from server.data_download.errors import ConfigurationError, DataDownloadError
-from server.logs import mask
+from server.core.errors import BacktestServerError, ConfigurationError, NotFoundError
+from server.observability import mask
 from server.web import api, doors, models, pages
 from server.web.access import Access, Gate, wants_page
 from server.web.events import EventHub
-from server.web.state import NotFound, State
+from server.web.state import State
 from server.workspace import Workspace
 
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "not_json"}
@@ -96,9 +96,9 @@ def create_app(
 def _add_error_answers(app: FastAPI) -> None:
     """Every error in one form: a stable code, a sentence, the facts."""
 
-    @app.exception_handler(DataDownloadError)
-    async def ours(request: Request, error: DataDownloadError) -> JSONResponse:
-        status = 404 if isinstance(error, NotFound) else 422 if isinstance(error, ConfigurationError) else 502
+    @app.exception_handler(BacktestServerError)
+    async def ours(request: Request, error: BacktestServerError) -> JSONResponse:
+        status = 404 if isinstance(error, NotFoundError) else 422 if isinstance(error, ConfigurationError) else 502
         facts = {"symbol": error.symbol, "resolution": error.resolution, "days": error.days, "status": error.status}
         known = {name: value for name, value in facts.items() if value}
         return _error(status, error.code, str(error), jsonable_encoder(known))

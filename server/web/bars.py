@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 
 from server.data_download.data_folder import DataFolder
-from server.data_download.lean_format import FormatError, first_member, midnight, parse_csv, relative_path
-from server.data_download.model import PRICES, Bars, Resolution
+from server.lean.bars import PRICES, Bars
+from server.lean.days import midnight
+from server.lean.layout import relative_path
+from server.lean.parse import parse_csv
+from server.lean.series import Resolution
+from server.lean.zip import FormatError, first_member
 
 _COLUMNS = ("time", *PRICES, "volume")
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from server.data_download.model import parse_symbol
 from server.jobs import JobState
+from server.lean.series import parse_symbol
 
 ResolutionName = Literal["daily", "minute", "second"]
 SymbolText = Annotated[

@@ -13,11 +13,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from server.backtest_server import BacktestManager
-from server.data_download.model import Resolution
 from server.engines.choose import ENGINES
 from server.jobs import Job
+from server.lean.series import Resolution
 from server.settings.providers import SettingMissing
-from server.web.page_text import FILTERS
+from server.web.template_filters import FILTERS
 from server.workspace import Workspace
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from server.data_download.errors import ConfigurationError
+from server.core.errors import ConfigurationError
 from server.project import PARAMETERS_FILE, read_project_parameters
 
 _MAIN_FILES = ("main.py", "Main.cs")

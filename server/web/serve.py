@@ -12,13 +12,13 @@ import uvicorn
 from filelock import FileLock, Timeout
 
 from server.backtest_server import BacktestManager
-from server.baseline import Baseline
-from server.data_download.errors import ConfigurationError
+from server.core.errors import ConfigurationError
+from server.core.events import ProgressEvent
 from server.data_download.model import DownloadReport
-from server.data_download.progress import ProgressEvent
 from server.jobs import JobStore
-from server.logs import add_secret, log_listener
-from server.metrics import Metrics
+from server.observability import add_secret, log_listener
+from server.observability.baseline import Baseline
+from server.observability.metrics import Metrics
 from server.web.access import Access
 from server.web.app import create_app
 from server.workspace import Workspace

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from server.backtest_server import BacktestManager
 from server.bench.archive import read_runs
-from server.data_download.errors import DataDownloadError
+from server.core.errors import NotFoundError
 from server.jobs import Job, JobStore
 from server.settings import CORE_SETTINGS
 from server.web import models
@@ -21,15 +21,9 @@ from server.workspace import Workspace
 _MOST_RUNS = 100
 
 
-class NotFound(DataDownloadError):  # noqa: N818 - as HTTP calls it
-    """There is no such thing."""
-
-    code = "not_found"
-
-
-def not_found(what: str) -> NotFound:
-    """The error for something that is not there."""
-    return NotFound(f"there is no {what}")
+def not_found(what: str) -> NotFoundError:
+    """The error for something that does not exist."""
+    return NotFoundError(f"there is no {what}")
 
 
 @frozen(kw_only=True, eq=False)
@@ -52,7 +46,7 @@ class State:
         """One job.
 
         Raises:
-            NotFound: There is none of this id.
+            NotFoundError: There is none of this id.
         """
         try:
             return self.manager.status(identity)

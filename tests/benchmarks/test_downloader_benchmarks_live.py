@@ -11,9 +11,10 @@ import pytest
 from server.bench.contenders import CONTENDERS, OWN, WIRE, choose_contenders
 from server.bench.measure import Bench, Live
 from server.bench.scenarios import choose, load_scenarios
+from server.lean.series import NEW_YORK
 from server.plugins.polygon_provider.config import PolygonConfig
 from server.settings import load_settings
-from server.trading_calendar import NEW_YORK, USEquityTradingCalendar
+from server.trading_calendar import USEquityTradingCalendar
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(3600)]
 

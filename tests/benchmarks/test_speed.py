@@ -19,8 +19,9 @@ import pytest
 
 from server.bench.job import MarketJob, VendorJob
 from server.bench.vendor import running_vendor
-from server.data_download.lean_zip import zip_bytes
-from server.data_download.model import DownloadRequest, Resolution
+from server.data_download.model import DownloadRequest
+from server.lean.series import Resolution
+from server.lean.zip import zip_bytes
 from tests.support.harness import Rig, lean_csv, sessions
 from tests.support.market import Market
 

@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.sync_api import Locator
 
-from server.data_download import lean_format
-from server.data_download.model import Resolution
+from server.lean.check import check_folder
+from server.lean.series import Resolution
 from tests.support import fake_lean, fake_lean_backtest, faults
 from tests.support.browser import Browse, Visit, expect, looks_right_everywhere
 from tests.support.faults import Fault
@@ -73,7 +73,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, vendor: PolygonServer) -> I
     with Served(folder, vendor.url, *options, environ={"BACKTEST_SERVER_RETRY_ATTEMPTS": "2"}) as running:
         yield running
     assert not [line for line in running.errors if "Traceback" in line or KEY in line]
-    lean_format.check_folder(folder / "data")
+    check_folder(folder / "data")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator
 
-from server.data_download.model import Resolution
+from server.lean.series import Resolution
 from tests.support.browser import Browse, Visit, expect, looks_right_everywhere
 from tests.support.harness import Rig, sessions
 from tests.support.market import Market

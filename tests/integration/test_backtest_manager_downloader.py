@@ -17,15 +17,17 @@ import attrs
 import pytest
 
 from server.backtest_server import BacktestManager, BacktestRequest, JobState
-from server.data_download.errors import ToolMissingError
-from server.data_download.model import Bars, Gap, Resolution
-from server.data_download.progress import ProgressEvent
+from server.core.errors import ToolMissingError
+from server.core.events import ProgressEvent
+from server.data_download.model import Gap
 from server.data_download.provider import DataSink, ProviderContext
 from server.jobs import Job
+from server.lean.bars import Bars
+from server.lean.series import NEW_YORK, Resolution
 from server.plugins.hookspecs import ProviderSpec
 from server.plugins.manager import OfferedProvider, Plugins, build_plugin_manager
 from server.settings import load_settings
-from server.trading_calendar import NEW_YORK, USEquityTradingCalendar
+from server.trading_calendar import USEquityTradingCalendar
 from server.workspace import Workspace
 from tests.support import fake_lean, faults
 from tests.support.faults import Fault

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from server.backtest_server import BacktestManager, BacktestRequest, JobState
-from server.data_download.lean_format import check_folder
-from server.data_download.model import Resolution
+from server.lean.check import check_folder
+from server.lean.series import Resolution
 from server.plugins.manager import build_plugin_manager
 from server.settings import load_settings
 from server.workspace import Workspace

@@ -22,7 +22,7 @@ from server.bench.measure import Bench, Live, Result, least_requests
 from server.bench.scenarios import Kind, Scenario
 from server.bench.stage import RunFailed, run_child, scratch
 from server.bench.vendor import running_vendor
-from server.data_download.model import Resolution
+from server.lean.series import Resolution
 from tests.support.command_line import ROOT, CommandLine, answer_of, wait_until
 from tests.support.harness import NOW, calendar, sessions
 

@@ -26,7 +26,7 @@ import attrs
 import pytest
 
 from server.data_download.ledger import Ledger
-from server.data_download.model import Resolution
+from server.lean.series import Resolution
 from server.plugins import manager
 from server.plugins.hookspecs import ProviderSpec, setting
 from server.plugins.manager import OfferedProvider

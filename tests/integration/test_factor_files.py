@@ -17,10 +17,12 @@ from typing import Any
 import attrs
 import pytest
 
-from server.corporate_actions.daily import DailyCheck
-from server.data_download.errors import ConfigurationError
-from server.data_download.model import DownloadRequest, Resolution
-from server.data_download.progress import CancelToken, ProgressEvent
+from server.core.cancel import CancelToken
+from server.core.errors import ConfigurationError
+from server.core.events import ProgressEvent
+from server.corporate_actions.auto_refresh import DailyCheck
+from server.data_download.model import DownloadRequest
+from server.lean.series import Resolution
 from tests.support import faults
 from tests.support.command_line import remember_the_calendar
 from tests.support.corporate import APPLE

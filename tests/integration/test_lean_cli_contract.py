@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from server.core.cancel import CancelToken
+from server.core.secret import Secret
 from server.data_download.data_folder import STATE_FOLDER
-from server.data_download.model import Resolution
-from server.data_download.progress import CancelToken
 from server.data_download.provider import ProviderContext
-from server.data_download.secret import Secret
+from server.lean.series import Resolution
 from server.plugins.lean_cli_provider.config import LeanCliConfig
 from server.plugins.lean_cli_provider.provider import LeanCliProvider
 from tests.support import fake_lean

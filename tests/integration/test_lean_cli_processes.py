@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 import pytest
 
-from server.command import CommandRequest, run_command
-from server.data_download.errors import ToolFailedError, ToolMissingError
-from server.data_download.progress import CancelToken
-from server.data_download.secret import MASK, Secret
+from server.core.cancel import CancelToken
+from server.core.errors import ToolFailedError, ToolMissingError
+from server.core.secret import MASK, Secret
+from server.core.subprocess_runner import CommandRequest, run_command
 
 KEY = "aZ9/long+key=of the vendor"
 

@@ -19,22 +19,23 @@ import pytest
 from attrs import define, field
 from loguru import logger
 
-from server.data_download.data_folder import STATE_FOLDER, DataFolder
-from server.data_download.downloader import DataDownloader
-from server.data_download.errors import (
-    AuthenticationError,
-    BadResponseError,
+from server.core.cancel import CancelToken
+from server.core.errors import (
+    BacktestServerError,
     ConfigurationError,
-    DataDownloadError,
     ToolFailedError,
     ToolMissingError,
     WriteFailedError,
 )
+from server.core.secret import MASK, Secret
+from server.data_download.data_folder import STATE_FOLDER, DataFolder
+from server.data_download.downloader import DataDownloader
+from server.data_download.errors import AuthenticationError, BadResponseError
 from server.data_download.ledger import Ledger
-from server.data_download.model import Bars, DownloadRequest, Gap, Resolution
-from server.data_download.progress import CancelToken
+from server.data_download.model import DownloadRequest, Gap
 from server.data_download.provider import NamedProvider, ProviderContext
-from server.data_download.secret import MASK, Secret
+from server.lean.bars import Bars
+from server.lean.series import Resolution
 from server.plugins.lean_cli_provider.config import LeanCliConfig
 from server.plugins.lean_cli_provider.provider import LeanCliProvider
 from server.plugins.lean_cli_provider.staging import open_workspace
@@ -54,9 +55,9 @@ class RecordingSink:
 
     token: CancelToken
     files: dict[tuple[str, Resolution, date | None], str] = field(factory=dict)
-    missing: dict[tuple[str, date], DataDownloadError] = field(factory=dict)
+    missing: dict[tuple[str, date], BacktestServerError] = field(factory=dict)
     notices: list[str] = field(factory=list)
-    refuse: DataDownloadError | None = None
+    refuse: BacktestServerError | None = None
 
     def bars(self, symbol: str, resolution: Resolution, days: Sequence[date], bars: Bars) -> None:
         raise AssertionError("this provider hands over files")
@@ -68,7 +69,9 @@ class RecordingSink:
             [member] = archive.namelist()
             self.files[symbol, resolution, day] = archive.read(member).decode()
 
-    def unavailable(self, symbol: str, resolution: Resolution, days: Sequence[date], error: DataDownloadError) -> None:
+    def unavailable(
+        self, symbol: str, resolution: Resolution, days: Sequence[date], error: BacktestServerError
+    ) -> None:
         self.missing.update({(symbol, day): error for day in days})
 
     def progress(self, kind: str, *, message: str = "", **facts: Any) -> None:
@@ -428,7 +431,7 @@ def test_a_missing_tool_says_how_to_install_it(setup: Setup) -> None:
     ],
 )
 def test_a_tool_that_is_not_ready_says_what_to_do(
-    setup: Setup, mode: str, error: type[DataDownloadError], words: str
+    setup: Setup, mode: str, error: type[BacktestServerError], words: str
 ) -> None:
     """It stands for all days, and another run would not fare better: there is none."""
     setup.lean.behave(mode)

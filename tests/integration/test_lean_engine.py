@@ -15,21 +15,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from server.data_download.errors import (
+from server.core.cancel import CancelToken
+from server.core.errors import (
+    BacktestServerError,
+    Cancelled,
     ConfigurationError,
-    DataDownloadError,
-    DownloadCancelled,
     ToolFailedError,
     ToolMissingError,
 )
-from server.data_download.lean_format import zip_bytes
-from server.data_download.model import Resolution
-from server.data_download.progress import CancelToken
 from server.engines.base import EngineRequest, EngineResult
 from server.engines.choose import ask_docker, choose_engine
-from server.engines.lean import LeanEngine
-from server.engines.lean_results import sort_failed_requests
+from server.engines.lean_cli import LeanEngine
+from server.engines.results import sort_failed_requests
 from server.engines.smoke import SmokeEngine
+from server.lean.series import Resolution
+from server.lean.zip import zip_bytes
 from server.trading_calendar import USEquityTradingCalendar
 from tests.support import fake_lean_backtest
 
@@ -266,7 +266,7 @@ def test_failed_requests_are_sorted_by_what_they_mean() -> None:
     ],
 )
 def test_each_failure_says_what_to_do(
-    run, workspace: SimpleNamespace, mode: str, kind: type[DataDownloadError], text: str
+    run, workspace: SimpleNamespace, mode: str, kind: type[BacktestServerError], text: str
 ) -> None:
     """One line that names the cause; no private file is left behind."""
     with pytest.raises(kind) as caught:
@@ -309,7 +309,7 @@ def test_a_cancel_ends_the_run_at_once(run) -> None:
         cancelled_at.append(time.monotonic())
         cancel.cancel()
 
-    with pytest.raises(DownloadCancelled):
+    with pytest.raises(Cancelled):
         run("hang", cancel=cancel, progress=when_it_speaks)
 
     assert time.monotonic() - cancelled_at[0] < 2

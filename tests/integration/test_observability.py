@@ -14,10 +14,10 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from server.baseline import Baseline, Cost
-from server.data_download.model import Resolution
 from server.jobs import JobStore
-from server.metrics import DAY_OUTCOMES, DOWNLOAD_OUTCOMES, Metrics
+from server.lean.series import Resolution
+from server.observability.baseline import Baseline, Cost
+from server.observability.metrics import DAY_OUTCOMES, DOWNLOAD_OUTCOMES, Metrics
 from server.plugins.manager import BUILT_IN
 from tests.support.programs import program
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.data_download.model import Resolution
+from server.lean.series import Resolution
 from tests.support import faults
 from tests.support.harness import Rig, sessions
 from tests.support.market import Market

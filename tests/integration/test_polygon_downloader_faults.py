@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from server.data_download.model import DownloadReport, Resolution
+from server.data_download.model import DownloadReport
+from server.lean.series import Resolution
 from server.plugins.polygon_provider import budget, client
 from tests.support import faults
 from tests.support.faults import Fault
@@ -116,7 +117,7 @@ def test_a_lasting_fault_is_given_up_after_all_tries(
     failure = only_failure(report)
     assert counted(report) == (0, 0, 0, 3)
     assert failure.code == code
-    assert failure.survivable
+    assert failure.allows_fallback
     for word in [*words, "given up after 3 tries"]:
         assert word in failure.error
     assert "\n" not in failure.error
@@ -177,7 +178,7 @@ def test_what_will_not_pass_is_told_at_once(
     failure = only_failure(report)
     assert counted(report) == (0, 0, 0, 3)
     assert failure.code == code
-    assert failure.survivable == (code == "bad_response")
+    assert failure.allows_fallback == (code == "bad_response")
     for word in words:
         assert word in failure.error
     assert "\n" not in failure.error

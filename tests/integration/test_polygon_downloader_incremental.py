@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from server.core.cancel import CancelToken
 from server.data_download.availability import DayState
-from server.data_download.model import DownloadReport, DownloadRequest, Resolution
-from server.data_download.progress import CancelToken
+from server.data_download.model import DownloadReport, DownloadRequest
+from server.lean.series import Resolution
 from server.plugins.polygon_provider import budget
 from tests.support import faults
 from tests.support.cassettes import UseCassette
@@ -191,7 +192,7 @@ def test_a_damaged_daily_zip_is_set_aside_and_its_days_come_back(
 @pytest.mark.damaged_zips
 def test_what_is_saved_of_a_daily_zip_may_be_days_that_are_none(polygon_server: Serve, tmp_path: Path) -> None:
     """A Sunday, a day before the calendar and one in the future are not asked for."""
-    from server.data_download.lean_format import zip_bytes
+    from server.lean.zip import zip_bytes
 
     server = polygon_server(MARKET)
     rig = Rig(tmp_path, server.url)
@@ -584,7 +585,7 @@ def test_a_damaged_ledger_is_begun_anew(polygon_server: Serve, tmp_path: Path, d
 
 def test_a_state_folder_that_cannot_be_made_only_costs_time(polygon_server: Serve, tmp_path: Path) -> None:
     """Where a file stands in its place the run says so and writes nothing."""
-    from server.data_download.errors import WriteFailedError
+    from server.core.errors import WriteFailedError
 
     server = polygon_server(MARKET)
     rig = Rig(tmp_path, server.url)
@@ -721,7 +722,7 @@ def test_a_look_says_what_is_what_and_sends_nothing(polygon_server: Serve, tmp_p
 )
 def test_ranges_that_make_no_sense_are_refused(tmp_path: Path, start: date, end: date, message: str) -> None:
     """With the bound in the message, and nothing made on disk but the ledger."""
-    from server.data_download.errors import ConfigurationError
+    from server.core.errors import ConfigurationError
 
     rig = Rig(tmp_path)
     with pytest.raises(ConfigurationError, match=message):

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from server.core.cancel import CancelToken
+from server.core.secret import Secret
 from server.data_download.data_folder import STATE_FOLDER, DataFolder
 from server.data_download.downloader import DataDownloader
-from server.data_download.lean_format import check_folder, parse_csv
 from server.data_download.ledger import Ledger
-from server.data_download.model import DownloadRequest, Resolution
-from server.data_download.progress import CancelToken
+from server.data_download.model import DownloadRequest
 from server.data_download.provider import NamedProvider, ProviderContext
-from server.data_download.secret import Secret
+from server.lean.check import check_folder
+from server.lean.parse import parse_csv
+from server.lean.series import Resolution
 from server.plugins.polygon_provider.config import DEFAULT_URL, PolygonConfig
 from server.plugins.polygon_provider.provider import PolygonProvider
 from server.trading_calendar import USEquityTradingCalendar

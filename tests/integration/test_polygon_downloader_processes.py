@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from server.data_download.lean_format import check_folder
-from server.data_download.model import Resolution
+from server.lean.check import check_folder
+from server.lean.series import Resolution
 from tests.support.download_process import finish, start
 from tests.support.harness import Rig, lean_files, leftovers, sessions
 from tests.support.market import Market

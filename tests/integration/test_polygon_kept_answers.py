@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from server.data_download.model import Resolution
+from server.lean.series import Resolution
 from server.plugins.polygon_provider import provider
 from tests.support import faults
 from tests.support.harness import Rig, csv_of, lean_files, sessions

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from server.core.errors import ConfigurationError
 from server.corporate_actions.model import Dividend, Listing, Renames, Split, TickerChange
-from server.data_download.errors import AuthenticationError, ConfigurationError
+from server.data_download.errors import AuthenticationError
 from server.plugins.manager import build_plugin_manager
 from server.plugins.polygon_provider import plugin
 from tests.support import faults

@@ -12,17 +12,16 @@ from typing import Any
 
 import pytest
 
+from server.core.cancel import CancelToken
+from server.core.errors import BacktestServerError, Cancelled
 from server.data_download.errors import (
     AuthenticationError,
     BadResponseError,
-    DataDownloadError,
-    DownloadCancelled,
     PlanLimitError,
     ProviderUnavailable,
     RateLimitError,
 )
-from server.data_download.model import Resolution
-from server.data_download.progress import CancelToken
+from server.lean.series import Resolution
 from server.plugins.polygon_provider import budget
 from tests.support import faults
 from tests.support.faults import Fault
@@ -102,7 +101,7 @@ def test_a_passing_fault_is_gone_on_the_next_try(
     assert "Polygon" in rig.messages("retry")[0]
 
 
-LASTING: list[tuple[Fault, type[DataDownloadError], str]] = [
+LASTING: list[tuple[Fault, type[BacktestServerError], str]] = [
     (faults.too_many_requests(1), RateLimitError, "too many requests to the splits of AAPL"),
     (faults.server_error(), ProviderUnavailable, "internal server error"),
     (faults.connection_reset(), ProviderUnavailable, "connection broke"),
@@ -118,7 +117,7 @@ def test_a_lasting_fault_is_given_up_after_all_tries(
     clockwork: FakeTime,
     data: ReferenceData,
     fault: Fault,
-    kind: type[DataDownloadError],
+    kind: type[BacktestServerError],
     words: str,
 ) -> None:
     """The error says what the vendor said and how often it was tried; nothing is kept of it."""
@@ -140,7 +139,7 @@ def results(value: Any) -> Fault:
     return faults.edited(lambda answer: {**answer, "results": value})
 
 
-FINAL: list[tuple[Fault, type[DataDownloadError], str]] = [
+FINAL: list[tuple[Fault, type[BacktestServerError], str]] = [
     (faults.unknown_key(), AuthenticationError, "does not accept your API key"),
     (faults.bad_request(), BadResponseError, "did not understand the request for the splits of AAPL"),
     (faults.status_error("went wrong"), BadResponseError, "its status is ERROR: went wrong"),
@@ -162,7 +161,7 @@ def test_what_will_not_pass_is_told_at_once(
     clockwork: FakeTime,
     data: ReferenceData,
     fault: Fault,
-    kind: type[DataDownloadError],
+    kind: type[BacktestServerError],
     words: str,
 ) -> None:
     """Without another try, without the older address, and without the key."""
@@ -356,7 +355,7 @@ def test_a_cancelled_run_waits_for_no_vendor(
     thread.join(5)
 
     assert time.monotonic() - begun < 2
-    assert [type(error) for error in caught] == [DownloadCancelled]
+    assert [type(error) for error in caught] == [Cancelled]
     source.close()
     tap.open()
     again = rig.ask(lambda opened: opened.events("AAPL"))
@@ -372,12 +371,12 @@ def test_a_wait_for_the_next_minute_is_cut_short(polygon_server: Serve, tmp_path
     source = rig.open(cancel)
     threading.Thread(target=lambda: (until(lambda: rig.count("retries") == 1), cancel.cancel())).start()
     begun = time.monotonic()
-    with pytest.raises(DownloadCancelled):
+    with pytest.raises(Cancelled):
         source.events("AAPL")
 
     assert time.monotonic() - begun < 2
     assert len(server.requests) == 1
-    with pytest.raises(DownloadCancelled):
+    with pytest.raises(Cancelled):
         source.renames("META")  # and nothing more is sent
     source.close()
     assert len(server.requests) == 1
@@ -390,7 +389,7 @@ def test_closing_ends_what_is_under_way(polygon_server: Serve, tmp_path: Path, d
     cancel = CancelToken()
     source = rig.open(cancel)
     threading.Thread(target=lambda: (until(lambda: bool(server.requests)), source.close())).start()
-    with pytest.raises(DownloadCancelled):
+    with pytest.raises(Cancelled):
         source.events("AAPL")
 
     assert not cancel.cancelled
@@ -417,7 +416,7 @@ def test_a_vendor_that_repeats_the_key_is_masked(
     """In the error, in what is told, and in every file, in any case of letters."""
     server = polygon_server(Market(), reference=data, on_request=lambda request, n: fault)
     rig = rig_for(server, tmp_path, clockwork)
-    with pytest.raises(DataDownloadError) as caught:
+    with pytest.raises(BacktestServerError) as caught:
         events_of(rig)
 
     files = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import requests
 
-from server.data_download.lean_format import check_folder
-from server.data_download.model import Resolution
+from server.lean.check import check_folder
+from server.lean.series import Resolution
 from tests.support.harness import csv_of, lean_files, leftovers, sessions
 from tests.support.market import Market, new_york_day
 from tests.support.polygon_server import PolygonServer, Request

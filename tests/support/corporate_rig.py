@@ -7,9 +7,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from server.corporate_actions.asked import Asked, Outcome, make_files
-from server.data_download.model import DownloadReport, DownloadRequest, Resolution
-from server.data_download.progress import CancelToken, ProgressEvent, ProgressListener, no_progress
+from server.core.cancel import CancelToken
+from server.core.events import ProgressEvent, ProgressListener, no_progress
+from server.corporate_actions.build import Asked, Outcome, make_files
+from server.data_download.model import DownloadReport, DownloadRequest
+from server.lean.series import Resolution
 from server.plugins.manager import build_plugin_manager
 from server.settings import load_settings
 from server.workspace import Workspace

@@ -57,7 +57,7 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 def main() -> None:
     """Download as told by the first argument."""
-    from server.data_download.model import Resolution
+    from server.lean.series import Resolution
     from server.trading_calendar import USEquityTradingCalendar
     from tests.support import harness
 

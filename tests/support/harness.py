@@ -13,13 +13,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from server.core.cancel import CancelToken
+from server.core.events import ProgressEvent
+from server.core.secret import Secret
 from server.data_download.data_folder import STATE_FOLDER, DataFolder
 from server.data_download.downloader import DataDownloader
 from server.data_download.ledger import Ledger
-from server.data_download.model import DownloadReport, DownloadRequest, Gap, Resolution
-from server.data_download.progress import CancelToken, ProgressEvent
+from server.data_download.model import DownloadReport, DownloadRequest, Gap
 from server.data_download.provider import NamedProvider, ProviderContext
-from server.data_download.secret import Secret
+from server.lean.series import Resolution
 from server.plugins.polygon_provider.config import PolygonConfig
 from server.plugins.polygon_provider.provider import PolygonProvider
 from server.trading_calendar import USEquityTradingCalendar

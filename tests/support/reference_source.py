@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from server.data_download.progress import CancelToken
+from server.core.cancel import CancelToken
+from server.core.secret import Secret
 from server.data_download.provider import ProviderContext
-from server.data_download.secret import Secret
 from server.plugins.polygon_provider.config import DEFAULT_URL, PolygonConfig
 from server.plugins.polygon_provider.reference import PolygonReference
 from tests.support.harness import NOW, calendar, no_wait

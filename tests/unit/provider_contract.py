@@ -22,11 +22,13 @@ import numpy as np
 import pytest
 from attrs import Factory, define, field, frozen
 
-from server.data_download.errors import DataDownloadError
-from server.data_download.model import Bars, Gap, Resolution
-from server.data_download.progress import CancelToken
+from server.core.cancel import CancelToken
+from server.core.errors import BacktestServerError
+from server.data_download.model import Gap
 from server.data_download.provider import DataProvider
 from server.data_download.workers import Task
+from server.lean.bars import Bars
+from server.lean.series import Resolution
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -65,7 +67,7 @@ class NotingSink:
     token: CancelToken = Factory(CancelToken)
     days: dict[tuple[str, Resolution], list[date]] = Factory(dict)
     rows: dict[tuple[str, Resolution, date], int] = Factory(dict)
-    missing: dict[tuple[str, Resolution, date], DataDownloadError] = Factory(dict)
+    missing: dict[tuple[str, Resolution, date], BacktestServerError] = Factory(dict)
     told: list[str] = Factory(list)
     after_close: list[str] = Factory(list)
     closed: bool = False
@@ -98,7 +100,9 @@ class NotingSink:
         else:
             self._take(symbol, resolution, {datetime.strptime(row[:8], "%Y%m%d").date(): 1 for row in rows})
 
-    def unavailable(self, symbol: str, resolution: Resolution, days: Sequence[date], error: DataDownloadError) -> None:
+    def unavailable(
+        self, symbol: str, resolution: Resolution, days: Sequence[date], error: BacktestServerError
+    ) -> None:
         """Note the reason."""
         with self._lock:
             self.missing.update({(symbol, resolution, day): error for day in days})
@@ -141,7 +145,7 @@ class ProviderContract:
         provider = subject.open(sink.token)
         try:
             provider.fetch(gaps, sink)
-        except DataDownloadError as error:
+        except BacktestServerError as error:
             for gap in gaps:
                 came = sink.delivered(gap.symbol, gap.resolution)
                 sink.unavailable(gap.symbol, gap.resolution, [day for day in gap.days if day not in came], error)
@@ -221,7 +225,7 @@ class ProviderContract:
             assert sorted(sink.delivered(subject.symbol, resolution)) == list(subject.days)
             for day in subject.days:
                 key = (subject.without, resolution, day)
-                assert sink.rows.get(key) == 0 or isinstance(sink.missing.get(key), DataDownloadError)
+                assert sink.rows.get(key) == 0 or isinstance(sink.missing.get(key), BacktestServerError)
 
     def test_what_fails_is_reported_with_a_reason(self, subject: Subject) -> None:
         """Every day is accounted for, in one line of text that does not show the key."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from loguru import logger
 from starlette.requests import ClientDisconnect
 
-from server.data_download.errors import ConfigurationError
+from server.core.errors import ConfigurationError
 from server.web.access import COOKIE, MAX_BODY, SECURITY_HEADERS, Access, BodyTooLarge, Gate, is_loopback
 
 OURS = Access.of("127.0.0.1", None)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from server.data_download.availability import DayState, Holdings, find_gap
 from server.data_download.ledger import EmptyMark
-from server.data_download.model import Gap, Resolution
+from server.data_download.model import Gap
+from server.lean.series import Resolution
 from tests.support.harness import calendar, sessions
 
 DAYS = sessions(date(2024, 3, 4), 6)

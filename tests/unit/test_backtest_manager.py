@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from server.backtest_server import BacktestManager, BacktestRequest, BacktestResult, JobState, Phase, resolve
-from server.data_download.errors import ConfigurationError, ProviderUnavailable
-from server.data_download.model import Resolution
-from server.data_download.progress import CancelToken
+from server.core.cancel import CancelToken
+from server.core.errors import ConfigurationError
+from server.data_download.errors import ProviderUnavailable
 from server.jobs.queue import MAX_RUNNING
+from server.lean.series import Resolution
 
 PARAMETERS = """
 SYMBOLS = ["AAPL", "msft"]

@@ -19,8 +19,8 @@ from server.bench.contenders import CONTENDERS, why_not
 from server.bench.measure import Result, Row, Sample
 from server.bench.report import folder_name, markdown, run_of, seconds, table_of, write
 from server.bench.scenarios import Kind, Scenario
-from server.data_download.errors import ToolMissingError
-from server.data_download.model import Resolution
+from server.core.errors import ToolMissingError
+from server.lean.series import Resolution
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {"against": "the project's local server, 50 ms before each answer", "processor": "P", "cores": 2}

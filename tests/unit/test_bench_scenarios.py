@@ -10,8 +10,8 @@ import pytest
 from server.bench.contenders import CONTENDERS, choose_contenders
 from server.bench.measure import least_requests
 from server.bench.scenarios import Kind, choose, load_scenarios, parse_scenarios
-from server.data_download.errors import ConfigurationError
-from server.data_download.model import Resolution
+from server.core.errors import ConfigurationError
+from server.lean.series import Resolution
 from server.trading_calendar import USEquityTradingCalendar
 
 ROOT = Path(__file__).parents[2]

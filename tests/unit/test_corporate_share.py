@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from server.corporate_actions.event_merge import (
+    events_of_share,
+    moved_to,
+    ticker_for,
+    tickers_of,
+)
 from server.corporate_actions.map_file import MapRow
 from server.corporate_actions.model import Events, Renames, TickerChange
-from server.corporate_actions.share import events_of_share, moved_to, ticker_for, tickers_of
 from server.corporate_actions.tickers import TickersOnDisk
 from server.data_download.companion import Part, parts_of
 from tests.support.corporate import dividend, split

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
+from server.core.errors import WriteFailedError
 from server.data_download import atomic
 from server.data_download.data_folder import STATE_FOLDER, DataFolder
-from server.data_download.errors import WriteFailedError
-from server.data_download.lean_format import DayText, zip_bytes
 from server.data_download.ledger import Ledger
-from server.data_download.model import Resolution
+from server.lean.render import DayText
+from server.lean.series import Resolution
+from server.lean.zip import zip_bytes
 from tests.support.harness import csv_of, leftovers
 
 MINUTE, SECOND, DAILY = Resolution.MINUTE, Resolution.SECOND, Resolution.DAILY
@@ -452,7 +453,7 @@ def test_a_run_that_came_to_nothing_leaves_no_trace(tmp_path: Path, of_the_folde
     with folder.lock("SPY", MINUTE, blocking=False):
         pass
 
-    folder.leave_no_trace(of_the_folder=of_the_folder)
+    folder.remove_empty_state(of_the_folder=of_the_folder)
 
     assert folder.path.exists() is not of_the_folder
     assert not (folder.path / STATE_FOLDER).exists()
@@ -461,10 +462,10 @@ def test_a_run_that_came_to_nothing_leaves_no_trace(tmp_path: Path, of_the_folde
 def test_what_is_known_or_held_leaves_its_trace(folder: DataFolder) -> None:
     """The locks of another run, and the ledger once there is something in it."""
     with folder.lock("SPY", MINUTE, blocking=False):
-        folder.leave_no_trace(of_the_folder=True)
+        folder.remove_empty_state(of_the_folder=True)
     assert (folder.path / STATE_FOLDER / "locks").is_dir()
 
     folder.write_days("SPY", MINUTE, [minutes(DAYS[0])])
-    folder.leave_no_trace(of_the_folder=True)
+    folder.remove_empty_state(of_the_folder=True)
     assert on_disk(folder) == {DAYS[0]}
     assert (folder.path / STATE_FOLDER / "ledger.sqlite").exists()

@@ -21,14 +21,15 @@ import pytest
 from server import __version__
 from server.backtest_server import BacktestRequest, BacktestResult, JobState
 from server.cli import BAD_USE, FAILURE, INTERRUPTED, cli
+from server.core.errors import BacktestServerError, NotFoundError
+from server.core.secret import Secret
 from server.data_download import workers
 from server.data_download.availability import ASK_AGAIN_AFTER, DayState
-from server.data_download.errors import DataDownloadError
-from server.data_download.model import DownloadReport, Resolution
-from server.data_download.secret import Secret
+from server.data_download.model import DownloadReport
 from server.engines.base import EngineResult
-from server.engines.lean import TIME_LIMIT
+from server.engines.lean_cli import TIME_LIMIT
 from server.jobs.queue import MAX_RUNNING
+from server.lean.series import Resolution
 from server.plugins import hookspecs
 from server.plugins.hookspecs import ProviderSpec
 from server.plugins.manager import BUILT_IN
@@ -358,15 +359,15 @@ def test_exit_codes_are_documented() -> None:
 def test_error_codes_are_documented() -> None:
     """The table has the word of each kind of error that a command may end with, and no other; the server has more."""
 
-    def kinds(root: type[DataDownloadError]) -> Iterator[type[DataDownloadError]]:
+    def kinds(root: type[BacktestServerError]) -> Iterator[type[BacktestServerError]]:
         yield root
         for kind in root.__subclasses__():
             yield from kinds(kind)
 
     told = first_column(section(page("data-download.md"), "### Exit codes"))
 
-    ours = [kind for kind in kinds(DataDownloadError) if kind.__module__.startswith("server.")]
-    assert sorted(told) == sorted({kind.code for kind in ours if not kind.__module__.startswith("server.web.")})
+    ours = {kind.code for kind in kinds(BacktestServerError) if kind.__module__.startswith("server.")}
+    assert sorted(told) == sorted(ours - {BacktestServerError.code, NotFoundError.code})
 
 
 def test_states_of_a_day_are_documented() -> None:
@@ -455,25 +456,21 @@ def test_parameters_for_the_algorithm_are_documented() -> None:
     assert all(f'"{name}"' in example for name in told)
 
 
-def test_each_module_has_its_line_in_the_architecture() -> None:
-    """The tree of rooms has each module of the product, and no other."""
+def test_each_package_has_its_line_in_the_architecture() -> None:
+    """The tree has each package of the product and each module beside them, and no other."""
     (tree,) = (block for _, language, block in _FENCED.findall(page("architecture.md")) if "__main__.py  " in block)
-    told: list[str] = []
+    listed: list[str] = []
     folders: list[str] = []
     for line in tree.splitlines():
         name = line.split()[0]
         depth = (len(line) - len(line.lstrip())) // 2
-        folders = folders[:depth]
-        if name.endswith("/"):
-            folders.append(name.rstrip("/"))
-        else:
-            told.append("/".join([*folders, name]))
-    there = [
-        path.relative_to(ROOT).as_posix() for path in (ROOT / "server").rglob("*.py") if path.name != "__init__.py"
-    ]
+        folders = [*folders[:depth], name.rstrip("/")]
+        listed.append("/".join(folders))
+    server = ROOT / "server"
+    packages = {path.parent.relative_to(ROOT).as_posix() for path in server.rglob("__init__.py")}
+    modules = {path.relative_to(ROOT).as_posix() for path in server.glob("*.py") if path.name != "__init__.py"}
 
-    assert set(there) - set(told) == set(), "these need their line in docs/architecture.md"
-    assert sorted(told) == sorted(there)
+    assert sorted(listed) == sorted(packages | modules)
 
 
 def test_each_dependency_is_documented() -> None:

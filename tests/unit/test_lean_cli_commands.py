@@ -11,16 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.command import CommandOutcome
-from server.data_download.errors import (
-    AuthenticationError,
-    DataDownloadError,
-    PlanLimitError,
-    ToolFailedError,
-    ToolMissingError,
-)
-from server.data_download.model import Gap, Resolution
-from server.data_download.secret import Secret
+from server.core.errors import BacktestServerError, ToolFailedError, ToolMissingError
+from server.core.secret import Secret
+from server.core.subprocess_runner import CommandOutcome
+from server.data_download.errors import AuthenticationError, PlanLimitError
+from server.data_download.model import Gap
+from server.lean.series import Resolution
 from server.plugins.lean_cli_provider.commands import JOIN_WITHIN, Run, child_environment, download_argv, plan_runs
 from server.plugins.lean_cli_provider.config import LeanCliConfig
 from server.plugins.lean_cli_provider.diagnosis import days_error, fatal_error
@@ -274,7 +270,7 @@ def test_the_lean_json_setting_is_a_path() -> None:
     ],
 )
 def test_a_failure_that_would_come_again_says_what_to_do(
-    line: str, error: type[DataDownloadError], advice: str
+    line: str, error: type[BacktestServerError], advice: str
 ) -> None:
     """It is an error of its own kind, with the advice and the tool's own words."""
     found = fatal_error(outcome("Checking modules", line, "see https://www.lean.io/docs"), 60)

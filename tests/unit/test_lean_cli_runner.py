@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from server.command import CommandOutcome, CommandRequest
-from server.data_download.secret import MASK, Secret
+from server.core.secret import MASK, Secret
+from server.core.subprocess_runner import CommandOutcome, CommandRequest
 
 KEY = "aZ9/long+key=of the vendor"
 

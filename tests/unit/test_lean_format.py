@@ -17,26 +17,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.data_download.lean_format import (
-    FormatError,
+from server.lean.bars import Bars
+from server.lean.check import check_folder, check_zip, identify
+from server.lean.days import midnight
+from server.lean.layout import member_name, relative_path
+from server.lean.numbers import price_text, volume_text
+from server.lean.parse import (
     check_csv,
-    check_folder,
-    check_zip,
     daily_rows,
-    first_member,
-    identify,
-    midnight,
     normalised,
-    only_member,
     parse_csv,
-    render_days,
     salvaged_days,
+)
+from server.lean.render import render_days
+from server.lean.series import Resolution
+from server.lean.zip import (
+    FormatError,
+    first_member,
+    only_member,
+    salvage,
     zip_bytes,
 )
-from server.data_download.lean_paths import member_name, relative_path
-from server.data_download.lean_text import price_text, volume_text
-from server.data_download.lean_zip import salvage
-from server.data_download.model import Bars, Resolution
 
 NEW_YORK = ZoneInfo("America/New_York")
 DAY = date(2024, 3, 8)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from server.data_download.errors import WriteFailedError
+from server.core.errors import WriteFailedError
 from server.data_download.ledger import CorporateCheck, EmptyMark, FileMark, Ledger
-from server.data_download.model import Resolution
+from server.lean.series import Resolution
 
 NOW = datetime(2024, 6, 3, 12, tzinfo=UTC)
 DAYS = [date(2024, 3, 4) + timedelta(days=n) for n in range(5)]

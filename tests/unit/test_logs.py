@@ -17,14 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loguru import logger
 
-from server.data_download.errors import ConfigurationError
-from server.data_download.model import DownloadReport, Failure, Resolution
-from server.data_download.progress import EventKind, ProgressEvent
-from server.data_download.secret import Secret
-from server.logs import backtest_logger, configure_logging, log_listener
-from server.logs import setup as logs
-from server.logs.file import LogFile
-from server.logs.setup import Masker
+from server.core.errors import ConfigurationError
+from server.core.events import EventKind, ProgressEvent
+from server.core.secret import Secret
+from server.data_download.model import DownloadReport, Failure
+from server.lean.series import Resolution
+from server.observability import backtest_logger, configure_logging, log_listener
+from server.observability import log_setup as logs
+from server.observability.log_file import LogFile
+from server.observability.log_setup import Masker
 
 KEY = "aB3+xYz/9 Q&=key"
 NOON = datetime(2024, 1, 2, 12, tzinfo=UTC)
@@ -477,7 +478,7 @@ def test_importing_sets_nothing_up() -> None:
     """Only `configure_logging` changes loguru's logger."""
     code = (
         "from loguru import logger; seen = []; logger.remove(); logger.add(seen.append, format='{message}')\n"
-        "import server.logs\n"
+        "import server.observability\n"
         "logger.info('still here'); print(seen)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

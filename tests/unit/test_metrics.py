@@ -12,13 +12,19 @@ from attrs import evolve
 from prometheus_client.parser import text_string_to_metric_families
 
 from server import __version__
-from server.baseline import Baseline
-from server.data_download.errors import ConfigurationError
-from server.data_download.model import DownloadReport, Failure, Resolution
-from server.data_download.progress import ProgressEvent
+from server.core.errors import ConfigurationError
+from server.core.events import ProgressEvent
+from server.data_download.model import DownloadReport, Failure
 from server.engines.choose import choose_engine
 from server.jobs import Job, JobState, JobStore
-from server.metrics import DAY_OUTCOMES, DOWNLOAD_OUTCOMES, Metrics, engine_label
+from server.lean.series import Resolution
+from server.observability.baseline import Baseline
+from server.observability.metrics import (
+    DAY_OUTCOMES,
+    DOWNLOAD_OUTCOMES,
+    Metrics,
+    engine_label,
+)
 from tests.support.harness import calendar
 
 NOW = datetime(2024, 6, 3, 12, tzinfo=UTC)

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from server.data_download.errors import ConfigurationError
-from server.data_download.model import DownloadReport, Resolution
-from server.data_download.progress import ProgressEvent
+from server.core.errors import ConfigurationError
+from server.core.events import ProgressEvent
+from server.data_download.model import DownloadReport
+from server.lean.series import Resolution
 from server.plugins import hookspecs
 from server.plugins.manager import BUILT_IN, Plugins, build_plugin_manager
 

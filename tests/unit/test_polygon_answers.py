@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.data_download.errors import BadResponseError
-from server.data_download.model import Bars, Resolution
-from server.plugins.polygon_provider.answers import (
+from server.lean.bars import Bars
+from server.lean.series import Resolution
+from server.plugins.polygon_provider.responses import (
     Page,
     check_page,
     decode_page,

@@ -19,23 +19,22 @@ from attrs import define, field, frozen
 from requests.adapters import HTTPAdapter
 from requests_cache.backends.base import BaseCache
 
+from server.core.errors import BacktestServerError, Cancelled
+from server.core.secret import Secret
 from server.data_download.errors import (
     AuthenticationError,
     BadResponseError,
-    DataDownloadError,
-    DownloadCancelled,
     PlanLimitError,
     ProviderUnavailable,
     RateLimitError,
     SymbolNotFoundError,
 )
-from server.data_download.model import Resolution
-from server.data_download.secret import Secret
+from server.lean.series import Resolution
 from server.plugins.polygon_provider import budget as budget_module
-from server.plugins.polygon_provider.answers import read_page
 from server.plugins.polygon_provider.budget import RequestBudget, in_flight
 from server.plugins.polygon_provider.client import PolygonClient
 from server.plugins.polygon_provider.config import PolygonConfig
+from server.plugins.polygon_provider.responses import read_page
 from server.plugins.polygon_provider.session import BearerAuth, PolygonSession, open_cache
 from server.plugins.polygon_provider.windows import Window
 from tests.support.faults import GATEWAY_PAGE, TOO_MANY
@@ -358,7 +357,7 @@ def test_a_garbled_answer_is_tried_three_times(kit: MakeKit) -> None:
     ],
 )
 def test_refusals_are_not_tried_again(
-    kit: MakeKit, status: int, body: bytes, error: type[DataDownloadError], words: str
+    kit: MakeKit, status: int, body: bytes, error: type[BacktestServerError], words: str
 ) -> None:
     """At once, with the vendor's words, the status and the request id; and what was asked for as facts."""
     made = kit(*[Reply(status, body)] * 3)
@@ -400,7 +399,7 @@ def test_a_key_in_the_vendors_words_is_masked(kit: MakeKit, form: str, status: i
     """In any case of letters and as it stands in an address; also in what is told of a retry."""
     body = json.dumps({"status": "ERROR", "error": f"bad key {form}!", "request_id": form}).encode()
     made = kit(*[Reply(status, body)] * 8, retry_attempts=2)
-    with pytest.raises(DataDownloadError) as caught:
+    with pytest.raises(BacktestServerError) as caught:
         made.get()
 
     shown = f"{caught.value} {caught.value.request_id} {made.told}"
@@ -414,7 +413,7 @@ def test_a_key_in_the_vendors_words_is_masked(kit: MakeKit, form: str, status: i
 def test_a_wait_that_is_cancelled_ends_the_try(kit: MakeKit) -> None:
     """Nothing more is sent."""
     made = kit(Reply(500), pause=lambda seconds: True)
-    with pytest.raises(DownloadCancelled):
+    with pytest.raises(Cancelled):
         made.get()
 
     assert len(made.vendor.sent) == 1
@@ -425,7 +424,7 @@ def test_a_cancelled_run_reads_no_further(kit: MakeKit) -> None:
     made = kit()
     made.cancelled.append(True)
 
-    with pytest.raises(DownloadCancelled):
+    with pytest.raises(Cancelled):
         made.get()
 
 
@@ -438,7 +437,7 @@ def test_a_place_on_the_wire_is_given_back(kit: MakeKit) -> None:
     with ExitStack() as places:
         for _ in range(5):
             places.enter_context(in_flight(lambda: False))
-        with pytest.raises(DownloadCancelled):
+        with pytest.raises(Cancelled):
             places.enter_context(in_flight(lambda: True))
 
 
@@ -499,7 +498,7 @@ def test_a_budget_that_is_closed_gives_nothing(tmp_path: Path) -> None:
     budget = RequestBudget(tmp_path / "requests.sqlite", 5, pause=lambda seconds: False, waiting=lambda seconds: None)
     budget.close()
 
-    with pytest.raises(DownloadCancelled):
+    with pytest.raises(Cancelled):
         budget.try_acquire("polygon")
 
 

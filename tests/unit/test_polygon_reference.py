@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from server.corporate_actions.events import gather
 from server.corporate_actions.model import Dividend, Listing, Renames, Split, TickerChange
 from server.data_download.errors import BadResponseError
-from server.plugins.polygon_provider.reference_answers import (
+from server.plugins.polygon_provider.reference_responses import (
     DividendRecord,
     EventsRecord,
     ReferenceQuestion,

@@ -11,7 +11,8 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.data_download.model import Gap, Resolution
+from server.data_download.model import Gap
+from server.lean.series import Resolution
 from server.plugins.polygon_provider.windows import Window, kept_windows, plan_windows
 from tests.support.harness import calendar, gap
 

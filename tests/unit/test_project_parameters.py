@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.data_download.errors import ConfigurationError
-from server.data_download.model import Resolution
+from server.core.errors import ConfigurationError
+from server.lean.series import Resolution
 from server.project import ProjectParameters, read_project_parameters
 from server.project.parameters import MAX_BYTES
 

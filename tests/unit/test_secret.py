@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.data_download.secret import MASK, Secret, mask_secrets
+from server.core.secret import MASK, Secret, mask_secrets
 
 KEY = "aB3+xYz/9 Q&=key"
 ANY_KEY = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=4).filter(lambda key: set(key) - {"*"})

@@ -14,8 +14,8 @@ from attrs import frozen, validators
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from server.data_download.errors import ConfigurationError
-from server.data_download.secret import Secret
+from server.core.errors import ConfigurationError
+from server.core.secret import Secret
 from server.plugins.hookspecs import setting
 from server.plugins.lean_cli_provider.config import LeanCliConfig
 from server.plugins.polygon_provider.config import PolygonConfig

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from server.data_download.errors import DownloadCancelled
-from server.data_download.model import Resolution
-from server.data_download.progress import CancelToken
+from server.core.cancel import CancelToken
+from server.core.errors import Cancelled
 from server.engines.base import EngineRequest, EngineResult
 from server.engines.smoke import DayPrices, SmokeEngine, equal_weight_equity, max_drawdown
+from server.lean.series import Resolution
 from server.trading_calendar import USEquityTradingCalendar
 
 MON, TUE, WED = date(2024, 1, 8), date(2024, 1, 9), date(2024, 1, 10)
@@ -279,7 +279,7 @@ def test_a_cancelled_run_stops(run) -> None:
     cancel = CancelToken()
     cancel.cancel()
 
-    with pytest.raises(DownloadCancelled, match="cancelled"):
+    with pytest.raises(Cancelled, match="cancelled"):
         run(cancel=cancel)
 
 

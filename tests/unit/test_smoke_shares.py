@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from server.data_download.model import Resolution
-from server.data_download.progress import CancelToken
+from server.core.cancel import CancelToken
 from server.engines.base import EngineRequest, EngineResult
 from server.engines.smoke import SmokeEngine
+from server.lean.series import Resolution
 from tests.support.corporate import weekdays
 
 CALENDAR = weekdays()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from server.core.errors import WriteFailedError
 from server.data_download.data_folder import DataFolder
-from server.data_download.errors import WriteFailedError
 from server.data_download.ledger import Ledger
 from server.data_download.text_files import is_ours
 

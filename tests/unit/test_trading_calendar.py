@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from server.trading_calendar import NEW_YORK, DayOutOfBounds, USEquityTradingCalendar
+from server.lean.series import NEW_YORK
+from server.trading_calendar import DayOutOfBounds, USEquityTradingCalendar
 
 TODAY = date(2025, 6, 2)
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from server.core.errors import Cancelled
 from server.data_download import workers as module
-from server.data_download.errors import BadResponseError, DownloadCancelled
+from server.data_download.errors import BadResponseError
 from server.data_download.workers import Task, WorkerLost, Workers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are copied on Linux only")
@@ -123,7 +124,7 @@ def test_who_waits_for_a_process_stops_when_the_run_does() -> None:
             one.run(add, 1)
             two.run(add, 1)
             stop.set()
-            with pytest.raises(DownloadCancelled):
+            with pytest.raises(Cancelled):
                 three.run(add, 1)
     finally:
         workers.close()

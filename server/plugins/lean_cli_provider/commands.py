@@ -17,8 +17,9 @@ from datetime import date, timedelta
 
 from attrs import frozen
 
-from server.data_download.model import Gap, Resolution
-from server.data_download.secret import Secret, mask_secrets
+from server.core.secret import Secret, mask_secrets
+from server.data_download.model import Gap
+from server.lean.series import Resolution
 from server.plugins.lean_cli_provider.config import KEY_VARIABLES, LeanCliConfig
 
 AFTER_LAST_DAY = timedelta(days=2)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from attrs import frozen, validators
 
+from server.core.secret import Secret
 from server.data_download.errors import AuthenticationError
-from server.data_download.secret import Secret
 from server.plugins.hookspecs import setting
 
 KEY_VARIABLES = ("POLYGON_API_KEY", "MASSIVE_API_KEY")

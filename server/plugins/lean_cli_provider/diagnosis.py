@@ -13,15 +13,10 @@ from datetime import date
 
 from attrs import frozen
 
-from server.command import CommandOutcome
-from server.data_download.errors import (
-    AuthenticationError,
-    DataDownloadError,
-    PlanLimitError,
-    ToolFailedError,
-    ToolMissingError,
-)
-from server.data_download.model import Resolution
+from server.core.errors import BacktestServerError, ToolFailedError, ToolMissingError
+from server.core.subprocess_runner import CommandOutcome
+from server.data_download.errors import AuthenticationError, PlanLimitError
+from server.lean.series import Resolution, Series
 from server.plugins.lean_cli_provider.config import TIME_LIMIT_VARIABLE
 
 TOOL = "the LEAN CLI"
@@ -34,11 +29,11 @@ _QUOTED_LENGTH = 400
 @frozen
 class _Rule:
     pattern: re.Pattern[str]
-    error: type[DataDownloadError]
+    error: type[BacktestServerError]
     advice: str
 
 
-def _rule(pattern: str, error: type[DataDownloadError], advice: str) -> _Rule:
+def _rule(pattern: str, error: type[BacktestServerError], advice: str) -> _Rule:
     return _Rule(re.compile(pattern, re.IGNORECASE), error, advice)
 
 
@@ -102,7 +97,7 @@ def missing_tool(executable: str) -> ToolMissingError:
     return ToolMissingError(f"{TOOL} ({executable}) was not found on PATH; {INSTALL}")
 
 
-def fatal_error(outcome: CommandOutcome, time_limit: float) -> DataDownloadError | None:
+def fatal_error(outcome: CommandOutcome, time_limit: float) -> BacktestServerError | None:
     """What ended a run and would end the next one, too; None if the next run may fare better.
 
     Args:
@@ -136,8 +131,7 @@ def days_error(outcome: CommandOutcome, symbol: str, resolution: Resolution, day
         how = f"ended with exit code {outcome.exit_code} and brought no bars"
     return ToolFailedError(
         f"{TOOL} {how} of {symbol} for {_span(days)}{_said(lines)}",
-        symbol=symbol,
-        resolution=resolution,
+        series=Series(symbol, resolution),
         days=days,
     )
 

@@ -11,17 +11,20 @@ from typing import Any
 from attrs import frozen
 from loguru import logger
 
-from server.command import (
+from server.core.errors import ConfigurationError
+from server.core.subprocess_runner import (
     Cancellable,
     CommandOutcome,
     CommandRequest,
     display_command,
     run_command,
 )
-from server.data_download.errors import BadResponseError, ConfigurationError
-from server.data_download.lean_format import FormatError, daily_rows, only_member, zip_bytes
-from server.data_download.lean_paths import relative_path
-from server.data_download.model import Gap, Resolution
+from server.data_download.errors import BadResponseError
+from server.data_download.model import Gap
+from server.lean.layout import relative_path
+from server.lean.parse import daily_rows
+from server.lean.series import Resolution
+from server.lean.zip import FormatError, only_member, zip_bytes
 from server.plugins.hookspecs import DataSink, ProviderContext
 from server.plugins.lean_cli_provider.commands import Run, child_environment, download_argv, plan_runs
 from server.plugins.lean_cli_provider.config import LeanCliConfig

@@ -21,10 +21,10 @@ from attrs import frozen
 from filelock import FileLock, Timeout
 from loguru import logger
 
-from server.data_download.errors import WriteFailedError
-from server.data_download.lean_paths import EQUITY_USA, folder_of
-from server.data_download.model import Resolution
-from server.data_download.secret import Secret
+from server.core.errors import WriteFailedError
+from server.core.secret import Secret
+from server.lean.layout import EQUITY_USA, folder_of
+from server.lean.series import Resolution
 
 ORGANIZATION_KEYS = ("organization-id", "job-organization-id")
 """Where a lean.json names the QuantConnect organization (lean-cli: ``organization_manager.py``)."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 from pyrate_limiter import Duration, Rate, RateItem, SQLiteBucket
 
-from server.data_download.errors import DownloadCancelled
+from server.core.errors import Cancelled
 
 FREE_PLAN = 5
 """Requests a minute of the vendor's free plan."""
@@ -69,7 +69,7 @@ class RequestBudget:
         """Wait until one more request may be sent.
 
         Raises:
-            DownloadCancelled: The run was stopped while it waited.
+            Cancelled: The run was stopped while it waited.
         """
         while True:
             wait = self._resume_at - time.monotonic()
@@ -79,7 +79,7 @@ class RequestBudget:
                 return True
             self._waiting(wait)
             if self._pause(wait):
-                raise DownloadCancelled("stopped while waiting for the budget of requests")
+                raise Cancelled("stopped while waiting for the budget of requests")
 
     def _take(self, name: str) -> float:
         """Take one request out of the budget, or say how many seconds to wait for it."""
@@ -87,7 +87,7 @@ class RequestBudget:
             return 0.0
         with self._bucket.lock:
             if self._closed:
-                raise DownloadCancelled("stopped before the budget of requests had one left")
+                raise Cancelled("stopped before the budget of requests had one left")
             item = RateItem(name, time.time_ns() // 1_000_000)
             self._bucket.leak(item.timestamp)
             if self._bucket.put(item):
@@ -128,14 +128,14 @@ def in_flight(cancelled: Callable[[], bool]) -> Iterator[None]:
     """Hold one of the process's five places on the wire.
 
     Raises:
-        DownloadCancelled: The run was stopped while it waited for a place.
+        Cancelled: The run was stopped while it waited for a place.
     """
     while not _IN_FLIGHT.acquire(timeout=0.1):
         if cancelled():
-            raise DownloadCancelled("stopped while waiting to send a request")
+            raise Cancelled("stopped while waiting to send a request")
     try:
         if cancelled():
-            raise DownloadCancelled("stopped before a request was sent")
+            raise Cancelled("stopped before a request was sent")
         yield
     finally:
         _IN_FLIGHT.release()

@@ -17,19 +17,20 @@ import urllib3
 from attrs import field, frozen
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay
 
-from server.data_download.errors import (
-    BadResponseError,
-    DataDownloadError,
-    DownloadCancelled,
-    ProviderUnavailable,
-    RateLimitError,
-)
-from server.data_download.secret import mask_secrets
-from server.plugins.polygon_provider.answers import DAMAGED, problem_of, unpacked
+from server.core.errors import BacktestServerError, Cancelled
+from server.core.secret import mask_secrets
+from server.data_download.errors import BadResponseError, ProviderUnavailable, RateLimitError
 from server.plugins.polygon_provider.budget import FREE_PLAN, RequestBudget, in_flight
 from server.plugins.polygon_provider.config import PolygonConfig
-from server.plugins.polygon_provider.questions import Question, bad_answer
-from server.plugins.polygon_provider.refusals import PassingError, never_sent, reason, refusal, unavailable
+from server.plugins.polygon_provider.errors import (
+    RetryableError,
+    never_sent,
+    reason,
+    refusal,
+    unavailable,
+)
+from server.plugins.polygon_provider.requests import Question, bad_answer
+from server.plugins.polygon_provider.responses import DAMAGED, problem_of, unpacked
 from server.plugins.polygon_provider.session import KEEP_FOR, BearerAuth, PolygonSession
 
 _CONNECT_SECONDS = 5.0
@@ -103,11 +104,11 @@ class PolygonClient:
         Raises:
             AuthenticationError, PlanLimitError, SymbolNotFoundError: 401, 403, 404; at once.
             RateLimitError, ProviderUnavailable, BadResponseError: Still so after all tries.
-            DownloadCancelled: The run was stopped.
+            Cancelled: The run was stopped.
         """
         too_long = stop_before_delay(self._config.retry_seconds)
         retrying = Retrying(
-            retry=retry_if_exception_type(PassingError),
+            retry=retry_if_exception_type(RetryableError),
             wait=self._wait,
             stop=lambda state: self._tried_enough(state) or too_long(state),
             sleep=self._sleep,
@@ -137,14 +138,14 @@ class PolygonClient:
         """One try. The vendor's words may hold the key, so every error is masked here."""
         try:
             return self._ask(question, target, read, keep, refresh=question.refresh)
-        except PassingError as passing:
+        except RetryableError as passing:
             self._mask(passing.error)
             raise
-        except DataDownloadError as error:
+        except BacktestServerError as error:
             self._mask(error)
             raise
 
-    def _mask(self, error: DataDownloadError) -> None:
+    def _mask(self, error: BacktestServerError) -> None:
         secrets = [self._config.api_key]
         error.args = (mask_secrets(str(error), secrets),)
         error.request_id = mask_secrets(error.request_id, secrets) if error.request_id else None
@@ -170,7 +171,7 @@ class PolygonClient:
             self._session.keep(response, KEEP_FOR)
         try:
             return Fetched(self._page(response, wire, question, read), response, from_cache)
-        except (PassingError, BadResponseError):
+        except (RetryableError, BadResponseError):
             if from_cache:
                 return self._ask(question, target, read, keep, refresh=True)
             if keep_it:
@@ -183,13 +184,13 @@ class PolygonClient:
                 raise self._refused(response, unpacked(wire), question)
             return read(wire)
         except DAMAGED as error:
-            raise PassingError(unavailable(self._config.api_url, question, "an answer arrived damaged")) from error
+            raise RetryableError(unavailable(self._config.api_url, question, "an answer arrived damaged")) from error
         except msgspec.ValidationError as error:
             raise bad_answer(question, f"it is not an answer about {question.subject} ({error})") from error
         except (msgspec.DecodeError, RecursionError) as error:
             words, _ = problem_of(unpacked(wire))
             garbled = bad_answer(question, f"it is not JSON but {words[:80]!r}" if words else "it is empty")
-            raise PassingError(garbled, attempts=_GARBLED_ATTEMPTS) from error
+            raise RetryableError(garbled, attempts=_GARBLED_ATTEMPTS) from error
 
     def _read(self, response: requests.Response, question: Question) -> bytes:
         """The body as it came over the wire, so that it can be kept as it is."""
@@ -203,10 +204,10 @@ class PolygonClient:
             chunks.append(chunk)
             if self._cancelled():
                 response.close()
-                raise DownloadCancelled("stopped while an answer was read")
+                raise Cancelled("stopped while an answer was read")
             if time.monotonic() > deadline:
                 response.close()
-                raise PassingError(
+                raise RetryableError(
                     unavailable(self._config.api_url, question, f"its answer took longer than {_BODY_SECONDS:.0f} s")
                 )
         wire = b"".join(chunks)
@@ -218,8 +219,8 @@ class PolygonClient:
         """The error for a status other than 200, wrapped if it may pass."""
         error = refusal(self._config.api_url, question, response.status_code, response.headers, body)
         if isinstance(error, RateLimitError):
-            return PassingError(error, wait=self._after_push_back(response))
-        return PassingError(error) if isinstance(error, ProviderUnavailable) else error
+            return RetryableError(error, wait=self._after_push_back(response))
+        return RetryableError(error) if isinstance(error, ProviderUnavailable) else error
 
     def _after_push_back(self, response: requests.Response) -> float:
         """Seconds to wait after a 429: what the vendor says, else into the next minute, everybody together."""
@@ -249,13 +250,13 @@ class PolygonClient:
         """The one place where requests' and urllib3's errors become ours. They may show the URL, never the key."""
         try:
             yield
-        except PassingError:
+        except RetryableError:
             self._watch("request", symbol=question.symbol, api_calls=1)
             raise
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             sent = not never_sent(error)
             self._watch("request", symbol=question.symbol, api_calls=int(sent))
-            raise PassingError(
+            raise RetryableError(
                 unavailable(self._config.api_url, question, reason(error, _CONNECT_SECONDS, _READ_SECONDS)),
                 attempts=None if sent else _UNREACHED_ATTEMPTS,
             ) from error
@@ -274,7 +275,7 @@ class PolygonClient:
 
     def _sleep(self, seconds: float) -> None:
         if self._pause(seconds):
-            raise DownloadCancelled("stopped while waiting to try again")
+            raise Cancelled("stopped while waiting to try again")
 
     def _announce(self, question: Question, state: RetryCallState) -> None:
         self._watch(
@@ -286,10 +287,10 @@ class PolygonClient:
         )
 
 
-def _passing(state: RetryCallState) -> PassingError:
+def _passing(state: RetryCallState) -> RetryableError:
     assert state.outcome is not None  # noqa: S101 - tenacity asks only after an attempt
     error = state.outcome.exception()
-    assert isinstance(error, PassingError)  # noqa: S101
+    assert isinstance(error, RetryableError)  # noqa: S101
     return error
 
 

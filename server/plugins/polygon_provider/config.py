@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from attrs import frozen, validators
 
+from server.core.secret import Secret
 from server.data_download.errors import AuthenticationError
-from server.data_download.secret import Secret
 from server.plugins.hookspecs import setting
 
 DEFAULT_URL = "https://api.polygon.io"

@@ -10,22 +10,19 @@ from functools import partial
 
 from attrs import evolve
 
-from server.data_download.errors import (
-    BadResponseError,
-    DataDownloadError,
-    PlanLimitError,
-    SymbolNotFoundError,
-)
-from server.data_download.model import Gap, Resolution
-from server.data_download.progress import CancelToken
+from server.core.cancel import CancelToken
+from server.core.errors import BacktestServerError
+from server.data_download.errors import BadResponseError, PlanLimitError, SymbolNotFoundError
+from server.data_download.model import Gap
 from server.data_download.provider import DataSink, ProviderContext
 from server.data_download.workers import Task, WorkerLost, Workers
-from server.plugins.polygon_provider.answers import Page, next_target
+from server.lean.series import Resolution
 from server.plugins.polygon_provider.client import Fetched, PolygonClient
 from server.plugins.polygon_provider.config import PolygonConfig
 from server.plugins.polygon_provider.connection import Connection
-from server.plugins.polygon_provider.steps import choose_days, read_answer
+from server.plugins.polygon_provider.responses import Page, next_target
 from server.plugins.polygon_provider.windows import Window, kept_windows, plan_windows
+from server.plugins.polygon_provider.worker_tasks import choose_days, read_answer
 
 _WAITING = 8
 """Answers that wait to be worked on, so that the wire never waits."""
@@ -132,7 +129,7 @@ class _Run:
                 if self._fatal is not None and not self._busy:
                     break
                 self._changed.wait(_POLL_SECONDS)
-        if isinstance(self._fatal, DataDownloadError):
+        if isinstance(self._fatal, BacktestServerError):
             for window in self._pending:
                 self._sink.unavailable(window.symbol, window.resolution, window.wanted, self._fatal)
         elif self._fatal is not None:
@@ -167,7 +164,7 @@ class _Run:
                 self._stop.cancel()  # whoever waits to try again need not
                 error = self._fatal
             self._empty.pop(window.symbol, None)
-        if isinstance(error, DataDownloadError) and not self._sink.cancelled:
+        if isinstance(error, BacktestServerError) and not self._sink.cancelled:
             self._sink.unavailable(window.symbol, window.resolution, window.wanted, error)
 
     def _do(self, window: Window) -> None:

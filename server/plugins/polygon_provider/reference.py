@@ -11,25 +11,18 @@ from typing import Any, Generic, TypeVar
 
 from attrs import evolve, frozen
 
+from server.core.errors import BacktestServerError, Cancelled, ConfigurationError
+from server.core.secret import mask_secrets
 from server.corporate_actions.events import gather
 from server.corporate_actions.model import Dividend, Events, Listing, Renames, Split, Watch
-from server.data_download.errors import (
-    BadResponseError,
-    ConfigurationError,
-    DataDownloadError,
-    DownloadCancelled,
-    PlanLimitError,
-    SymbolNotFoundError,
-)
-from server.data_download.lean_format import midnight
-from server.data_download.model import parse_symbol
+from server.data_download.errors import BadResponseError, PlanLimitError, SymbolNotFoundError
 from server.data_download.provider import ProviderContext
-from server.data_download.secret import mask_secrets
+from server.lean.days import midnight
+from server.lean.series import NEW_YORK, parse_symbol
 from server.plugins.polygon_provider.client import PolygonClient
 from server.plugins.polygon_provider.config import PolygonConfig
 from server.plugins.polygon_provider.connection import Connection
-from server.plugins.polygon_provider.questions import bad_answer, following
-from server.plugins.polygon_provider.reference_answers import (
+from server.plugins.polygon_provider.reference_responses import (
     Answer,
     DividendRecord,
     EventsRecord,
@@ -44,7 +37,7 @@ from server.plugins.polygon_provider.reference_answers import (
     renames_of,
     splits_of,
 )
-from server.trading_calendar import NEW_YORK
+from server.plugins.polygon_provider.requests import bad_answer, following
 
 MAX_PAGES = 100
 """Pages of one list; no ticker has so many events that this is the end of an honest list."""
@@ -111,7 +104,7 @@ class PolygonReference:
         """All splits and dividends that the vendor lists under this ticker, those announced for later days too.
 
         Raises:
-            DataDownloadError: As `PolygonClient.get`; ConfigurationError if it is no ticker.
+            BacktestServerError: As `PolygonClient.get`; ConfigurationError if it is no ticker.
         """
         symbol = _symbol(ticker)
         return self._promptly(lambda: self._events(symbol))
@@ -120,7 +113,7 @@ class PolygonReference:
         """The tickers of the share that now trades, or last traded, as `ticker`.
 
         Raises:
-            DataDownloadError: As for `events`.
+            BacktestServerError: As for `events`.
         """
         symbol = _symbol(ticker)
         return self._promptly(lambda: self._renames(symbol))
@@ -131,7 +124,7 @@ class PolygonReference:
         Of a ticker that no share has now, the share that had it last. See `listing_of` for what ``delisted`` means.
 
         Raises:
-            DataDownloadError: As for `events`. A PlanLimitError where the plan does not reach back to that day.
+            BacktestServerError: As for `events`. A PlanLimitError where the plan does not reach back to that day.
         """
         symbol = _symbol(ticker)
         return self._promptly(lambda: self._listing(symbol, on))
@@ -241,7 +234,7 @@ class PolygonReference:
         self._config.require_key()
         with self._lock:
             if self._stop.cancelled:
-                raise DownloadCancelled("stopped before Polygon was asked")
+                raise Cancelled("stopped before Polygon was asked")
             if self._connection is None:
                 self._connection = Connection(
                     self._config,
@@ -262,14 +255,14 @@ class PolygonReference:
         threading.Thread(target=self._fulfil, args=(future, work), name="polygon-reference", daemon=True).start()
         while not wait([future], _POLL_SECONDS).done:
             if self._stop.cancelled:
-                raise DownloadCancelled("stopped while Polygon was asked")
+                raise Cancelled("stopped while Polygon was asked")
         return future.result()
 
     def _fulfil(self, future: Future[Result], work: Callable[[], Result]) -> None:
         try:
             future.set_result(work())
         except BaseException as error:
-            if isinstance(error, DataDownloadError):
+            if isinstance(error, BacktestServerError):
                 error.args = self._masked(map(str, error.args))
             future.set_exception(error)
 

@@ -23,7 +23,7 @@ from requests_cache.policy import DEFAULT_IGNORED_PARAMS
 from requests_ratelimiter import LimiterMixin
 
 from server import __version__
-from server.data_download.secret import Secret
+from server.core.secret import Secret
 from server.plugins.polygon_provider.budget import RequestBudget
 from server.plugins.polygon_provider.config import is_this_machine
 

@@ -14,7 +14,8 @@ from datetime import date, datetime
 
 from attrs import evolve, frozen
 
-from server.data_download.model import Gap, Resolution
+from server.data_download.model import Gap
+from server.lean.series import Resolution
 from server.trading_calendar import USEquityTradingCalendar
 
 LIMIT = 50_000

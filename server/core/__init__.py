@@ -1,0 +1,1 @@
+"""Infrastructure that belongs to no domain: errors, cancellation, events, secrets, text, subprocesses, SQLite files."""

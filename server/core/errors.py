@@ -1,0 +1,99 @@
+"""The root of all errors, and those that belong to no domain.
+
+The text of an error is one line: what happened, and what to do next, without the API key. Facts are attributes, so that
+a page or a log shows them separately; no code parses messages. Foreign exceptions are translated with
+``raise ... from``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from server.lean.series import Resolution, Series
+
+
+class BacktestServerError(Exception):
+    """Root of all errors.
+
+    Attributes:
+        code: A stable word for programs.
+        allows_fallback: Whether another provider may still deliver (an outage, a used-up budget, a missing tool).
+        unreachable: Whether the vendor was not reached or did not accept the key, so that the run learned nothing.
+        concerns_one_symbol: Whether other symbols of the same run may still succeed.
+        series: The series concerned, if there is one.
+        symbol: The symbol concerned, if there is one.
+        days: The trading days concerned, ascending.
+        status: The HTTP status of the response that caused it, if there is one.
+        request_id: The vendor's request id, to quote to its support.
+        attempts: How often the request was tried.
+    """
+
+    code: ClassVar[str] = "error"
+    allows_fallback: ClassVar[bool] = False
+    unreachable: ClassVar[bool] = False
+    concerns_one_symbol: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        series: Series | None = None,
+        symbol: str | None = None,
+        days: Sequence[date] = (),
+        status: int | None = None,
+        request_id: str | None = None,
+        attempts: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.series = series
+        self.symbol = symbol or (series.ticker if series else None)
+        self.days = tuple(days)
+        self.status = status
+        self.request_id = request_id
+        self.attempts = attempts
+
+    @property
+    def resolution(self) -> Resolution | None:
+        """The resolution of the series concerned, if there is one."""
+        return self.series.resolution if self.series else None
+
+
+class ConfigurationError(BacktestServerError):
+    """A setting, argument or file of the user's does not fit; the text names it, its place and what would fit."""
+
+    code = "configuration"
+
+
+class NotFoundError(BacktestServerError):
+    """What was asked for does not exist."""
+
+    code = "not_found"
+
+
+class Cancelled(BacktestServerError):  # noqa: N818 - not a fault
+    """The run was cancelled; what was written stays."""
+
+    code = "cancelled"
+
+
+class ToolMissingError(BacktestServerError):
+    """A program that a provider or engine needs is not installed or not running."""
+
+    allows_fallback = True
+    code = "tool_missing"
+
+
+class ToolFailedError(BacktestServerError):
+    """A program that a provider or engine runs failed, hung or was killed."""
+
+    allows_fallback = True
+    code = "tool_failed"
+
+
+class WriteFailedError(BacktestServerError):
+    """A file could not be written; the previous file is unchanged."""
+
+    code = "write_failed"

@@ -1,0 +1,273 @@
+"""Run a program: a request in, an outcome out.
+
+Nothing here knows LEAN. The program gets an argument list and never a shell, no standard input, and a process
+group of its own, so that it can be stopped together with what it started.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Protocol
+
+from attrs import field, frozen, validators
+
+from server.core.errors import ToolFailedError, ToolMissingError
+from server.core.secret import Secret, mask_secrets
+
+POLL_SECONDS = 0.05
+"""How often it is looked whether the run was cancelled or took too long."""
+
+INTERRUPT_GRACE = 0.8
+TERMINATE_GRACE = 0.3
+KILL_GRACE = 0.3
+"""Seconds that a program has after SIGINT, SIGTERM and SIGKILL; together well under the 2 seconds of a cancel."""
+
+DRAIN_SECONDS = 1.0
+STOPPED_DRAIN_SECONDS = 0.1
+"""How long to wait for the rest of the output once the program has ended, or was stopped."""
+
+LINES_KEPT = 2_000
+LINE_LENGTH = 1_000
+"""Of the output, the last so many lines are kept, each cut to so many characters."""
+
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+
+
+class Cancellable(Protocol):
+    """What can say that the work is to stop: a `CancelToken`, or several of them together."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether to stop."""
+
+
+def _not_empty(instance: object, attribute: object, value: tuple[str, ...]) -> None:
+    if not value or not value[0]:
+        raise ValueError("a command needs at least the name of a program")
+
+
+@frozen(kw_only=True)
+class CommandRequest:
+    """A program to run.
+
+    Attributes:
+        argv: The program and its arguments.
+        cwd: The folder it runs in.
+        env: Its whole environment.
+        time_limit: Seconds after which it is stopped.
+        secrets: What is masked in its output and in `display`.
+
+    Raises:
+        ValueError: No program, or a time limit that is not positive.
+    """
+
+    argv: tuple[str, ...] = field(validator=_not_empty)
+    cwd: Path
+    env: Mapping[str, str]
+    time_limit: float = field(validator=validators.gt(0))
+    secrets: tuple[Secret, ...] = ()
+
+    @property
+    def display(self) -> str:
+        """The command for people, secrets masked."""
+        return display_command(self.argv, self.secrets)
+
+    def __repr__(self) -> str:
+        return f"CommandRequest({self.display!r}, cwd={str(self.cwd)!r}, time_limit={self.time_limit:g})"
+
+
+@frozen(kw_only=True)
+class CommandOutcome:
+    """How a program ended; true if it ended by itself with exit code 0.
+
+    Attributes:
+        exit_code: Its exit code; negative for the number of the signal that ended it.
+        lines: The last lines of its output and errors, secrets masked.
+        elapsed: Seconds.
+        timed_out: It was stopped because it took longer than the time limit.
+        cancelled: It was stopped because the run was cancelled.
+    """
+
+    exit_code: int
+    lines: tuple[str, ...] = ()
+    elapsed: float = 0.0
+    timed_out: bool = False
+    cancelled: bool = False
+
+    def __bool__(self) -> bool:
+        return self.exit_code == 0 and not self.timed_out and not self.cancelled
+
+
+def display_command(argv: tuple[str, ...], secrets: tuple[Secret, ...] = ()) -> str:
+    """A command as one would type it, secrets masked."""
+    return shlex.join(mask_secrets(argument, secrets) for argument in argv)
+
+
+def run_command(
+    request: CommandRequest, *, cancel: Cancellable, on_line: Callable[[str], None] | None = None
+) -> CommandOutcome:
+    """Run a program to its end, to its time limit, or until cancelled.
+
+    Once this returns, the program and what it started in its process group have ended, and `on_line` is not
+    called any more. A cancel takes less than 2 seconds, even if the program ignores signals or something it
+    started keeps its output open.
+
+    Args:
+        request: The program.
+        cancel: Looked at twenty times a second.
+        on_line: Gets each line of output and errors as it comes, secrets masked, from another thread. What it
+            raises stops the program and comes out here.
+
+    Raises:
+        ToolMissingError: There is no such program.
+        ToolFailedError: The program could not be started.
+    """
+    began = time.monotonic()
+    process = _start(request)
+    reader = _Reader(process, request.secrets, on_line)
+    timed_out = cancelled = stopped = False
+    try:
+        while not _ended(process, POLL_SECONDS):
+            cancelled = cancel.cancelled
+            timed_out = not cancelled and time.monotonic() - began >= request.time_limit
+            if cancelled or timed_out or reader.error:
+                break
+        stopped = process.returncode is None
+    except BaseException:
+        stopped = True
+        raise
+    finally:
+        if stopped:
+            _stop(process)
+        reader.finish(STOPPED_DRAIN_SECONDS if stopped else DRAIN_SECONDS)
+    if reader.error:
+        raise reader.error
+    return CommandOutcome(
+        exit_code=_exit_code(process),
+        lines=tuple(reader.lines),
+        elapsed=time.monotonic() - began,
+        timed_out=timed_out,
+        cancelled=cancelled,
+    )
+
+
+class _Reader:
+    """Reads the output of a program in a thread, so that a program that says nothing can still be stopped."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        secrets: tuple[Secret, ...],
+        on_line: Callable[[str], None] | None,
+    ) -> None:
+        self.lines: deque[str] = deque(maxlen=LINES_KEPT)
+        self.error: Exception | None = None
+        self._process = process
+        self._secrets = secrets
+        self._on_line = on_line
+        self._lock = threading.Lock()
+        self._open = True
+        # Not waited for at exit: something that left the process group may hold the pipe for ever.
+        self._thread = threading.Thread(target=self._read, args=(process.stdout,), name="command-output", daemon=True)
+        self._thread.start()
+
+    def finish(self, seconds: float) -> None:
+        """Take what is still on its way; whatever holds the pipe after that is ended, or left alone."""
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            _signal(self._process, _KILL)
+            self._thread.join(STOPPED_DRAIN_SECONDS)
+        with self._lock:
+            self._open = False
+
+    def _read(self, stream: IO[bytes]) -> None:
+        with stream:
+            for raw in stream:
+                # Progress bars write over their line: what ends in CR is a line, too.
+                text = _ESCAPES.sub("", raw.decode("utf-8", "replace")).replace("\r", "\n")
+                for line in mask_secrets(text, self._secrets).split("\n"):
+                    if line.strip():
+                        self._take(line.rstrip())
+
+    def _take(self, line: str) -> None:
+        with self._lock:
+            if not self._open:
+                return
+            self.lines.append(line[:LINE_LENGTH])
+            if self._on_line and not self.error:
+                try:
+                    self._on_line(line)
+                except Exception as error:
+                    self.error = error
+
+
+def _start(request: CommandRequest) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            request.argv,
+            cwd=request.cwd,
+            env=dict(request.env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=sys.platform != "win32",
+            creationflags=_OWN_GROUP,
+        )
+    except FileNotFoundError as error:
+        raise ToolMissingError(
+            f"{request.argv[0]} was not found; install it, or correct its path in the settings"
+        ) from error
+    except OSError as error:
+        raise ToolFailedError(f"{request.argv[0]} could not be started: {error.strerror or error}") from error
+
+
+def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    return process.returncode is not None
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask, ask again, end; then end whatever is left of the group."""
+    for number, grace in ((_INTERRUPT, INTERRUPT_GRACE), (_TERMINATE, TERMINATE_GRACE), (_KILL, KILL_GRACE)):
+        _signal(process, number)
+        if _ended(process, grace):
+            break
+    _signal(process, _KILL)
+
+
+def _exit_code(process: subprocess.Popen[bytes]) -> int:
+    # A program that even SIGKILL does not end (one that became root, say) counts as killed and is left alone.
+    return -9 if process.returncode is None else process.returncode
+
+
+if sys.platform == "win32":
+    _OWN_GROUP = subprocess.CREATE_NEW_PROCESS_GROUP
+    _INTERRUPT, _TERMINATE, _KILL = signal.CTRL_BREAK_EVENT, signal.SIGTERM, signal.SIGABRT
+
+    def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+        """Windows has no process groups to kill: only the program itself is reached."""
+        with suppress(OSError, ValueError):
+            if number == _INTERRUPT:
+                process.send_signal(number)
+            else:
+                process.kill()
+else:
+    _OWN_GROUP = 0  # only Windows knows such flags
+    _INTERRUPT, _TERMINATE, _KILL = signal.SIGINT, signal.SIGTERM, signal.SIGKILL
+
+    def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+        """Send a signal to the program's process group, which has its number as it was started in a new session."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)

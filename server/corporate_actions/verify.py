@@ -1,0 +1,160 @@
+"""Opens factor and map files and names those that LEAN passes over, stops at or that hide data from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from datetime import date, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+from attrs import frozen
+
+from server.core.cancel import CancelToken
+from server.corporate_actions.factor_file import read_factor_file
+from server.corporate_actions.lines import LAST_DATE, day_of, lines_of, shown
+from server.corporate_actions.map_file import read_map_file, split_by_ticker
+from server.corporate_actions.paths import (
+    FACTOR_FILES,
+    MAP_FILES,
+    load_map_rows,
+    read_text,
+)
+from server.data_download.data_folder import DamagedFile
+from server.lean.layout import folder_of, relative_path
+from server.lean.series import Resolution, parse_symbol
+from server.lean.zip import FormatError, first_member
+
+_DAY_FILE = re.compile(r"(\d{8})_trade\.zip")
+
+
+@frozen(kw_only=True)
+class CheckedFiles:
+    """What a check of factor and map files found."""
+
+    files: int
+    damaged: tuple[DamagedFile, ...]
+
+
+def check_files(data_folder: Path, symbols: Collection[str] = (), *, cancel: CancelToken) -> CheckedFiles:
+    """Open every factor and map file.
+
+    Args:
+        data_folder: LEAN's.
+        symbols: Only these, upper case; all if there are none.
+        cancel: Stops it between two files.
+    """
+    files = 0
+    damaged = []
+    for folder, find in ((FACTOR_FILES, _factor_file_fault), (MAP_FILES, _map_file_fault)):
+        for path, symbol in _files(data_folder / folder, symbols):
+            if cancel.cancelled:
+                break
+            files += 1
+            try:
+                fault = find(data_folder, path, symbol)
+            except FormatError as error:
+                fault = str(error)
+            if fault:
+                damaged.append(DamagedFile(path=path, reason=fault))
+    return CheckedFiles(files=files, damaged=tuple(damaged))
+
+
+def factor_fault(text: str) -> str | None:
+    """What is wrong with the text of a factor file, or None.
+
+    A line that the engine cannot read, dates that do not ascend, or a reference price of 0 where something happens,
+    at which the engine stops (LEAN: ``DividendEventProvider``, ``SplitEventProvider``).
+    """
+    try:
+        rows = read_factor_file(text)
+    except FormatError as error:
+        return str(error)
+    for row, newer in pairwise(rows):
+        if row.reference == 0 and (row.price_factor, row.split_factor) != (newer.price_factor, newer.split_factor):
+            return f"the row of {row.date} has an event and the reference price 0; LEAN stops there"
+    return _order_fault(text)
+
+
+def map_fault(text: str) -> str | None:
+    """What is wrong with the text of a map file, or None: a line that the engine cannot read or stops at, a ticker
+    that is none, dates that do not ascend."""
+    try:
+        rows = read_map_file(text)
+        if rows:
+            split_by_ticker(rows, rows[0].date, min(rows[-1].date, LAST_DATE))
+    except FormatError as error:
+        return str(error)
+    return _order_fault(text)
+
+
+def _order_fault(text: str) -> str | None:
+    lines = [line for line in lines_of(text) if line.strip()]
+    for before, line in pairwise(lines):
+        older, newer = day_of(before.split(",")[0]), day_of(line.split(",")[0])
+        if older and newer and newer <= older:
+            return f"the line {shown(line)} is not later than the one before it"
+    return None
+
+
+def _factor_file_fault(data_folder: Path, path: Path, symbol: str) -> str | None:
+    text = read_text(path) or ""
+    fault = factor_fault(text)
+    rows = [] if fault else read_factor_file(text)
+    return _hidden(data_folder, symbol, rows[0].date - timedelta(days=1), rows[0].date) if rows else fault
+
+
+def _map_file_fault(data_folder: Path, path: Path, symbol: str) -> str | None:
+    text = read_text(path) or ""
+    fault = map_fault(text)
+    rows = [] if fault else read_map_file(text)
+    return _hidden(data_folder, symbol, rows[0].date, rows[0].date) if rows else fault
+
+
+def _hidden(data_folder: Path, symbol: str, read_from: date, first_row: date) -> str | None:
+    """Whether there are bars that LEAN does not read, since they are from before the first row."""
+    try:
+        mapped = load_map_rows(data_folder, symbol)
+        ticker = parse_symbol(mapped[0].ticker) if mapped else symbol
+    except (FormatError, ValueError):
+        ticker = symbol
+    earliest = earliest_bars(data_folder, ticker)
+    if earliest is None or earliest >= read_from:
+        return None
+    return f"it begins on {first_row}, and bars are there from {earliest} on; LEAN does not read those before it"
+
+
+def earliest_bars(data_folder: Path, ticker: str) -> date | None:
+    """The first day of which there are trade bars of any resolution under this ticker.
+
+    Raises:
+        ValueError: It is no US equity symbol.
+    """
+    ticker = parse_symbol(ticker)
+    found = [_earliest_daily(data_folder, ticker)]
+    for resolution in (Resolution.MINUTE, Resolution.SECOND):
+        try:
+            names = [path.name for path in (data_folder / folder_of(ticker, resolution)).iterdir()]
+        except OSError:
+            continue
+        days = (day_of(match[1]) for match in map(_DAY_FILE.fullmatch, names) if match)
+        found.append(min((day for day in days if day), default=None))
+    return min((day for day in found if day), default=None)
+
+
+def _earliest_daily(data_folder: Path, ticker: str) -> date | None:
+    try:
+        _, content = first_member((data_folder / relative_path(ticker, Resolution.DAILY, None)).read_bytes())
+    except (OSError, FormatError):
+        return None
+    return day_of(content[:8].decode("ascii", "replace"))
+
+
+def _files(folder: Path, symbols: Collection[str]) -> Iterator[tuple[Path, str]]:
+    for path in sorted(folder.glob("*.csv")):
+        try:
+            symbol = parse_symbol(path.stem)
+        except ValueError:
+            continue
+        if not symbols or symbol in symbols:
+            yield path, symbol

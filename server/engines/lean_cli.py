@@ -1,0 +1,299 @@
+"""LEAN itself, through ``lean backtest`` of LEAN's CLI, in Docker and on local data only.
+
+LEAN ends well even if data was missing, so its failed data requests are read and reported beside its statistics.
+The CLI rewrites the lean.json it is given, comments and all (LEAN's CLI: ``LeanConfigManager.set_properties``), so
+it is given a private copy in the same folder, with the data folder of this backtest and without vendors' keys.
+
+An algorithm sees what was asked for as parameters: ``backtest-symbols`` (comma separated), ``backtest-resolution``,
+``backtest-start`` and ``backtest-end`` (ISO, both included); see examples/ZacQC. One that looks at none of them
+runs its own dates, and the result says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from server.core.cancel import CancelToken
+from server.core.errors import (
+    BacktestServerError,
+    Cancelled,
+    ConfigurationError,
+    ToolFailedError,
+    ToolMissingError,
+    WriteFailedError,
+)
+from server.core.secret import Secret
+from server.core.subprocess_runner import CommandOutcome, CommandRequest, run_command
+from server.engines.base import EngineRequest, EngineResult
+from server.engines.results import LeanResults, algorithm_error, read_results
+from server.lean.layout import relative_path
+from server.settings.lean_json import parse_json_with_comments, read_lean_json
+
+TIME_LIMIT = 6 * 3600.0
+"""Seconds after which a backtest is taken to hang."""
+
+NOT_FOR_LEAN = ("backtest-server", "polygon-api-key")
+"""Keys of lean.json that are left out of the private copy: LEAN needs none of them to read local files."""
+
+# What LEAN's CLI prints when it cannot even start LEAN, and what helps.
+_TROUBLES: tuple[tuple[tuple[str, ...], type[BacktestServerError], str], ...] = (
+    (
+        ("Docker is installed and running", "Cannot connect to the Docker daemon", "docker daemon running"),
+        ToolMissingError,
+        "Docker is not running; start it (docker info must answer), or choose the engine smoke",
+    ),
+    (
+        ("permission denied while trying to connect to the Docker", "[sudo]", "sudo:"),
+        ToolMissingError,
+        "this user may not use Docker; add the user to the group docker, or choose the engine smoke",
+    ),
+    (
+        ("while pulling", "pull access denied", "No such image", "manifest unknown", "manifest for"),
+        ToolMissingError,
+        "LEAN's image is not there and could not be fetched; run: docker pull quantconnect/lean:latest",
+    ),
+    (
+        ("lean login", "not logged in", "Invalid credentials"),
+        ToolMissingError,
+        "LEAN's CLI is not logged in; run: lean login",
+    ),
+    (
+        ("lean init", "Lean CLI root folder"),
+        ToolMissingError,
+        "LEAN's CLI does not accept this lean.json; run lean init in its folder, which also names the organization",
+    ),
+    (
+        ("modules-1.", "cdn.quantconnect.com"),
+        ToolMissingError,
+        "LEAN's CLI could not fetch its list of modules; run any lean command once while online",
+    ),
+)
+
+_LINES_READ = 40
+
+
+class LeanEngine:
+    """Runs LEAN on a project whose folder lies below that of a lean.json."""
+
+    name = "lean"
+
+    def __init__(
+        self,
+        lean_config: Path,
+        clock: Callable[[], datetime],
+        environ: Mapping[str, str],
+        *,
+        executable: str = "lean",
+        time_limit: float = TIME_LIMIT,
+        secrets: Sequence[Secret] = (),
+    ) -> None:
+        """Take what does not change between backtests.
+
+        Args:
+            lean_config: LEAN's configuration file.
+            clock: Gives the time, UTC.
+            environ: The environment for LEAN's CLI.
+            executable: LEAN's CLI.
+            time_limit: Seconds after which a backtest is stopped.
+            secrets: What is masked in LEAN's output.
+        """
+        self._lean_config = lean_config
+        self._clock = clock
+        self._environ = environ
+        self._executable = executable
+        self._time_limit = time_limit
+        self._secrets = tuple(secrets)
+
+    def run(self, request: EngineRequest, *, cancel: CancelToken, progress: Callable[[str], None]) -> EngineResult:
+        """Run ``lean backtest`` to its end (see `Engine.run`)."""
+        started_at = self._clock()
+        root = self._lean_config.resolve().parent
+        project, folder = _project(request, root)
+        output = _output_folder(request, folder, root, started_at)
+        try:
+            with _private_config(self._lean_config, request.data_folder) as config:
+                outcome = run_command(
+                    CommandRequest(
+                        argv=(self._executable, *_arguments(project, folder, output, config, request)),
+                        cwd=root,
+                        # Its console would break lines at 80 columns, and so names of files and messages.
+                        env={**self._environ, "COLUMNS": "400"},
+                        time_limit=self._time_limit,
+                        secrets=self._secrets,
+                    ),
+                    cancel=cancel,
+                    on_line=progress,
+                )
+            self._raise_for(outcome, output, request.data_folder)
+            wanted = {
+                relative_path(symbol, request.resolution, day) for symbol in request.symbols for day in request.days
+            }
+            results = read_results(output, wanted)
+        finally:
+            with suppress(OSError):
+                output.rmdir()  # only if nothing was written
+        return _result(request, results, output, started_at, self._clock())
+
+    def _raise_for(self, outcome: CommandOutcome, output: Path, data_folder: Path) -> None:
+        if outcome.cancelled:
+            raise Cancelled("the LEAN backtest was cancelled")
+        if outcome.timed_out:
+            raise ToolFailedError(
+                f"the LEAN backtest was stopped: it had not ended after {self._time_limit:,.0f} s; "
+                f"what it said stands in {output}"
+            )
+        if outcome.exit_code == 0:
+            return
+        problem = algorithm_error(output)
+        if problem:
+            raise ToolFailedError(f"the algorithm failed: {problem} (all of it in {output / 'log.txt'})")
+        said = "\n".join(outcome.lines[-_LINES_READ:])
+        for signs, kind, advice in _TROUBLES:
+            if any(sign.lower() in said.lower() for sign in signs):
+                raise kind(advice)
+        last = outcome.lines[-1].strip() if outcome.lines else "it said nothing"
+        hint = ""
+        if not (data_folder / "market-hours" / "market-hours-database.json").is_file():
+            hint = f"; {data_folder} has no market-hours database, which LEAN needs: run lean init to get one"
+        raise ToolFailedError(f"lean backtest ended with exit code {outcome.exit_code}: {last}{hint}")
+
+
+def _project(request: EngineRequest, root: Path) -> tuple[Path, Path]:
+    """The project as LEAN's CLI wants it named, and its folder."""
+    if request.project is None:
+        raise ConfigurationError("LEAN runs a project; name its folder, or choose the engine smoke")
+    project = request.project.resolve()
+    if not project.exists():
+        raise ConfigurationError(f"there is no LEAN project at {request.project}; name the folder that holds main.py")
+    if not project.is_relative_to(root):
+        raise ConfigurationError(f"the project {project} does not lie below {root}, where lean.json is; move it there")
+    return project, project.parent if project.is_file() else project
+
+
+def _output_folder(request: EngineRequest, folder: Path, root: Path, now: datetime) -> Path:
+    """A new folder for the results; below lean.json's, or the CLI fails after a good backtest."""
+    if request.output_folder is not None:
+        output = request.output_folder.resolve()
+        if not output.is_relative_to(root):
+            raise ConfigurationError(f"the output folder {output} does not lie below {root}, where lean.json is")
+        candidates = [output]
+    else:
+        stamp = folder / "backtests" / f"{now:%Y-%m-%d_%H-%M-%S}"
+        candidates = [stamp, *(stamp.with_name(f"{stamp.name}-{number}") for number in range(2, 100))]
+    for output in candidates:
+        try:
+            output.mkdir(parents=True, exist_ok=request.output_folder is not None)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise WriteFailedError(f"the results folder {output} cannot be made: {error.strerror or error}") from error
+        return output
+    raise WriteFailedError(f"{candidates[0]} is not a folder that results could go to")
+
+
+@contextmanager
+def _private_config(lean_config: Path, data_folder: Path) -> Iterator[Path]:
+    values = {key: value for key, value in read_lean_json(lean_config).values.items() if key not in NOT_FOR_LEAN}
+    values["data-folder"] = str(data_folder.resolve())
+    folder = lean_config.resolve().parent
+    try:
+        handle, name = tempfile.mkstemp(prefix="lean-backtest-", suffix=".json", dir=folder)  # mode 0600
+    except OSError as error:
+        raise WriteFailedError(f"LEAN's CLI needs to write in {folder}: {error.strerror or error}") from error
+    path = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(values, file, indent=4)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _arguments(project: Path, folder: Path, output: Path, config: Path, request: EngineRequest) -> list[str]:
+    arguments = ["backtest", str(project), "--output", str(output), "--lean-config", str(config)]
+    arguments += ["--data-provider-historical", "Local", "--no-update"]
+    for name, value in _parameters(folder, request).items():
+        arguments += ["--parameter", name, value]
+    return arguments
+
+
+def _parameters(folder: Path, request: EngineRequest) -> dict[str, str]:
+    """The project's own parameters and what was asked for; given any, the CLI forgets those of config.json."""
+    own: Mapping[str, object] = {}
+    with suppress(OSError, UnicodeDecodeError, ConfigurationError):
+        config = parse_json_with_comments((folder / "config.json").read_text("utf-8-sig"), "config.json")
+        found = config.get("parameters") if isinstance(config, dict) else None
+        own = found if isinstance(found, dict) else {}
+    return {name: str(value) for name, value in own.items()} | {
+        "backtest-symbols": ",".join(request.symbols),
+        "backtest-resolution": request.resolution.value,
+        "backtest-start": request.start.isoformat(),
+        "backtest-end": request.end.isoformat(),
+    }
+
+
+def _result(
+    request: EngineRequest, results: LeanResults, output: Path, started_at: datetime, finished_at: datetime
+) -> EngineResult:
+    failed = results.failed
+    start, end = results.start or request.start, results.end or request.end
+    total = results.requests + len(failed.wanted) + len(failed.other) + len(failed.usual)
+    shown = ("Net Profit", "Drawdown", "Sharpe Ratio", "Total Orders", "Total Trades")
+    figures = ", ".join(f"{name} {results.statistics[name]}" for name in shown if name in results.statistics)
+    ours = {
+        "Data Points": str(results.data_points) if results.data_points is not None else "-",
+        "Data Requests": str(total),
+        "Failed Data Requests": str(len(failed.wanted) + len(failed.other)),
+        "Failed Data Requests For Quotes And Benchmark": str(len(failed.usual)),
+    }
+    return EngineResult(
+        engine=LeanEngine.name,
+        summary=(
+            f"LEAN ran {request.project} from {start} to {end}: {results.data_points or 0:,} data points",
+            figures or "LEAN gave no statistics",
+            f"{len(failed.wanted) + len(failed.other)} of {total} data requests failed, "
+            f"not counting {len(failed.usual)} for quotes and the hourly benchmark",
+        ),
+        statistics=results.statistics | ours,
+        equity=results.equity,
+        bars=results.data_points or 0,
+        days=sum(start <= day <= end for day in request.days),
+        failed_data_requests=failed.wanted + failed.other,
+        started_at=started_at,
+        finished_at=finished_at,
+        duration_s=(finished_at - started_at).total_seconds(),
+        results_folder=output,
+        notes=tuple(_notes(request, results)),
+    )
+
+
+def _notes(request: EngineRequest, results: LeanResults) -> Iterator[str]:
+    failed = results.failed
+    if failed.wanted:
+        yield (
+            f"{len(failed.wanted)} of the files asked for were missing, so the figures cannot be trusted: "
+            f"{_shortened(failed.wanted)}; download them and run again"
+        )
+    if failed.other:
+        yield (
+            "The algorithm also asked for files that were not part of this request and are missing: "
+            f"{_shortened(failed.other)}"
+        )
+    if results.data_points == 0:
+        yield "LEAN processed no data at all; are the project's dates and symbols those of this request?"
+    if (results.start, results.end) not in ((None, None), (request.start, request.end)):
+        yield (
+            f"The algorithm set its own dates, {results.start} to {results.end}, not {request.start} to "
+            f"{request.end} as asked for; it can read the parameters backtest-start and backtest-end"
+        )
+
+
+def _shortened(names: Sequence[str], most: int = 5) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")

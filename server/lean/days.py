@@ -1,0 +1,33 @@
+"""New York days as instants."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from datetime import date, datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from server.lean.series import NEW_YORK
+
+MS_PER_DAY = 86_400_000
+"""From the midnight at which a trading day begins to the next: clocks change on Sundays."""
+
+
+@functools.lru_cache(maxsize=16_384)
+def midnight(day: date) -> int:
+    """The New York midnight at which the day begins, in milliseconds since 1970 UTC."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=NEW_YORK).timestamp()) * 1000
+
+
+def midnights(days: Sequence[date]) -> npt.NDArray[np.int64]:
+    """The New York midnights at which these days begin: int64, milliseconds since 1970 UTC, not to be written to."""
+    return _midnights(tuple(days))
+
+
+@functools.lru_cache(maxsize=64)
+def _midnights(days: tuple[date, ...]) -> npt.NDArray[np.int64]:
+    found = np.fromiter(map(midnight, days), np.int64, len(days))
+    found.flags.writeable = False
+    return found

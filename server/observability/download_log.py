@@ -1,0 +1,192 @@
+"""The log of one download: its events as they come, and at the end what it did for each symbol."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from attrs import define
+
+from server.core.events import ProgressEvent
+from server.data_download.model import DownloadReport, Failure
+
+if TYPE_CHECKING:
+    from loguru import Logger
+
+_COUNTED = ("bars", "bytes", "api_calls", "cache_hits", "retries")
+
+
+@define
+class _SymbolCounts:
+    """What has happened to one symbol so far; instants are those of its first and latest event."""
+
+    started_at: datetime
+    finished_at: datetime
+    bars: int = 0
+    bytes: int = 0
+    api_calls: int = 0
+    cache_hits: int = 0
+    retries: int = 0
+    days_downloaded: int = 0
+    days_empty: int = 0
+    days_failed: int = 0
+
+    def add(self, event: ProgressEvent) -> None:
+        self.finished_at = max(self.finished_at, event.at)
+        for name in _COUNTED:
+            setattr(self, name, getattr(self, name) + getattr(event, name))
+        if event.kind == "days" and event.outcome:
+            outcome = "downloaded" if event.outcome == "provisional" else event.outcome
+            setattr(self, f"days_{outcome}", getattr(self, f"days_{outcome}") + event.days)
+
+
+class DownloadLog:
+    """A progress listener that writes the log of one download. Thread-safe.
+
+    Give it the events and, at the end, the report; it holds the counts of each symbol in between.
+    """
+
+    def __init__(self, log: Logger) -> None:
+        """Write to this logger."""
+        self._log = log
+        self._lock = threading.Lock()
+        self._symbols: dict[str, _SymbolCounts] = {}
+
+    def __call__(self, event: ProgressEvent, /) -> None:
+        """Log an event, and count it for its symbol."""
+        if event.symbol is not None:
+            with self._lock:
+                counts = self._symbols.setdefault(event.symbol, _SymbolCounts(event.at, event.at))
+                counts.add(event)
+        level, text = describe_event(event)
+        self._log.bind(**_event_fields(event)).log(level, text)
+
+    def log_report(self, report: DownloadReport) -> None:
+        """Write a line for each symbol something was done for, for each failure, and for the whole."""
+        with self._lock:
+            symbols, self._symbols = self._symbols, {}
+        log = self._log.bind(
+            phase="data_download", provider=report.fallback or report.provider, resolution=report.resolution.value
+        )
+        for symbol, counts in symbols.items():
+            self._log_symbol(log.bind(symbol=symbol), symbol, counts, report)
+        for failure in report.failures:
+            log.bind(**_failure_fields(failure)).warning(
+                f"{failure.symbol} {failure.resolution.value}: {_count(len(failure.days), 'day')} failed: "
+                f"{failure.error}"
+            )
+        log.bind(**_report_fields(report)).log("INFO" if report.complete else "WARNING", describe_report(report))
+
+    @staticmethod
+    def _log_symbol(log: Logger, symbol: str, counts: _SymbolCounts, report: DownloadReport) -> None:
+        seconds = (counts.finished_at - counts.started_at).total_seconds()
+        fields = {name: getattr(counts, name) for name in (*_COUNTED, "days_downloaded", "days_empty", "days_failed")}
+        log.bind(
+            event="symbol_finished",
+            started_at=counts.started_at,
+            finished_at=counts.finished_at,
+            duration_s=seconds,
+            **fields,
+        ).info(
+            f"{symbol} {report.resolution.value}: {counts.days_downloaded} downloaded, {counts.days_empty} empty, "
+            f"{counts.days_failed} failed; {_traffic(counts.api_calls, counts.bytes)}, {seconds:.2f} s"
+        )
+
+
+def describe_event(event: ProgressEvent) -> tuple[str, str]:
+    """The level of an event and its sentence for people."""
+    what = " ".join(filter(None, [event.symbol, event.resolution.value if event.resolution else ""])) or "download"
+    match event.kind:
+        case "started":
+            missing = _count(event.days, "day")
+            return "INFO", f"{what}: {missing} missing, {event.days_present} present ({event.provider})"
+        case "symbol":
+            return "DEBUG", f"{what}: {_count(event.days, 'day')} missing"
+        case "days":
+            return "DEBUG", f"{what}: {_count(event.days, 'day')} {event.outcome}, {_count(event.bars, 'bar')}"
+        case "request":
+            return "DEBUG", f"{what}: {_traffic(event.api_calls, event.bytes)}, {event.cache_hits} from the cache"
+        case "retry":
+            return "WARNING", f"{what}: {event.message}; trying again in {event.wait_seconds:.1f} s"
+        case "wait":
+            reason = f": {event.message}" if event.message else ""
+            return "INFO", f"waiting {event.wait_seconds:.1f} s{reason}"
+        case "notice":
+            return "WARNING" if event.phase == "data_download" else "INFO", event.message
+        case "phase":
+            return "DEBUG", f"phase {event.phase}"
+        case "finished":
+            return "DEBUG", f"{what}: finished"
+
+
+def describe_report(report: DownloadReport) -> str:
+    """What a download did, in one sentence."""
+    end = "cancelled" if report.cancelled else "finished"
+    fallback = f", {report.fallback} as the fallback" if report.fallback else ""
+    return (
+        f"download {end} ({report.provider}{fallback}): {report.days_present} present, "
+        f"{report.days_downloaded} downloaded, {report.days_empty} empty, {report.days_failed} failed of "
+        f"{_count(report.days_requested, 'day')}; {_traffic(report.api_calls, report.bytes_fetched)}, "
+        f"{report.duration_s:.2f} s"
+    )
+
+
+def _event_fields(event: ProgressEvent) -> dict[str, Any]:
+    """What is bound to an event's line; counts that are zero are left out."""
+    fields: dict[str, Any] = {"event": event.kind, "phase": event.phase, "provider": event.provider}
+    if event.symbol is not None:
+        fields["symbol"] = event.symbol
+    if event.resolution is not None:
+        fields["resolution"] = event.resolution.value
+    for name in ("outcome", "days", "days_present", *_COUNTED, "status", "wait_seconds"):
+        value = getattr(event, name)
+        if value:
+            fields[name] = value
+    return fields
+
+
+def _failure_fields(failure: Failure) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "event": "failure",
+        "symbol": failure.symbol,
+        "resolution": failure.resolution.value,
+        "code": failure.code,
+        "days_failed": len(failure.days),
+    }
+    if failure.days:
+        fields |= {"first_day": failure.days[0], "last_day": failure.days[-1]}
+    return fields
+
+
+def _report_fields(report: DownloadReport) -> dict[str, Any]:
+    names = ("days_requested", "days_present", "days_downloaded", "days_empty", "days_failed", "bars", "api_calls")
+    return {name: getattr(report, name) for name in names} | {
+        "event": "download_finished",
+        "provider": report.provider,
+        "fallback": report.fallback,
+        "symbols": len(report.symbols),
+        "start": report.start,
+        "end": report.end,
+        "started_at": report.started_at,
+        "finished_at": report.finished_at,
+        "duration_s": report.duration_s,
+        "bytes": report.bytes_fetched,
+        "cache_hits": report.http_cache_hits,
+        "retries": report.retries,
+        "cancelled": report.cancelled,
+    }
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+def _traffic(requests: int, size: int) -> str:
+    if size < 1000:
+        amount = f"{size} bytes"
+    elif size < 1_000_000:
+        amount = f"{size / 1000:.1f} kB"
+    else:
+        amount = f"{size / 1_000_000:.1f} MB"
+    return f"{_count(requests, 'request')}, {amount}"

@@ -1,0 +1,270 @@
+"""The vendor's splits, dividends, ticker changes and ticker details, and what of them is believed. Pure.
+
+Numbers are read as decimals from their very text, so that 0.1 is a tenth and ``2e+06`` two million.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from attrs import frozen
+
+from server.corporate_actions.model import Dividend, Listing, Renames, Split, TickerChange
+from server.lean.series import Resolution, parse_symbol
+from server.plugins.polygon_provider.requests import bad_answer, on_one_line
+
+_SUCCESS = ("OK", "DELAYED")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_FIRST_YEAR, _LAST_YEAR = 1900, 2099
+_LEAST, _MOST = Decimal("1e-12"), Decimal("1e12")
+"""Numbers beyond these are no shares and no dollars; a ratio of 1e999999999 would take all memory to work with."""
+
+
+@frozen(kw_only=True)
+class ReferenceQuestion:
+    """What is asked of a ticker; see `Question`."""
+
+    symbol: str
+    subject: str
+    refresh: bool = False
+
+    @property
+    def about(self) -> str:
+        """What is asked for, for people."""
+        return f"the {self.subject} of {self.symbol}"
+
+    @property
+    def resolution(self) -> Resolution | None:
+        """None: it is not about bars."""
+        return None
+
+    @property
+    def days(self) -> tuple[date, ...]:
+        """None: it is about all there are."""
+        return ()
+
+
+class SplitRecord(msgspec.Struct):
+    """One split: ``split_to`` shares for ``split_from`` ones from ``execution_date`` on."""
+
+    ticker: str
+    execution_date: str | None = None
+    split_from: Decimal | None = None
+    split_to: Decimal | None = None
+    id: str | int | None = None
+
+
+class DividendRecord(msgspec.Struct):
+    """One dividend: ``cash_amount`` as declared, per share as it was then. Without a currency it is in dollars."""
+
+    ticker: str
+    ex_dividend_date: str | None = None
+    cash_amount: Decimal | None = None
+    currency: str | None = None
+    id: str | int | None = None
+
+
+class TickerRecord(msgspec.Struct):
+    """What is known of a ticker."""
+
+    ticker: str
+    name: str | None = None
+    active: bool | None = None
+    primary_exchange: str | None = None
+    list_date: str | None = None
+    delisted_utc: str | None = None
+
+
+class _Ticker(msgspec.Struct):
+    ticker: str | None = None
+
+
+class _Event(msgspec.Struct):
+    type: str | None = None
+    date: str | None = None
+    ticker_change: _Ticker | None = None
+
+
+class EventsRecord(msgspec.Struct):
+    """What happened to the share that a ticker stands for."""
+
+    events: list[_Event] | None = None
+
+
+Results = TypeVar("Results")
+Record = TypeVar("Record", SplitRecord, DividendRecord, TickerRecord)
+
+
+class Answer(msgspec.Struct, Generic[Results]):
+    """One answer of a reference endpoint. ``results`` may be absent when there are none."""
+
+    status: str
+    results: Results | None = None
+    next_url: str | None = None
+    request_id: str | int | None = None
+    error: str | None = None
+    message: str | None = None
+
+    @property
+    def id(self) -> str | None:
+        """The request id, to quote to the vendor's support."""
+        return None if self.request_id is None else str(self.request_id)
+
+
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(Answer[kind])
+
+
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {
+    kind: _decoder(kind)
+    for kind in (list[SplitRecord], list[DividendRecord], list[TickerRecord], TickerRecord, EventsRecord)
+}
+
+
+def read_answer(body: bytes, question: ReferenceQuestion, kind: type[Results]) -> Answer[Results]:
+    """Read an answer and see that it is one, about the ticker that was asked for and no other.
+
+    Raises:
+        msgspec.ValidationError: JSON, but not an answer of this kind.
+        msgspec.DecodeError, RecursionError: Not JSON (cut off, HTML), or nested beyond reading.
+        BadResponseError: Its status is not one of success, or it is about another ticker.
+    """
+    answer: Answer[Results] = _decoders[kind].decode(body)
+    if answer.status not in _SUCCESS:
+        said = answer.error or answer.message or "no reason given"
+        raise bad_answer(question, on_one_line(f"its status is {answer.status}: {said}"), answer.id)
+    found = answer.results
+    for record in found if isinstance(found, list) else [found]:
+        if isinstance(record, (SplitRecord, DividendRecord, TickerRecord)) and record.ticker != question.symbol:
+            raise bad_answer(question, on_one_line(f"it is about {record.ticker}"), answer.id)
+    return answer
+
+
+def splits_of(records: Iterable[SplitRecord], symbol: str) -> tuple[list[tuple[str, Split]], list[str]]:
+    """The splits, each with the vendor's id of it, and a sentence for each that cannot be used.
+
+    Source: https://massive.com/docs/rest/stocks/corporate-actions/splits; shares per share may be fractions.
+    """
+    splits: list[tuple[str, Split]] = []
+    notices: list[str] = []
+    for record in records:
+        day, old, new = _day(record.execution_date), _number(record.split_from), _number(record.split_to)
+        shown = f"Polygon lists a split of {symbol}, {record.split_to} for {record.split_from}"
+        if day is None:
+            notices.append(_left_out(f"{shown}, on {record.execution_date or 'no day'}, which cannot be", record.id))
+        elif old is None or new is None:
+            notices.append(_left_out(f"{shown}, on {day}, which is no ratio", record.id))
+        else:
+            splits.append((_id(record.id), Split(ex_date=day, old=old, new=new)))
+    return splits, notices
+
+
+def dividends_of(records: Iterable[DividendRecord], symbol: str) -> tuple[list[tuple[str, Dividend]], list[str]]:
+    """The dividends, special ones too, each with the vendor's id of it, and a sentence for each that cannot be used.
+
+    Source: https://massive.com/docs/rest/stocks/corporate-actions/dividends; amounts are in dollars per share as it
+    was then, before later splits.
+    """
+    dividends: list[tuple[str, Dividend]] = []
+    notices: list[str] = []
+    for record in records:
+        day, amount = _day(record.ex_dividend_date), _number(record.cash_amount)
+        currency = record.currency or "USD"
+        shown = f"Polygon lists a dividend of {symbol}, {record.cash_amount} {currency} a share"
+        if day is None:
+            notices.append(_left_out(f"{shown}, on {record.ex_dividend_date or 'no day'}, which cannot be", record.id))
+        elif amount is None:
+            notices.append(_left_out(f"{shown}, on {day}, which is no amount", record.id))
+        elif currency.upper() != "USD":
+            notices.append(_left_out(f"{shown}, on {day}, which is not in dollars", record.id))
+        else:
+            dividends.append((_id(record.id), Dividend(ex_date=day, amount=amount)))
+    return dividends, notices
+
+
+def renames_of(answer: EventsRecord | None, symbol: str) -> Renames:
+    """The tickers of the share that `symbol` stands for, ascending by day.
+
+    The endpoint is experimental and known to be wrong in places, so a list in which anything is odd gives no rename
+    at all, and a notice. Source: https://massive.com/docs/rest/stocks/corporate-actions/ticker-events
+    """
+    events = answer.events or [] if answer else []
+    listed = [event for event in events if event.type == "ticker_change"]
+    by_day: dict[date, str] = {}
+    for event in listed:
+        given = event.ticker_change.ticker if event.ticker_change else None
+        day, ticker = _day(event.date), _ticker(given)
+        shown = f"from {event.date or 'no day'} as {given or 'nothing'}"
+        if day is None or ticker is None:
+            return _doubtful(symbol, f"lists it {shown}")
+        if by_day.setdefault(day, ticker) != ticker:
+            return _doubtful(symbol, f"lists it {shown} and as {by_day[day]}")
+    if listed and symbol not in by_day.values():
+        return _doubtful(symbol, f"lists it only as {', '.join(sorted(set(by_day.values())))}")
+    return Renames(changes=tuple(TickerChange(first_day=day, ticker=by_day[day]) for day in sorted(by_day)))
+
+
+def listing_of(record: TickerRecord) -> Listing:
+    """Reference data of a ticker.
+
+    ``delisted`` is the vendor's ``delisted_utc``. Its documents call that the last date of trading; records of
+    shares whose end is known (YHOO, AABA) have the first day without. So trading may have ended a session before.
+    Source: https://massive.com/docs/rest/stocks/tickers/ticker-overview
+    """
+    delisted = _day((record.delisted_utc or "")[:10])
+    return Listing(
+        ticker=record.ticker,
+        active=delisted is None if record.active is None else record.active,
+        name=on_one_line(record.name or ""),
+        exchange=on_one_line(record.primary_exchange or "") or None,
+        listed=_day(record.list_date),
+        delisted=delisted,
+    )
+
+
+def last_listing_of(records: Sequence[TickerRecord]) -> Listing | None:
+    """Of several delisted shares that had one ticker, the one that had it last; None where there are none."""
+    found = [listing_of(record) for record in records]
+    return max(found, key=lambda listing: listing.delisted or date.min, default=None)
+
+
+def _day(text: str | None) -> date | None:
+    """The day, if there is such a one and a share could have traded on it."""
+    if text is None or not _DAY.fullmatch(text):
+        return None
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if _FIRST_YEAR <= day.year <= _LAST_YEAR else None
+
+
+def _number(value: Decimal | None) -> Decimal | None:
+    return value if value is not None and value.is_finite() and _LEAST <= value <= _MOST else None
+
+
+def _ticker(text: str | None) -> str | None:
+    """The ticker, if LEAN has such ones. The vendor's small letters mean something (``BACpL``) and are not raised."""
+    try:
+        return text if text and parse_symbol(text) == text else None
+    except ValueError:
+        return None
+
+
+def _id(given: str | int | None) -> str:
+    return "" if given is None else str(given)
+
+
+def _left_out(sentence: str, given: str | int | None) -> str:
+    return on_one_line(f"{sentence[:200]}; it is left out" + (f" (its id is {_id(given)[:70]})" if given else ""))
+
+
+def _doubtful(symbol: str, what: str) -> Renames:
+    notice = f"Polygon's list of the tickers of {symbol} is not believed, so no rename is taken from it: it {what}"
+    notices: Any = (on_one_line(notice),)  # mypy does not know what a converter takes
+    return Renames(notices=notices)
