@@ -1,4 +1,4 @@
-"""What a LEAN project says about its own data, read without running it."""
+"""Symbols, resolution and dates of a LEAN project, read without running its files."""
 
 from server.project.parameters import PARAMETERS_FILE, ProjectParameters, read_project_parameters
 

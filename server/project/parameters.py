@@ -1,7 +1,14 @@
-"""A LEAN project's own symbols and dates, read from its ``config/parameters.py`` without running it.
+"""Reads symbols, resolution and dates of a LEAN project from ``config/parameters.py`` without running the file.
 
-The file is parsed with `ast` and only plain assignments are followed: constants, lists, dates, names set earlier
-in the same file, concatenation. What would have to be run to be known is an error, never a guess.
+The constructs that are read are those with which public LEAN projects write such values:
+
+- assignments of a module, of a class or dataclass (WQU-MScFE-Capstone-MGS/retail-investor-strategies), and to ``self``
+  in ``__init__`` (AhmedKhattab1993/zac_qc), with or without annotation;
+- strings, integers, None, and lists, tuples and sets of them; ``date(2024, 1, 2)``, ``datetime(2024, 1, 2)`` and
+  ``Resolution.MINUTE``; names assigned above; ``+`` between lists (``SYMBOLS = ETFS + STOCKS``);
+- ``field(default_factory=lambda: ["SPY"])``, because a dataclass accepts no list as a default.
+
+Any other value of a parameter is an error that names file and line.
 """
 
 from __future__ import annotations
@@ -9,40 +16,34 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import date
+from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from attrs import frozen
 
 from server.core.errors import ConfigurationError
 from server.lean.series import Resolution, parse_symbol
-from server.project.constants import Known, Unknown, Value, read_constants
+from server.project.constants import Constant, Value, read_constants
 
 PARAMETERS_FILE = Path("config", "parameters.py")
 
 MAX_BYTES = 1_000_000
-"""A larger parameters file is refused; people write a few hundred bytes."""
-
-_T = TypeVar("_T")
-
-# Field, its spellings (any case, the first found wins) and what would fit, for messages.
-_SYMBOLS = ("symbols", ("symbols", "tickers"), 'symbols = ["SPY", "AAPL"]')
-_RESOLUTION = ("resolution", ("resolution",), 'resolution = "minute" (daily, minute or second)')
-_START = ("start", ("start_date", "start"), 'start_date = "2024-01-02", date(2024, 1, 2) or (2024, 1, 2)')
-_END = ("end", ("end_date", "end"), 'end_date = "2024-01-31", date(2024, 1, 31) or (2024, 1, 31)')
+"""Largest parameters file that is read."""
 
 
 @frozen(kw_only=True)
 class ProjectParameters:
-    """What a project says about its data; None where it says nothing.
+    """The parameters of a project that concern its data; None for each that the file does not give.
 
     Attributes:
-        symbols: As in the file, in capitals, repeated ones dropped.
+        symbols: In the file's order, in capitals, without duplicates.
         resolution: Length of the bars.
         start, end: First and last day, both included, New York.
-        source: The file it was read from.
+        source: The parameters file.
     """
 
     symbols: tuple[str, ...] | None
@@ -53,42 +54,34 @@ class ProjectParameters:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Which of symbols, start and end the file does not give (the resolution is optional)."""
-        given = {"symbols": self.symbols, "start": self.start, "end": self.end}
-        return tuple(name for name, value in given.items() if value is None)
+        """Those of symbols, start and end that the file does not give (the resolution is optional)."""
+        return tuple(name for name in ("symbols", "start", "end") if getattr(self, name) is None)
 
 
 def read_project_parameters(project: Path, *, skip: Collection[str] = ()) -> ProjectParameters:
     """Read ``config/parameters.py`` of a LEAN project.
 
     Args:
-        project: The project's folder, or its main.py.
-        skip: Fields (``symbols``, ``resolution``, ``start``, ``end``) that the request itself gives: they are not
-            looked for, so that the file may say what it likes about them.
+        project: The folder of the project, or its main.py.
+        skip: Fields (``symbols``, ``resolution``, ``start``, ``end``) that the request gives. Their values in the
+            file are ignored, also invalid ones.
 
     Raises:
-        ConfigurationError: No project, no parameters file, one that is no Python or too large, a value that cannot
-            be known without running the file or does not fit; says file, line and what would fit.
+        ConfigurationError: No project, no parameters file, a file that is not Python or too large, or a value that is
+            not known without running the file or does not fit. The message names file and line and shows an example.
     """
-    source = _source(project)
-    scopes = _scopes(source)
-
-    def field(wanted: tuple[str, tuple[str, ...], str], convert: Callable[[Value], _T]) -> _T | None:
-        return None if wanted[0] in skip else _pick(scopes, wanted, convert, source)
-
-    found = ProjectParameters(
-        symbols=field(_SYMBOLS, _to_symbols),
-        resolution=field(_RESOLUTION, _to_resolution),
-        start=field(_START, _to_date),
-        end=field(_END, _to_date),
-        source=source,
-    )
-    if found.start and found.end and found.end < found.start:
-        raise ConfigurationError(f"{source}: the end {found.end} lies before the start {found.start}; swap them")
-    return found
+    source = _find_source(project)
+    scopes = read_constants(_parse(source))
+    found = {name: None if name in skip else _pick(scopes, field, source) for name, field in _FIELDS.items()}
+    parameters = ProjectParameters(**found, source=source)
+    if parameters.start and parameters.end and parameters.end < parameters.start:
+        raise ConfigurationError(
+            f"{source}: the end {parameters.end} lies before the start {parameters.start}; swap them"
+        )
+    return parameters
 
 
-def _source(project: Path) -> Path:
+def _find_source(project: Path) -> Path:
     folder = project.parent if project.is_file() else project
     if not folder.is_dir():
         raise ConfigurationError(f"there is no LEAN project at {project}; name the folder that holds its main.py")
@@ -101,7 +94,7 @@ def _source(project: Path) -> Path:
     return source
 
 
-def _scopes(source: Path) -> list[dict[str, Known | Unknown]]:
+def _parse(source: Path) -> ast.Module:
     try:
         with source.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -111,96 +104,88 @@ def _scopes(source: Path) -> list[dict[str, Known | Unknown]]:
         raise ConfigurationError(f"{source} is larger than {MAX_BYTES:,} bytes; keep only the parameters in it")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the file's own style, such as "\d"
-            module = ast.parse(content.decode("utf-8-sig"))
+            warnings.simplefilter("ignore")  # such as for the escape "\d" in the project's file
+            return ast.parse(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{source} is not UTF-8 text; save it as UTF-8") from error
     except SyntaxError as error:
         raise ConfigurationError(f"{source}:{error.lineno or 1}: not valid Python ({error.msg}); correct it") from error
     except (MemoryError, RecursionError, ValueError) as error:
         raise ConfigurationError(f"{source} is not Python that can be read; keep only plain values in it") from error
-    return read_constants(module)
-
-
-def _pick(
-    scopes: list[dict[str, Known | Unknown]],
-    wanted: tuple[str, tuple[str, ...], str],
-    convert: Callable[[Value], _T],
-    source: Path,
-) -> _T | None:
-    _, spellings, example = wanted
-    for spelling in spellings:
-        found: tuple[_T, int] | None = None
-        for name, entry in _named(scopes, spelling):
-            if isinstance(entry, Unknown):
-                raise ConfigurationError(
-                    f"{source}:{entry.line}: {name} cannot be known without running the file ({entry.why}); "
-                    f"write it plainly, as in {example}"
-                )
-            try:
-                value = convert(entry.value)
-            except ValueError as error:
-                raise ConfigurationError(
-                    f"{source}:{entry.line}: {name} does not fit: {error}; write it as in {example}"
-                ) from error
-            if found and found[0] != value:
-                raise ConfigurationError(
-                    f"{source}: {spelling} stands on line {found[1]} and, with another value, on line {entry.line}; "
-                    "keep one of them, or name it in the request"
-                )
-            found = (value, entry.line)
-        if found:
-            return found[0]
-    return None
-
-
-def _named(scopes: list[dict[str, Known | Unknown]], spelling: str) -> Iterator[tuple[str, Known | Unknown]]:
-    """The entries of that name in any case; one set to None says nothing."""
-    for scope in scopes:
-        for name, entry in scope.items():
-            if name.lower() == spelling and not (isinstance(entry, Known) and entry.value is None):
-                yield name, entry
 
 
 def _to_symbols(value: Value) -> tuple[str, ...]:
     parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple):
-        raise ValueError(f"{value!r} is not a list of symbols")  # noqa: TRY004 - the value is the user's
-    symbols = []
-    for part in parts:
-        if not isinstance(part, str):
-            raise ValueError(f"{part!r} is not a symbol")  # noqa: TRY004
-        symbols.append(parse_symbol(part.strip()))
-    if not symbols:
-        raise ValueError("it names no symbol")
-    return tuple(dict.fromkeys(symbols))
+    if not isinstance(parts, list | tuple) or not parts:
+        raise ValueError(f"{_shown(value)} is not a list of symbols")
+    return tuple(dict.fromkeys(parse_symbol(part.strip() if isinstance(part, str) else repr(part)) for part in parts))
 
 
 def _to_resolution(value: Value) -> Resolution:
-    if isinstance(value, str):
-        try:
-            return Resolution(value.lower().removeprefix("resolution."))
-        except ValueError:
-            pass
-    raise ValueError(f"{value!r} is not a resolution this server has")
+    with suppress(ValueError):
+        return Resolution(str(value).lower().removeprefix("resolution."))
+    raise ValueError(f"{_shown(value)} is not a resolution this server has")
 
 
 _DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?:[ T]\d{2}:\d{2}(?::\d{2})?)?", re.ASCII)
 
 
 def _to_date(value: Value) -> date:
-    if isinstance(value, date):
-        return value
-    parts: tuple[object, ...] = ()
-    if isinstance(value, tuple):
-        parts = value
-    elif isinstance(value, str) and (match := _DATE.fullmatch(value.strip())):
-        parts = tuple(int(part) for part in match.groups())
-    match parts:
-        case (int() as year, int() as month, int() as day):
-            try:
+    match = _DATE.fullmatch(value.strip()) if isinstance(value, str) else None
+    match [int(part) for part in match.groups()] if match else value:
+        case [int() as year, int() as month, int() as day]:
+            with suppress(ValueError, OverflowError):
                 return date(year, month, day)
-            except (ValueError, OverflowError) as error:
-                raise ValueError(f"{value!r} is not a day ({error})") from error
-    shown = repr(value)
-    raise ValueError(f"{shown if len(shown) <= 40 else shown[:37] + '...'} is not a day")
+    raise ValueError(f"{_shown(value)} is not a day")
+
+
+def _shown(value: Value) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+@frozen
+class _Field:
+    """A parameter: its names in any case, of which the first found wins, its conversion, and an example."""
+
+    names: tuple[str, ...]
+    convert: Callable[[Value], Any]
+    example: str
+
+
+_FIELDS = {
+    "symbols": _Field(("symbols", "tickers"), _to_symbols, 'symbols = ["SPY", "AAPL"]'),
+    "resolution": _Field(("resolution",), _to_resolution, 'resolution = "minute" (daily, minute or second)'),
+    "start": _Field(("start_date", "start"), _to_date, 'start_date = "2024-01-02", date(2024, 1, 2) or (2024, 1, 2)'),
+    "end": _Field(("end_date", "end"), _to_date, 'end_date = "2024-01-31", date(2024, 1, 31) or (2024, 1, 31)'),
+}
+
+
+def _pick(scopes: list[dict[str, Constant]], field: _Field, source: Path) -> Any:
+    for wanted in field.names:
+        found: dict[Any, int] = {}
+        for name, constant in chain.from_iterable(scope.items() for scope in scopes):
+            if name.lower() == wanted and (constant.problem or constant.value is not None):
+                found.setdefault(_convert(name, constant, field, source), constant.line)
+        if len(found) > 1:
+            first, second, *_ = found.values()
+            raise ConfigurationError(
+                f"{source}: {wanted} is set on line {first} and, to another value, on line {second}; "
+                "keep one of them, or name it in the request"
+            )
+        if found:
+            return next(iter(found))
+    return None
+
+
+def _convert(name: str, constant: Constant, field: _Field, source: Path) -> Any:
+    place = f"{source}:{constant.line}: {name}"
+    if constant.problem:
+        raise ConfigurationError(
+            f"{place} cannot be known without running the file ({constant.problem}); "
+            f"write it plainly, as in {field.example}"
+        )
+    try:
+        return field.convert(constant.value)
+    except ValueError as error:
+        raise ConfigurationError(f"{place} does not fit: {error}; write it as in {field.example}") from error

@@ -895,7 +895,7 @@ def lean_project(command: CommandLine) -> str:
     (command.folder / "lean.json").write_text('{"data-folder": "data", "organization-id": "0123456789"}')
     config = command.folder / "Strategy" / "config"
     config.mkdir(parents=True)
-    (config / "parameters.py").write_text(f"symbols = ['SPY']\nstart, end = '{DAYS[0]}', '{DAYS[-1]}'\n")
+    (config / "parameters.py").write_text(f"symbols = ['SPY']\nstart = '{DAYS[0]}'\nend = '{DAYS[-1]}'\n")
     (config.parent / "main.py").write_text("from AlgorithmImports import *\n")
     return "Strategy"
 
