@@ -19,9 +19,9 @@ from server.data_download.workers import Task, WorkerLost, Workers
 from server.lean.series import Resolution
 from server.plugins.polygon_provider.client import Fetched, PolygonClient
 from server.plugins.polygon_provider.config import PolygonConfig
-from server.plugins.polygon_provider.connection import Connection
+from server.plugins.polygon_provider.connection import Connection, aggregates_cache
 from server.plugins.polygon_provider.responses import Page, next_target
-from server.plugins.polygon_provider.windows import Window, kept_windows, plan_windows
+from server.plugins.polygon_provider.windows import Window, cached_windows, plan_windows
 from server.plugins.polygon_provider.worker_tasks import choose_days, read_answer
 
 _WAITING = 8
@@ -56,9 +56,10 @@ class PolygonProvider:
         """Fetch the gaps, at most five requests on the wire at once."""
         self._config.require_key()
         client = self._open_client(sink)
-        kept, rest = kept_windows(gaps, client.kept(), self._context.calendar.settled_through(self._context.clock()))
-        windows = [*kept, *self._windows(rest)]
-        large = sum(window.resolution is not Resolution.DAILY for window in windows)
+        settled_through = self._context.calendar.settled_through(self._context.clock())
+        cached, rest = cached_windows(gaps, client.cached_ranges(), settled_through)
+        windows = [*cached, *self._windows(rest)]
+        large = sum(window.series.resolution is not Resolution.DAILY for window in windows)
         workers = Workers(large, lambda: sink.cancelled)
         self._closers.append(workers.close)
         _Run(client, sink, windows, workers, self._config.api_url, self._stop).run(
@@ -83,6 +84,7 @@ class PolygonProvider:
         connection = Connection(
             self._config,
             self._context.state_folder,
+            cache=aggregates_cache,
             watch=sink.progress,
             pause=self._pause,
             cancelled=lambda: sink.cancelled or self._stop.cancelled,
@@ -117,7 +119,7 @@ class _Run:
         self._busy = 0
         self._fatal: BaseException | None = None
         self._proven: date | None = None
-        self._empty: dict[str, int] = {window.symbol: 0 for window in windows}
+        self._empty: dict[str, int] = {window.ticker: 0 for window in windows}
 
     def run(self, threads: int) -> None:
         """Work until nothing is left, the run is cancelled, or an error makes the rest senseless."""
@@ -131,7 +133,7 @@ class _Run:
                 self._changed.wait(_POLL_SECONDS)
         if isinstance(self._fatal, BacktestServerError):
             for window in self._pending:
-                self._sink.unavailable(window.symbol, window.resolution, window.wanted, self._fatal)
+                self._sink.unavailable(window.ticker, window.series.resolution, window.wanted, self._fatal)
         elif self._fatal is not None:
             raise self._fatal
         self._notice_strangers()
@@ -163,9 +165,9 @@ class _Run:
                 self._fatal = self._fatal or error
                 self._stop.cancel()  # whoever waits to try again need not
                 error = self._fatal
-            self._empty.pop(window.symbol, None)
+            self._empty.pop(window.ticker, None)
         if isinstance(error, BacktestServerError) and not self._sink.cancelled:
-            self._sink.unavailable(window.symbol, window.resolution, window.wanted, error)
+            self._sink.unavailable(window.ticker, window.series.resolution, window.wanted, error)
 
     def _do(self, window: Window) -> None:
         answers: list[Fetched[Page]] = []
@@ -177,7 +179,7 @@ class _Run:
                 self._add(window)
             except BadResponseError:
                 for answer in answers:
-                    self._client.forget(answer)
+                    self._client.evict(answer)
                 if not any(answer.from_cache for answer in answers):
                     raise
                 self._add(evolve(window, refresh=True, span=None))  # what was kept is of no use: ask anew
@@ -187,11 +189,11 @@ class _Run:
         if having:
             with self._changed:
                 self._proven = min(self._proven or having[0], having[0])
-                self._empty.pop(window.symbol, None)
+                self._empty.pop(window.ticker, None)
         leading = self._doubtful(window, having)
         if leading:  # which the plan may have hidden; another time it may not
             for answer in answers:
-                self._client.forget(answer)
+                self._client.evict(answer)
         rest = window.wanted[len(leading) :]
         if rest:
             self._deliver(window, rest, task)
@@ -208,7 +210,7 @@ class _Run:
         targets = [window.target]
         read = partial(task.run, read_answer, window)
         while True:
-            answers.append(self._client.get(window, targets[-1], read, packed=True, keep=window.settled))
+            answers.append(self._client.get(window, targets[-1], read, compressed=True, store=window.settled))
             following = next_target(answers[-1].page, self._base_url, window, targets)
             if following is None:
                 return
@@ -228,10 +230,10 @@ class _Run:
         return tuple(day for day in window.wanted if day < having[0] and (proven is None or day < proven))
 
     def _deliver(self, window: Window, days: tuple[date, ...], bars: Task) -> None:
-        self._sink.bars(window.symbol, window.resolution, days, bars)
+        self._sink.bars(window.ticker, window.series.resolution, days, bars)
         with self._changed:
-            if window.symbol in self._empty:
-                self._empty[window.symbol] += len(days)
+            if window.ticker in self._empty:
+                self._empty[window.ticker] += len(days)
 
     def _notice_strangers(self) -> None:
         for symbol, days in self._empty.items():
