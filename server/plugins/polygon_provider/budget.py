@@ -122,7 +122,9 @@ class RequestBudget:
 
     def _open(self) -> sqlite3.Connection:
         try:
-            return open_database(self._path, schema=_SCHEMA, version=1, warn=self._warn, busy_seconds=BUSY_SECONDS)
+            return open_database(
+                self._path, schema=_SCHEMA, version=1, warn=self._warn, busy_seconds=BUSY_SECONDS, durable=False
+            )
         except (sqlite3.Error, OSError) as error:
             return self._open_in_memory(error)
 

@@ -139,6 +139,7 @@ class ResponseCache:
                     migrate=_drop_tables,
                     warn=self._warn,
                     busy_seconds=_BUSY_SECONDS,
+                    durable=False,
                 )
             ) as connection,
             transaction(connection),

@@ -47,6 +47,13 @@ def test_a_new_file_gets_the_schema_and_its_version(path: Path) -> None:
     assert read(path) == ["one", "two"]
 
 
+@pytest.mark.parametrize(("durable", "synchronous"), [(True, 1), (False, 0)])
+def test_only_durable_files_are_synced(path: Path, durable: bool, synchronous: int) -> None:
+    """SQLite's level NORMAL syncs at checkpoints, OFF never does."""
+    with closing(open_database(path, schema=SCHEMA, version=1, warn=pytest.fail, durable=durable)) as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+
+
 def test_a_database_in_memory_has_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tables are there, the folder stays empty."""
     monkeypatch.chdir(tmp_path)
