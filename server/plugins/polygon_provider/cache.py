@@ -29,7 +29,7 @@ _BUSY_SECONDS = 30.0
 _MSGPACK = SerializerPipeline(
     [CattrStage(), Stage(dumps=msgspec.msgpack.encode, loads=msgspec.msgpack.decode)], name="msgpack", is_binary=True
 )
-"""MessagePack stores a body as it is, and reading it yields data only: whoever writes to the file runs no code."""
+"""MessagePack stores a body as it is, and reading it yields data only: writing to the file does not run code."""
 
 logging.getLogger("requests_cache").addHandler(logging.NullHandler())  # else it prints damaged entries on stderr
 
@@ -38,7 +38,7 @@ class ResponseCache:
     """Responses by key, until they expire.
 
     It asks requests-cache's backend explicitly. A `CachedSession` would read SQLite in the middle of a request, where
-    errors cannot be told from those of the network, and would send a request for a cached response whose ``Vary``
+    its errors look like those of the network, and would send a request for a cached response whose ``Vary``
     header does not match.
 
     Safe to use from several threads. An entry that cannot be read, a full disk or a locked file is a cache miss. A
@@ -64,7 +64,7 @@ class ResponseCache:
         self._backend = self._open()
 
     def get(self, url: str) -> requests.Response | None:
-        """Return the cached response to a GET request, its content as it was received; None if there is none."""
+        """Return the cached response to a GET request, its content as it was received; None if it is not cached."""
         key = self._key_fn(request=requests.Request("GET", url).prepare())
         with self._guarded(Exception) as backend:  # decoding a damaged entry may raise any of them
             response = backend.get_response(key) if backend is not None else None

@@ -42,7 +42,7 @@ Read = Callable[[bytes], Page]
 
 
 @frozen
-class Fetched(Generic[Page]):
+class FetchedPage(Generic[Page]):
     """A page that was decoded and validated, and its response."""
 
     page: Page
@@ -90,7 +90,7 @@ class PolygonClient:
 
     def get(
         self, request: Request, target: str, read: Read[Page], *, compressed: bool = False, store: bool = False
-    ) -> Fetched[Page]:
+    ) -> FetchedPage[Page]:
         """Fetch one page, and retry what may succeed later.
 
         Args:
@@ -119,17 +119,17 @@ class PolygonClient:
         def read_decompressed(body: bytes) -> Page:
             return read(decompressed(body))
 
-        fetched: Fetched[Page] = retrying(
+        fetched: FetchedPage[Page] = retrying(
             self._attempt, request, target, read if compressed else read_decompressed, store
         )
         return fetched
 
-    def store(self, fetched: Fetched[Page], expire_after: timedelta = EXPIRE_AFTER) -> None:
+    def store(self, fetched: FetchedPage[Page], expire_after: timedelta = EXPIRE_AFTER) -> None:
         """Cache a complete and validated page, unless it came from the cache."""
         if not fetched.from_cache:
             self._cache.store(fetched.response, expire_after)
 
-    def evict(self, fetched: Fetched[Page]) -> None:
+    def evict(self, fetched: FetchedPage[Page]) -> None:
         """Remove a page from the cache."""
         self._cache.evict(fetched.response)
 
@@ -141,7 +141,7 @@ class PolygonClient:
 
     # --- one attempt ---
 
-    def _attempt(self, request: Request, target: str, read: Read[Page], store: bool) -> Fetched[Page]:
+    def _attempt(self, request: Request, target: str, read: Read[Page], store: bool) -> FetchedPage[Page]:
         """Mask the API key in every error: the vendor's text may contain it."""
         try:
             cached = None if request.refresh else self._from_cache(request, target, read)
@@ -158,8 +158,8 @@ class PolygonClient:
         error.args = (mask_secrets(str(error), secrets),)
         error.request_id = mask_secrets(error.request_id, secrets) if error.request_id else None
 
-    def _from_cache(self, request: Request, target: str, read: Read[Page]) -> Fetched[Page] | None:
-        """Return the cached page, None if there is none or it is rejected."""
+    def _from_cache(self, request: Request, target: str, read: Read[Page]) -> FetchedPage[Page] | None:
+        """Return the cached page, None if it is not cached or is rejected."""
         if self._cancelled():
             raise Cancelled("cancelled before a response was read")
         response = self._cache.get(self._config.api_url + target)
@@ -167,17 +167,17 @@ class PolygonClient:
             return None
         self._watch("request", symbol=request.ticker, cache_hits=1)
         try:
-            return Fetched(self._page(response, request, read), response, from_cache=True)
+            return FetchedPage(self._page(response, request, read), response, from_cache=True)
         except (RetryableError, BadResponseError):
             return None
 
-    def _from_network(self, request: Request, target: str, read: Read[Page], store: bool) -> Fetched[Page]:
+    def _from_network(self, request: Request, target: str, read: Read[Page], store: bool) -> FetchedPage[Page]:
         response = self._transport.send(request, target)
         stored = store and response.status_code == 200
         if stored:
             self._cache.store(response, EXPIRE_AFTER)
         try:
-            return Fetched(self._page(response, request, read), response, from_cache=False)
+            return FetchedPage(self._page(response, request, read), response, from_cache=False)
         except (RetryableError, BadResponseError):
             if stored:
                 self._cache.evict(response)

@@ -17,7 +17,7 @@ from server.data_download.model import Gap
 from server.data_download.provider import DataSink, ProviderContext
 from server.data_download.workers import Task, WorkerLost, Workers
 from server.lean.series import Resolution
-from server.plugins.polygon_provider.client import Fetched, PolygonClient
+from server.plugins.polygon_provider.client import FetchedPage, PolygonClient
 from server.plugins.polygon_provider.config import PolygonConfig
 from server.plugins.polygon_provider.connection import Connection, aggregates_cache
 from server.plugins.polygon_provider.responses import Page, next_target
@@ -170,7 +170,7 @@ class _Run:
             self._sink.unavailable(window.ticker, window.series.resolution, window.wanted, error)
 
     def _do(self, window: Window) -> None:
-        answers: list[Fetched[Page]] = []
+        answers: list[FetchedPage[Page]] = []
         with self._workers.task() as task:
             try:
                 self._fetch(window, task, answers)
@@ -184,7 +184,7 @@ class _Run:
                     raise
                 self._add(evolve(window, refresh=True, span=None))  # what was kept is of no use: ask anew
 
-    def _use(self, window: Window, task: Task, answers: Sequence[Fetched[Page]]) -> None:
+    def _use(self, window: Window, task: Task, answers: Sequence[FetchedPage[Page]]) -> None:
         having = task.run(choose_days, window)
         if having:
             with self._changed:
@@ -205,7 +205,7 @@ class _Run:
             self._pending.append(window)
             self._changed.notify()
 
-    def _fetch(self, window: Window, task: Task, answers: list[Fetched[Page]]) -> None:
+    def _fetch(self, window: Window, task: Task, answers: list[FetchedPage[Page]]) -> None:
         """All pages of the window."""
         targets = [window.target]
         read = partial(task.run, read_answer, window)

@@ -49,7 +49,7 @@ Result = TypeVar("Result")
 
 
 @frozen
-class _Listed(Generic[Record]):
+class _ListEndpoint(Generic[Record]):
     """A list at one of two addresses; not every server and key has the newer one."""
 
     subject: str
@@ -65,8 +65,10 @@ class _Listed(Generic[Record]):
         return f"{self.older_path}?ticker={symbol}&limit=1000&order=asc&sort={self.day}"
 
 
-_SPLITS = _Listed("splits", SplitRecord, "/stocks/v1/splits", "/v3/reference/splits", "execution_date")
-_DIVIDENDS = _Listed("dividends", DividendRecord, "/stocks/v1/dividends", "/v3/reference/dividends", "ex_dividend_date")
+_SPLITS = _ListEndpoint("splits", SplitRecord, "/stocks/v1/splits", "/v3/reference/splits", "execution_date")
+_DIVIDENDS = _ListEndpoint(
+    "dividends", DividendRecord, "/stocks/v1/dividends", "/v3/reference/dividends", "ex_dividend_date"
+)
 
 
 class PolygonReference:
@@ -179,7 +181,7 @@ class PolygonReference:
     def _request(self, ticker: str, subject: str) -> ReferenceRequest:
         return ReferenceRequest(ticker=ticker, subject=subject, refresh=self._refresh)
 
-    def _listed(self, listed: _Listed[Record], symbol: str) -> list[Record]:
+    def _listed(self, listed: _ListEndpoint[Record], symbol: str) -> list[Record]:
         """Return all records, from the older address if the newer one is not served to this key."""
         request = self._request(symbol, listed.subject)
         refusal: PlanLimitError | SymbolNotFoundError | None = None

@@ -101,7 +101,7 @@ Record = TypeVar("Record", SplitRecord, DividendRecord, TickerRecord)
 
 
 class ReferencePage(msgspec.Struct, Generic[Results]):
-    """One response of a reference endpoint. ``results`` may be absent if there are none."""
+    """One response of a reference endpoint. ``results`` may be absent if it is empty."""
 
     status: str
     results: Results | None = None
@@ -233,7 +233,7 @@ def listing_of(record: TickerRecord) -> Listing:
 
 
 def last_listing_of(records: Sequence[TickerRecord]) -> Listing | None:
-    """Return the security that had a ticker last, of several delisted ones; None if there is none."""
+    """Return the security that had a ticker last, of several delisted ones; None if the list is empty."""
     found = [listing_of(record) for record in records]
     return max(found, key=lambda listing: listing.delisted or date.min, default=None)
 

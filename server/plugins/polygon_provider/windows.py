@@ -168,7 +168,7 @@ def plan_windows(
     Args:
         gaps: The days wanted.
         calendar: The trading days.
-        now: The current instant, to tell which days are settled.
+        now: The current instant, to determine which days are settled.
         counted: Whether requests are limited (a budget per minute): then as few as possible, whatever other bars
             they return; otherwise enough to keep the connections busy.
         connections: How many requests may be in flight at once.
