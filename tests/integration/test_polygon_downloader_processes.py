@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from server.lean.check import check_folder
+from server.data_download.verify import check_folder
 from server.lean.series import Resolution
 from tests.support.download_process import finish, start
 from tests.support.harness import Rig, lean_files, leftovers, sessions
