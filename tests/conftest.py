@@ -110,7 +110,7 @@ def _zips_are_leans(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     for usa in folder.rglob("equity/usa"):
         if usa.is_dir():
-            from server.lean.check import check_folder
+            from server.data_download.verify import check_folder
 
             check_folder(usa.parent.parent)
 

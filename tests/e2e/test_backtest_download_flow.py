@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.sync_api import Locator
 
-from server.lean.check import check_folder
+from server.data_download.verify import check_folder
 from server.lean.series import Resolution
 from tests.support import fake_lean, fake_lean_backtest, faults
 from tests.support.browser import Browse, Visit, expect, looks_right_everywhere

@@ -18,9 +18,9 @@ import pytest
 
 from server.backtest_server import BacktestManager, BacktestRequest, JobState
 from server.core.errors import ToolMissingError
-from server.core.events import ProgressEvent
-from server.data_download.model import Gap
-from server.data_download.provider import DataSink, ProviderContext
+from server.core.events import Event
+from server.data_download.availability import Gap
+from server.data_download.provider import Capabilities, DataSink, ProviderContext
 from server.jobs import Job
 from server.lean.bars import Bars
 from server.lean.series import NEW_YORK, Resolution
@@ -72,9 +72,9 @@ class StandIn:
         return self
 
     @property
-    def resolutions(self) -> frozenset[Resolution]:
+    def capabilities(self) -> Capabilities:
         """Minutes only."""
-        return frozenset({Resolution.MINUTE})
+        return Capabilities(resolutions=frozenset({Resolution.MINUTE}))
 
     def plan(self, gaps: Sequence[Gap]) -> Sequence[str]:
         """Nothing to say."""
@@ -84,11 +84,11 @@ class StandIn:
         """Hand over what is asked for."""
         self.asked.extend(gaps)
         for gap in gaps:
-            series = self.market[gap.symbol, "minute"]
+            series = self.market[gap.series.ticker, "minute"]
             columns = (series.t, series.o, series.h, series.l, series.c, series.v)
             bars = Bars(**dict(zip(("time", "open", "high", "low", "close", "volume"), columns, strict=True)))
             assert gap.days == tuple(DAYS)
-            sink.bars(gap.symbol, gap.resolution, gap.days, bars)
+            sink.bars(gap.series, gap.days, bars)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -257,8 +257,9 @@ def test_the_engine_that_ran_is_named_and_why(
     polygon_server: Serve, make_manager: MakeManager, wanted: str, words: str
 ) -> None:
     """In the result and in the stream of events."""
-    events: list[ProgressEvent] = []
-    manager = make_manager(polygon_server(MARKET), environ={"BACKTEST_SERVER_ENGINE": wanted}, listener=events.append)
+    events: list[Event] = []
+    server = polygon_server(MARKET)
+    manager = make_manager(server, environ={"BACKTEST_SERVER_ENGINE": wanted}, listeners=[events.append])
 
     result = manager.run(request())
 
@@ -412,12 +413,12 @@ def test_a_fallback_takes_over_while_the_vendor_is_down(
     """The days go to it, the backtest completes, and report and events say so and why."""
     server = polygon_server(MARKET, on_request=lambda request, n: faults.bad_gateway())
     stand_in = StandIn(MARKET)
-    events: list[ProgressEvent] = []
+    events: list[Event] = []
     manager = make_manager(
         server,
         environ={**DOWN, "BACKTEST_SERVER_FALLBACK_DATA_PROVIDER": "stand-in"},
         also=stand_in.spec(),
-        listener=events.append,
+        listeners=[events.append],
     )
 
     result = manager.run(request())
@@ -531,7 +532,7 @@ def test_a_listener_of_a_plugin_that_fails_does_not_end_a_backtest(
         told = 0
 
         @hookimpl
-        def backtest_progress(self, event: ProgressEvent) -> None:
+        def backtest_progress(self, event: Event) -> None:
             self.told += 1
             raise ValueError("ouch")
 

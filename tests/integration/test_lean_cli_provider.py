@@ -27,15 +27,19 @@ from server.core.errors import (
     ToolMissingError,
     WriteFailedError,
 )
+from server.core.events import Event, EventStream
 from server.core.secret import MASK, Secret
-from server.data_download.data_folder import STATE_FOLDER, DataFolder
+from server.data_download.availability import Gap
+from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
 from server.data_download.errors import AuthenticationError, BadResponseError
+from server.data_download.hosted_provider import HostedProvider
 from server.data_download.ledger import Ledger
-from server.data_download.model import DownloadRequest, Gap
-from server.data_download.provider import NamedProvider, ProviderContext
+from server.data_download.locks import STATE_FOLDER
+from server.data_download.provider import ProviderContext
+from server.data_download.request import DownloadRequest
 from server.lean.bars import Bars
-from server.lean.series import Resolution
+from server.lean.series import Resolution, Series
 from server.plugins.lean_cli_provider.config import LeanCliConfig
 from server.plugins.lean_cli_provider.provider import LeanCliProvider
 from server.plugins.lean_cli_provider.staging import open_workspace
@@ -59,24 +63,26 @@ class RecordingSink:
     notices: list[str] = field(factory=list)
     refuse: BacktestServerError | None = None
 
-    def bars(self, symbol: str, resolution: Resolution, days: Sequence[date], bars: Bars) -> None:
+    @property
+    def events(self) -> EventStream:
+        return EventStream(lambda: NOW, [self.note])
+
+    def note(self, event: Event) -> None:
+        assert event.kind == "notice"
+        self.notices.append(event.message)
+
+    def bars(self, series: Series, days: Sequence[date], bars: Bars) -> None:
         raise AssertionError("this provider hands over files")
 
-    def lean_file(self, symbol: str, resolution: Resolution, day: date | None, path: Path) -> None:
+    def lean_file(self, series: Series, day: date | None, path: Path) -> None:
         if self.refuse:
             raise self.refuse
         with zipfile.ZipFile(path) as archive:
             [member] = archive.namelist()
-            self.files[symbol, resolution, day] = archive.read(member).decode()
+            self.files[series.ticker, series.resolution, day] = archive.read(member).decode()
 
-    def unavailable(
-        self, symbol: str, resolution: Resolution, days: Sequence[date], error: BacktestServerError
-    ) -> None:
-        self.missing.update({(symbol, day): error for day in days})
-
-    def progress(self, kind: str, *, message: str = "", **facts: Any) -> None:
-        assert kind == "notice"
-        self.notices.append(message)
+    def unavailable(self, series: Series, days: Sequence[date], error: BacktestServerError) -> None:
+        self.missing.update({(series.ticker, day): error for day in days})
 
     @property
     def cancelled(self) -> bool:
@@ -152,7 +158,7 @@ def log() -> Iterator[list[str]]:
 
 def gap(symbol: str, *days: date, resolution: Resolution = Resolution.MINUTE) -> Gap:
     """A gap of these days."""
-    return Gap(symbol=symbol, resolution=resolution, days=days)
+    return Gap(series=Series(symbol, resolution), days=days)
 
 
 def labels(text: str) -> list[str]:
@@ -541,7 +547,7 @@ def host(setup: Setup) -> Iterator[DataDownloader]:
         folder=DataFolder(setup.data, ledger),
         calendar=USEquityTradingCalendar([day for day in sessions if day.weekday() < 5], {}, date(2025, 12, 31)),
         clock=lambda: NOW,
-        provider=NamedProvider("lean-cli", lambda cancel: setup.provider()),
+        provider=HostedProvider("lean-cli", lambda cancel: setup.provider()),
     )
     ledger.close()
 

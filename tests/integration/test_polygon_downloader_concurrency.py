@@ -12,7 +12,8 @@ import pytest
 
 from server.core.cancel import CancelToken
 from server.data_download.availability import DayState
-from server.data_download.model import DownloadReport, DownloadRequest
+from server.data_download.report import DownloadReport
+from server.data_download.request import DownloadRequest
 from server.lean.series import Resolution
 from tests.support import faults
 from tests.support.faults import Fault
@@ -130,7 +131,7 @@ def test_a_look_says_what_is_what_and_sends_nothing(polygon_server: Serve, tmp_p
     request = DownloadRequest(symbols=("SPY",), resolution=MINUTE, start=DAYS[0], end=DAYS[4])
 
     with rig.downloader() as downloader:
-        look = downloader.look(request)
+        look = downloader.plan(request)
     plan = rig.open_provider().plan(look.gaps)
 
     assert look.states["SPY"] == {

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from server.data_download.model import DownloadReport
+from server.data_download.report import DownloadReport
 from server.lean.series import Resolution
 from tests.support import faults
 from tests.support.faults import Fault

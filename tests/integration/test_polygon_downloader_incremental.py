@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.data_download.model import DownloadReport
+from server.data_download.report import DownloadReport
 from server.lean.series import Resolution
 from tests.support import faults
 from tests.support.harness import Rig, lean_files, leftovers, sessions

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from server.lean.check import check_folder
+from server.data_download.verify import check_folder
 from server.lean.series import Resolution
 from server.plugins.polygon_provider.cache_keys import cached_range
 from server.plugins.polygon_provider.windows import CachedRange

@@ -15,7 +15,7 @@ from server.plugins.polygon_provider import transport
 from tests.support import faults
 from tests.support.faults import Fault
 from tests.support.harness import FakeTime, Rig, lean_csv, lean_decimal, lean_files, sessions
-from tests.support.market import Market, Series
+from tests.support.market import BarColumns, Market
 from tests.support.polygon_server import PolygonServer, Request
 from tests.support.reports import counted, only_failure
 
@@ -214,7 +214,7 @@ def test_an_added_fraction_of_a_share(polygon_server: Serve, tmp_path: Path) -> 
     assert rig.download("SPY", DAYS).complete
 
     whole = MARKET["SPY", "minute"]
-    more = Series(t=whole.t, o=whole.o, h=whole.h, l=whole.l, c=whole.c, v=whole.v + 0.525697)
+    more = BarColumns(t=whole.t, o=whole.o, h=whole.h, l=whole.l, c=whole.c, v=whole.v + 0.525697)
     assert list(rig.csv().values()) == [lean_csv(more, day) for day in DAYS]
     assert lean_decimal(float(whole.v[0]) + 0.525697).endswith(".525697")
 

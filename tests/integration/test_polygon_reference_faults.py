@@ -415,7 +415,7 @@ def test_a_vendor_that_repeats_the_key_is_masked(
 
     files = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert KEY.encode() not in files.lower()
-    assert KEY not in f"{caught.value} {caught.value.request_id} {rig.told}".lower()
+    assert KEY not in f"{caught.value} {caught.value.request_id} {rig.events}".lower()
     assert "\n" not in str(caught.value)
 
 

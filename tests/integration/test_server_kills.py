@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import requests
 
-from server.lean.check import check_folder
+from server.data_download.verify import check_folder
 from server.lean.series import Resolution
 from tests.support.harness import csv_of, lean_files, leftovers, sessions
 from tests.support.market import Market, new_york_day

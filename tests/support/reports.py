@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from server.data_download.model import DownloadReport
+from server.data_download.report import DownloadReport
 
 
 def counted(report: DownloadReport) -> tuple[int, int, int, int]:

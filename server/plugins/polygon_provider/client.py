@@ -17,6 +17,7 @@ from attrs import field, frozen
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay
 
 from server.core.errors import BacktestServerError, Cancelled
+from server.core.events import Event, EventStream
 from server.core.secret import mask_secrets
 from server.data_download.errors import BadResponseError, ProviderUnavailable, RateLimitError
 from server.plugins.polygon_provider.budget import FREE_PLAN, RequestBudget
@@ -60,7 +61,7 @@ class PolygonClient:
         cache: ResponseCache,
         budget: RequestBudget,
         *,
-        watch: Callable[..., None],
+        events: EventStream,
         pause: Callable[[float], bool],
         cancelled: Callable[[], bool],
         wall_clock: Callable[[], float] = time.time,
@@ -72,7 +73,7 @@ class PolygonClient:
             transport: Sends requests.
             cache: Stores responses.
             budget: Pauses all requests after a 429.
-            watch: Receives what the client does, with the arguments of `DataSink.progress`.
+            events: Receives cache hits, retries and notices.
             pause: Sleeps for a number of seconds and returns whether the run was cancelled.
             cancelled: Whether the run was cancelled.
             wall_clock: Seconds since 1970, to find the next minute.
@@ -81,7 +82,7 @@ class PolygonClient:
         self._transport = transport
         self._cache = cache
         self._budget = budget
-        self._watch = watch
+        self._events = events
         self._pause = pause
         self._cancelled = cancelled
         self._wall_clock = wall_clock
@@ -165,7 +166,7 @@ class PolygonClient:
         response = self._cache.get(self._config.api_url + target)
         if response is None:
             return None
-        self._watch("request", symbol=request.ticker, cache_hits=1)
+        self._events.emit(Event(kind="request", symbol=request.ticker, cache_hits=1))
         try:
             return FetchedPage(self._page(response, request, read), response, from_cache=True)
         except (RetryableError, BadResponseError):
@@ -220,12 +221,11 @@ class PolygonClient:
                 slow_down = self._rate_limited == 2 and not self._budget.per_minute
             if slow_down:
                 self._budget.limit(FREE_PLAN)
-                self._watch(
-                    "notice",
-                    symbol="",
-                    message=f"Polygon keeps answering too many requests; going on with {FREE_PLAN} a minute, the free "
-                    "plan's budget (set providers.polygon.requests-per-minute to your plan's)",
+                message = (
+                    f"Polygon keeps answering too many requests; continuing with {FREE_PLAN} a minute, the free plan's "
+                    "budget (set providers.polygon.requests-per-minute to your plan's)"
                 )
+                self._events.emit(Event(kind="notice", symbol="", message=message))
         return wait
 
     # --- retries ---
@@ -239,12 +239,9 @@ class PolygonClient:
             raise Cancelled("cancelled while waiting for the next attempt")
 
     def _announce(self, request: Request, state: RetryCallState) -> None:
-        self._watch(
-            "retry",
-            symbol=request.ticker,
-            retries=1,
-            wait_seconds=state.upcoming_sleep,
-            message=str(_retryable(state).error),
+        message = str(_retryable(state).error)
+        self._events.emit(
+            Event(kind="retry", symbol=request.ticker, retries=1, wait_seconds=state.upcoming_sleep, message=message)
         )
 
 

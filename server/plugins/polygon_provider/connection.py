@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from server.core.events import Event, EventStream
 from server.plugins.polygon_provider.budget import RequestBudget
 from server.plugins.polygon_provider.cache import ResponseCache
 from server.plugins.polygon_provider.cache_keys import aggregates_key
@@ -24,7 +24,7 @@ class Connection:
         state_folder: Path,
         *,
         cache: Callable[..., ResponseCache],
-        watch: Callable[..., Any],
+        events: EventStream,
         pause: Callable[[float], bool],
         cancelled: Callable[[], bool],
     ) -> None:
@@ -34,25 +34,25 @@ class Connection:
             config: The settings.
             state_folder: The folder of both files.
             cache: Opens the cache: `aggregates_cache` or `reference_cache`.
-            watch: Receives what the client does, with the arguments of `DataSink.progress`.
+            events: Receives requests, retries, waits and notices.
             pause: Sleeps for a number of seconds and returns whether the run was cancelled.
             cancelled: Whether the run was cancelled.
         """
 
         def warn(message: str) -> None:
-            watch("notice", message=message)
+            events.emit(Event(kind="notice", message=message))
 
         def waiting(seconds: float) -> None:
-            watch("wait", wait_seconds=seconds, message="the budget of requests is used up")
+            events.emit(Event(kind="wait", wait_seconds=seconds, message="the request budget is used up"))
 
         self._budget = RequestBudget(
             state_folder / "requests.sqlite", config.requests_per_minute, pause=pause, waiting=waiting, warn=warn
         )
         self._cache = cache(state_folder, warn=warn)
         self._session = PolygonSession(base_url=config.api_url, connections=config.max_concurrent_requests)
-        transport = Transport(config, self._session, self._budget, watch=watch, cancelled=cancelled)
+        transport = Transport(config, self._session, self._budget, events=events, cancelled=cancelled)
         self.client = PolygonClient(
-            config, transport, self._cache, self._budget, watch=watch, pause=pause, cancelled=cancelled
+            config, transport, self._cache, self._budget, events=events, pause=pause, cancelled=cancelled
         )
 
     def close(self) -> None:

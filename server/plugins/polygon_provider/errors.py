@@ -95,7 +95,7 @@ def unavailable(api_url: str, request: Request, what: str, **facts: Any) -> Prov
         what: The cause, as the end of a sentence.
         facts: Further attributes of the error.
     """
-    facts = {"symbol": request.ticker, "days": request.days, **facts}
+    facts = {"symbol": request.ticker, "series": request.series, "days": request.days, **facts}
     return ProviderUnavailable(
         f"Polygon ({api_url}) cannot be used now: {what}",
         **facts,

@@ -10,6 +10,7 @@ import requests
 import urllib3
 
 from server.core.errors import Cancelled
+from server.core.events import Event, EventStream
 from server.plugins.polygon_provider.budget import RequestBudget, concurrency_limit
 from server.plugins.polygon_provider.config import PolygonConfig
 from server.plugins.polygon_provider.errors import RetryableError, never_sent, reason, unavailable
@@ -40,7 +41,7 @@ class Transport:
         session: PolygonSession,
         budget: RequestBudget,
         *,
-        watch: Callable[..., None],
+        events: EventStream,
         cancelled: Callable[[], bool],
     ) -> None:
         """Send nothing.
@@ -49,13 +50,13 @@ class Transport:
             config: The vendor's address and the API key.
             session: The connections.
             budget: Asked before each request.
-            watch: Receives the requests sent, with the arguments of `DataSink.progress`.
+            events: Receives the requests sent.
             cancelled: Whether the run was cancelled.
         """
         self._config = config
         self._session = session
         self._budget = budget
-        self._watch = watch
+        self._events = events
         self._cancelled = cancelled
         self._auth = BearerAuth(config.api_key, config.api_url)
 
@@ -81,7 +82,7 @@ class Transport:
                     allow_redirects=False,
                 )
                 body = self._receive(response, request)
-        self._watch("request", symbol=request.ticker, api_calls=1, bytes=len(body), status=response.status_code)
+        self._emit(request, api_calls=1, bytes=len(body), status=response.status_code)
         return response
 
     def _receive(self, response: requests.Response, request: Request) -> bytes:
@@ -113,12 +114,15 @@ class Transport:
         try:
             yield
         except RetryableError:
-            self._watch("request", symbol=request.ticker, api_calls=1)
+            self._emit(request, api_calls=1)
             raise
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             sent = not never_sent(error)
-            self._watch("request", symbol=request.ticker, api_calls=int(sent))
+            self._emit(request, api_calls=int(sent))
             raise RetryableError(
                 unavailable(self._config.api_url, request, reason(error, CONNECT_SECONDS, READ_SECONDS)),
                 attempts=None if sent else UNREACHED_ATTEMPTS,
             ) from error
+
+    def _emit(self, request: Request, **counts: int) -> None:
+        self._events.emit(Event(kind="request", symbol=request.ticker, **counts))  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from datetime import date, datetime
 
 from attrs import evolve, frozen
 
-from server.data_download.model import Gap
+from server.data_download.availability import Gap
 from server.lean.series import Resolution, Series
 from server.trading_calendar import USEquityTradingCalendar
 
@@ -32,9 +32,10 @@ _JOIN_SESSIONS = 5
 _ROUNDS = 2
 """Windows for each connection, so that responses are written while others are awaited."""
 
-_TIMESPANS = {Resolution.DAILY: "day", Resolution.MINUTE: "minute", Resolution.SECOND: "second"}
+TIMESPANS = {Resolution.DAILY: "day", Resolution.MINUTE: "minute", Resolution.SECOND: "second"}
+"""The vendor's timespan of each resolution that can be requested."""
 
-RESOLUTIONS = {timespan: resolution for resolution, timespan in _TIMESPANS.items()}
+RESOLUTIONS = {timespan: resolution for resolution, timespan in TIMESPANS.items()}
 """The resolution of each of the vendor's timespans."""
 
 QUERY = f"adjusted=false&sort=asc&limit={LIMIT}"
@@ -110,7 +111,7 @@ class Window:
     @property
     def target(self) -> str:
         """Path and query of the request. Days are New York dates, so it does not depend on the local time zone."""
-        timespan = _TIMESPANS[self.series.resolution]
+        timespan = TIMESPANS[self.series.resolution]
         return f"/v2/aggs/ticker/{self.ticker}/range/1/{timespan}/{self.first}/{self.last}?{QUERY}"
 
 
@@ -135,11 +136,10 @@ def cached_windows(
     rest: list[Gap] = []
     for gap in gaps:
         left = set(gap.days)
-        series = Series(gap.symbol, gap.resolution)
-        for first, last in sorted(spans.get(series, ()), key=_longest_first):
+        for first, last in sorted(spans.get(gap.series, ()), key=_longest_first):
             covered = {day for day in left if first <= day <= min(last, settled_through)} - gap.refresh
             if covered:
-                windows.append(Window(series=series, wanted=tuple(sorted(covered)), span=(first, last)))
+                windows.append(Window(series=gap.series, wanted=tuple(sorted(covered)), span=(first, last)))
                 left -= covered
         if len(left) == len(gap.days):
             rest.append(gap)
@@ -182,10 +182,10 @@ def plan_windows(
             if not part:
                 continue
             index = {day: number for number, day in enumerate(calendar.trading_days(part[0], part[-1]))}
-            size, join = _sizes(gap.resolution, counted, sessions, connections, len(index))
+            size, join = _sizes(gap.series.resolution, counted, sessions, connections, len(index))
             windows += [
                 Window(
-                    series=Series(gap.symbol, gap.resolution),
+                    series=gap.series,
                     wanted=tuple(days),
                     refresh=not gap.refresh.isdisjoint(days),
                     settled=is_settled,

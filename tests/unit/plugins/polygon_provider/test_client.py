@@ -19,6 +19,7 @@ from attrs import define, field, frozen
 from requests.adapters import HTTPAdapter
 
 from server.core.errors import BacktestServerError, Cancelled
+from server.core.events import Event, EventStream
 from server.core.secret import Secret
 from server.data_download.errors import (
     AuthenticationError,
@@ -40,7 +41,7 @@ from server.plugins.polygon_provider.session import PolygonSession
 from server.plugins.polygon_provider.transport import Transport
 from server.plugins.polygon_provider.windows import CachedRange, Window
 from tests.support.faults import GATEWAY_PAGE, TOO_MANY
-from tests.support.harness import FakeTime
+from tests.support.harness import NOW, FakeTime
 
 KEY = "kEy/with+signs"
 DAYS = (date(2024, 3, 7), date(2024, 3, 8))
@@ -88,7 +89,7 @@ class Kit:
     cache: ResponseCache
     vendor: Vendor
     time: FakeTime
-    events: list[tuple[str, dict[str, Any]]]
+    events: list[Event]
     cancelled: list[bool]
 
     def get(self, window: Window = WINDOW, **options: Any) -> Any:
@@ -97,7 +98,7 @@ class Kit:
 
     def count(self, name: str) -> int:
         """The sum of a count over all events."""
-        return sum(facts.get(name, 0) for _, facts in self.events)
+        return sum(getattr(event, name) for event in self.events)
 
 
 MakeKit = Callable[..., Kit]
@@ -112,7 +113,7 @@ def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeKit]:
         clock = FakeTime()
         monkeypatch.setattr(budget_module, "time", clock)
         config = PolygonConfig(api_key=Secret(KEY), **settings)
-        events: list[tuple[str, dict[str, Any]]] = []
+        events: list[Event] = []
         cancelled: list[bool] = []
         pause = pause or clock.pause
         budget = RequestBudget(
@@ -129,19 +130,18 @@ def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeKit]:
         vendor = Vendor(*replies)
         session.mount("https://", vendor)
 
-        def watch(kind: str, **facts: Any) -> None:
-            events.append((kind, facts))
+        stream = EventStream(lambda: NOW, [events.append])
 
         def is_cancelled() -> bool:
             return bool(cancelled)
 
-        transport = Transport(config, session, budget, watch=watch, cancelled=is_cancelled)
+        transport = Transport(config, session, budget, events=stream, cancelled=is_cancelled)
         client = PolygonClient(
             config,
             transport,
             cache,
             budget,
-            watch=watch,
+            events=stream,
             pause=pause,
             cancelled=is_cancelled,
             wall_clock=clock.time,
@@ -262,7 +262,7 @@ def test_a_second_push_back_brings_the_free_plans_budget(kit: MakeKit) -> None:
     for _ in range(6):
         made.get()
 
-    assert [kind for kind, _ in made.events].count("notice") == 1
+    assert [event.kind for event in made.events].count("notice") == 1
     assert made.time.time() - before > 50
 
 

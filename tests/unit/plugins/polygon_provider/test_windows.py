@@ -11,7 +11,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.data_download.model import Gap
+from server.data_download.availability import Gap
 from server.lean.series import Resolution, Series
 from server.plugins.polygon_provider.windows import CachedRange, Window, cached_windows, plan_windows
 from tests.support.harness import calendar, gap
@@ -205,7 +205,7 @@ def test_cached_requests_are_repeated_for_the_days_they_cover(
     assert {window.target for window in windows} <= {window.target for window in earlier}
     covered = {(one.ticker, day) for one in earlier for day in ALL if one.first <= day <= one.last}
     from_cache = [(window.ticker, day) for window in windows for day in window.wanted]
-    others = [(left.symbol, day) for left in rest for day in left.days]
+    others = [(left.series.ticker, day) for left in rest for day in left.days]
     asked = [(symbol, day) for symbol, days in wanted for day in days]
     assert sorted([*from_cache, *others]) == sorted(asked)
     assert set(from_cache) == set(asked) & covered
