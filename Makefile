@@ -15,12 +15,13 @@ run: $(VENV)/.installed
 serve: $(VENV)/.installed assets
 	$(BIN)/backtest-server serve
 
-# Everything that guards main: style, types, import rules, the whole default test run.
+# Everything that guards main: style, types, import rules, spelling, the whole default test run.
 test: $(VENV)/.installed-test assets
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 	$(BIN)/pytest
 
 # The unit tests with the lowest versions that setup.cfg allows, in a virtual environment of their own.
