@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:
@@ -52,7 +53,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let live tests run when they are named; take the key for recording."""
+    """Let live tests run when they are named; take the key for recording; let no property fail for being slow."""
+    settings.register_profile("no time limit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("no time limit")
     config.addinivalue_line("markers", "damaged_zips: leaves zips on purpose that LEAN would not have written")
     config.stash[RECORDING_KEY] = key_to_record_with() if config.getoption("--record") else None
     given = [str(argument) for argument in config.invocation_params.args]
