@@ -46,6 +46,7 @@ from server.plugins.lean_cli_provider.staging import open_workspace
 from server.trading_calendar import USEquityTradingCalendar
 from tests.support import fake_lean
 from tests.support.fake_lean import FakeLean
+from tests.support.patience import PATIENCE
 
 KEY = "pQ9secretKEY+of/mine"
 TUESDAY, WEDNESDAY, THURSDAY = date(2024, 1, 2), date(2024, 1, 3), date(2024, 1, 4)
@@ -496,7 +497,7 @@ def test_the_lean_json_of_the_settings_is_the_one_that_counts(setup: Setup, tmp_
 
 
 @pytest.mark.parametrize("mode", ["hang", "stubborn", "hanging-grandchild", "escaped-grandchild"])
-def test_a_cancel_ends_within_two_seconds(setup: Setup, mode: str) -> None:
+def test_a_cancel_ends_the_run(setup: Setup, mode: str) -> None:
     """Whatever the tool does about it; nothing is handed over, and nothing is left behind."""
     setup.lean.behave(mode)
     cancelled_at: list[float] = []
@@ -519,7 +520,7 @@ def test_a_cancel_ends_within_two_seconds(setup: Setup, mode: str) -> None:
         with suppress(OSError):
             os.kill(int((setup.lean.folder / "grandchild.pid").read_text()), signal.SIGKILL)
 
-    assert took < 2
+    assert took < PATIENCE
     assert sink.files == {}
     assert sink.missing == {}
     assert len(setup.lean.calls) == 1

@@ -28,6 +28,7 @@ from tests.support import faults
 from tests.support.faults import Fault
 from tests.support.harness import FakeTime, Rig, sessions
 from tests.support.market import Market
+from tests.support.patience import PATIENCE
 from tests.support.polygon_server import KEY, PolygonServer, Request
 from tests.support.reference_data import DIVIDENDS, OLD_SPLITS, SPLITS, ReferenceData, elsewhere
 from tests.support.reference_source import ReferenceRig
@@ -344,11 +345,10 @@ def test_a_cancelled_run_waits_for_no_vendor(
     if answered:
         tap.let(answered)
     until(lambda: len(server.requests) == answered + 1)
-    begun = time.monotonic()
     cancel.cancel()
-    thread.join(5)
+    thread.join(PATIENCE)
 
-    assert time.monotonic() - begun < 2
+    assert not thread.is_alive()
     assert [type(error) for error in caught] == [Cancelled]
     source.close()
     tap.open()
@@ -368,7 +368,7 @@ def test_a_wait_for_the_next_minute_is_cut_short(polygon_server: Serve, tmp_path
     with pytest.raises(Cancelled):
         source.events("AAPL")
 
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < PATIENCE
     assert len(server.requests) == 1
     with pytest.raises(Cancelled):
         source.renames("META")  # and nothing more is sent
@@ -421,7 +421,7 @@ def test_a_vendor_that_repeats_the_key_is_masked(
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait for something that will be."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)

@@ -28,6 +28,7 @@ from server.data_download.availability import Gap
 from server.data_download.provider import DataProvider
 from server.lean.bars import Bars
 from server.lean.series import Resolution, Series
+from tests.support.patience import PATIENCE
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -240,7 +241,7 @@ class ProviderContract:
             assert subject.secret.lower() not in f"{error} {error!r}".lower()
 
     def test_a_cancelled_run_returns_soon(self, subject: Subject) -> None:
-        """In the middle of something slow: in less than two seconds, and nothing is handed over afterwards."""
+        """In the middle of something slow: it is not waited for, and nothing is handed over afterwards."""
         subject.slow()
         sink = NotingSink()
         timer = threading.Timer(0.3, sink.token.cancel)
@@ -250,7 +251,7 @@ class ProviderContract:
         elapsed = time.monotonic() - started
         timer.cancel()
 
-        assert 0.1 < elapsed < 2.3
+        assert 0.1 < elapsed < PATIENCE
         assert sink.days == {}
         assert sink.after_close == []
 

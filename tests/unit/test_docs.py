@@ -47,6 +47,7 @@ USER_DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 DOCUMENTS = (
     *USER_DOCUMENTS,
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     ROOT / "CHANGELOG.md",
     ROOT / "examples" / "ZacQC" / "README.md",
     ROOT / "tests" / "cassettes" / "README.md",
