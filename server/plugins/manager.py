@@ -12,16 +12,18 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib import metadata
 from typing import Any, cast
 
-import attrs
 import pluggy
 from attrs import field, frozen
 
 from server.core.errors import ConfigurationError
 from server.core.events import ProgressEvent
+from server.core.words import quoted_name
 from server.data_download.model import DownloadReport
 from server.plugins import hookspecs
 from server.plugins.hookspecs import PROJECT_NAME, ProviderSpec
-from server.settings.values import is_provider_name, shown_name
+from server.settings.core import HOST_VARIABLES
+from server.settings.providers import provider_fields
+from server.settings.values import is_provider_name
 
 BUILT_IN = {
     "lean_cli": "server.plugins.lean_cli_provider.plugin",
@@ -41,10 +43,20 @@ class OfferedProvider:
 
 @frozen(kw_only=True)
 class PluginProblem:
-    """A plugin that was left out, wholly or in part, and why."""
+    """A plugin that was left out, wholly or in part, and why.
+
+    Attributes:
+        plugin: The name of its entry point.
+        reason: Why, in one line.
+        provider: The provider that was left out; None where the plugin failed before it named its providers.
+    """
 
     plugin: str
     reason: str
+    provider: str | None = None
+
+    def __str__(self) -> str:
+        return f"the plugin {self.plugin} was left out: {self.reason}"
 
 
 @frozen(kw_only=True, eq=False)
@@ -60,13 +72,23 @@ class Plugins:
         """The provider of this name.
 
         Raises:
-            ConfigurationError: There is none; names those that there are, and plugins that failed.
+            ConfigurationError: It is not installed; names those that are, and why its plugin was left out.
         """
         if name in self.providers:
             return self.providers[name]
         known = ", ".join(sorted(self.providers)) or "none"
-        broken = "".join(f"; the plugin {problem.plugin} was left out: {problem.reason}" for problem in self.problems)
-        raise ConfigurationError(f"there is no data provider {shown_name(name)}; installed are: {known}{broken}")
+        broken = "".join(f"; {problem}" for problem in self.problems_of(name))
+        raise ConfigurationError(f"there is no data provider {quoted_name(name)}; installed are: {known}{broken}")
+
+    def problems_of(self, provider: str) -> list[PluginProblem]:
+        """Why a provider that is not installed may be missing.
+
+        Returns:
+            The problems of this provider or of a plugin of this name; else those of the plugins that failed before
+            they named their providers, since it may be one of theirs.
+        """
+        own = [one for one in self.problems if provider in (one.provider, one.plugin.replace("_", "-"), one.plugin)]
+        return own or [one for one in self.problems if one.provider is None]
 
     def progress(self, event: ProgressEvent) -> None:
         """Tell every plugin that listens. A listener that fails is not asked again."""
@@ -164,7 +186,8 @@ def _gather(
         for spec in specs:
             flaw = _flaw(spec, providers)
             if flaw:
-                problems.append(PluginProblem(plugin=name, reason=flaw))
+                provider = str(spec.name) if isinstance(spec, ProviderSpec) else None
+                problems.append(PluginProblem(plugin=name, reason=flaw, provider=provider))
             elif isinstance(spec, ProviderSpec):
                 providers[spec.name] = OfferedProvider(spec=spec, plugin=name, distribution=distributions[name])
     return providers
@@ -180,7 +203,7 @@ def _flaw(spec: object, providers: Mapping[str, OfferedProvider]) -> str | None:
         other = providers[spec.name].plugin
         return f"its provider {spec.name!r} has the name of one of the plugin {other}, which stays"
     try:
-        attrs.resolve_types(spec.config_class)
-    except (NameError, TypeError, attrs.exceptions.NotAnAttrsClassError) as error:
-        return f"its provider {spec.name!r} does not declare its settings well: {error}"
+        provider_fields(spec.name, spec.config_class, HOST_VARIABLES)
+    except ConfigurationError as error:
+        return str(error)
     return None

@@ -1,131 +1,90 @@
-"""A provider's own settings: its config class, filled from the environment and lean.json.
+"""The settings of a provider: a config class, filled from the environment and lean.json.
 
-A config class is a frozen attrs class; the metadata of its fields says where each value may come from (see
-`setting` in server/plugins/hookspecs.py).
+A config class is a frozen attrs class; the metadata of its fields names their sources (see `setting` in
+server/plugins/hookspecs.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from attrs import frozen
 
 from server.core.errors import ConfigurationError
 from server.core.secret import Secret, mask_secrets
-from server.settings.places import Places
-from server.settings.values import DEFAULT, SECTION, Given, convert, is_secret
+from server.settings.reader import SECTION, SettingField, SettingsReader
+from server.settings.values import Source, converter_for
 
 
-class SettingMissing(ConfigurationError):  # noqa: N818 - named after what is wrong
-    """A setting without a default is not set: this provider cannot be used, which is no matter for the others."""
+def provider_fields(
+    provider: str, config_class: type[Any], reserved: frozenset[str] = frozenset()
+) -> list[SettingField]:
+    """The settings that a config class declares.
+
+    Args:
+        provider: The provider's name.
+        config_class: Its config class.
+        reserved: Environment variables that belong to the host.
+
+    Raises:
+        ConfigurationError: It is not an attrs class, no value fits the type of a field, or a variable is reserved.
+    """
+    fields = []
+    try:
+        attrs.resolve_types(config_class)
+        for one in attrs.fields(config_class):
+            name, env = one.name.strip("_").replace("_", "-"), tuple(one.metadata.get("env", ()))
+            field = SettingField(
+                path=(SECTION, "providers", provider, name),
+                kind=one.type,
+                env=env,
+                lean=one.metadata.get("lean"),
+                argument=one.alias or one.name,
+                attribute=one.name,
+                required=one.default is attrs.NOTHING,
+            )
+            if one.init:
+                converter_for(one.type)
+                fields.append(field)
+            for variable in reserved.intersection(env):
+                raise TypeError(f"{variable} is a variable of the server and cannot set {name}")
+    except (AttributeError, NameError, SyntaxError, TypeError, attrs.exceptions.NotAnAttrsClassError) as error:
+        raise ConfigurationError(f"the provider {provider} does not declare its settings well: {error}") from error
+    return fields
 
 
-def fill(provider: str, config_class: type[Any], places: Places) -> tuple[Any, dict[str, Given]]:
-    """Make the config of a provider. Returns it with what was given for it, by argument name.
+def make_config(provider: str, config_class: type[Any], reader: SettingsReader) -> tuple[Any, dict[str, Source]]:
+    """Make the config of a provider. Returns it with the source of each setting.
 
     Raises:
         SettingMissing: A setting without a default is not set.
-        ConfigurationError: A setting is unknown, set twice, or does not fit.
+        ConfigurationError: A setting is unknown, is set twice or does not fit.
     """
-    fields = _declared(provider, config_class)
-    where = (SECTION, "providers", provider)
-    places.refuse_unknown(where, [item.setting for item in fields])
-    given: dict[str, Given] = {}
-    values: dict[str, Any] = {}
-    for item in fields:
-        found = places.find(env=item.env, path=(*where, item.setting), lean_key=item.lean)
-        if found is not None:
-            given[item.argument] = found
-            values[item.argument] = convert(f"{provider}'s {item.setting}", found, item.kind)
-        elif item.required:
-            ways = [f"set {variable}" for variable in item.env]
-            ways.append(f"write {'.'.join((*where, item.setting))} in lean.json")
-            raise SettingMissing(f"{provider}'s {item.setting} is not set; {' or '.join(ways)}")
-    return _build(provider, config_class, fields, values, given), given
-
-
-def describe(provider: str, config_class: type[Any], places: Places) -> list[tuple[str, str, str]]:
-    """Each setting of a provider, its value for people, and where that came from. Raises as `fill` does."""
-    config, given = fill(provider, config_class, places)
-    rows = []
-    for item in _declared(provider, config_class):
-        found = given.get(item.argument)
-        shown = _in_words(getattr(config, item.name), secret=is_secret(item.kind))
-        rows.append((item.setting, shown, found.source if found else DEFAULT))
-    return rows
-
-
-@frozen(kw_only=True)
-class _Field:
-    """One field of a provider's config class, by the setting's name and by the argument's."""
-
-    setting: str
-    argument: str
-    name: str
-    kind: Any
-    required: bool
-    env: tuple[str, ...]
-    lean: str | None
-
-
-def _declared(provider: str, config_class: type[Any]) -> list[_Field]:
+    fields = provider_fields(provider, config_class)
+    for error in reader.unknown((SECTION, "providers", provider), [item.name for item in fields]).values():
+        raise error
+    values, sources = reader.read(fields, f"{provider}'s ")
     try:
-        attrs.resolve_types(config_class)
-        declared = attrs.fields(config_class)
-    except (NameError, TypeError, attrs.exceptions.NotAnAttrsClassError) as error:
-        raise ConfigurationError(f"the provider {provider} does not declare its settings well: {error}") from error
-    return [
-        _Field(
-            setting=attribute.name.strip("_").replace("_", "-"),
-            argument=attribute.alias or attribute.name,
-            name=attribute.name,
-            kind=attribute.type,
-            required=attribute.default is attrs.NOTHING,
-            env=tuple(attribute.metadata.get("env", ())),
-            lean=attribute.metadata.get("lean"),
-        )
-        for attribute in declared
-        if attribute.init
-    ]
-
-
-def _build(
-    provider: str,
-    config_class: type[Any],
-    fields: list[_Field],
-    values: dict[str, Any],
-    given: dict[str, Given],
-) -> Any:
-    """Make the config; where one of its validators refuses, find out whose value that is."""
-    problem = _problem(config_class, values)
-    if problem is None:
-        return config_class(**values)
-    required = {item.argument: values[item.argument] for item in fields if item.required}
-    culprits = [item for item in fields if item.argument in values]
-    for item in culprits:
-        alone = _problem(config_class, {**required, item.argument: values[item.argument]})
-        if alone is not None:
-            culprits, problem = [item], alone
-            break
-    where = "; ".join(f"{item.setting} ({given[item.argument].source})" for item in culprits) or "settings"
-    # attrs' own validators carry more than the sentence in their arguments.
-    sentence = str(problem.args[0]) if problem.args else type(problem).__name__
-    secrets = [value for value in values.values() if isinstance(value, Secret)]
-    raise ConfigurationError(f"{provider}'s {where} does not fit: {mask_secrets(sentence, secrets)}")
-
-
-def _problem(config_class: type[Any], values: dict[str, Any]) -> ValueError | TypeError | None:
-    try:
-        config_class(**values)
+        return config_class(**values), sources
     except (ValueError, TypeError) as error:
-        return error
-    return None
+        problem, given = _cause(config_class, [item for item in fields if item.argument in values], values, error)
+    where = "; ".join(f"{item.name} ({sources[item.name]})" for item in given) or "settings"
+    # The arguments of attrs' own validators contain more than the sentence, and the sentence may contain a secret.
+    sentence = str(problem.args[0]) if problem.args else type(problem).__name__
+    sentence = mask_secrets(sentence, [value for value in values.values() if isinstance(value, Secret)])
+    raise ConfigurationError(f"{provider}'s {where} does not fit: {sentence}")
 
 
-def _in_words(value: Any, *, secret: bool) -> str:
-    if secret or isinstance(value, Secret):
-        return "set" if value else "not set"
-    if value is None:
-        return "none"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _cause(
+    config_class: type[Any], given: list[SettingField], values: Mapping[str, Any], error: Exception
+) -> tuple[Exception, list[SettingField]]:
+    """The error of the first setting that is rejected without the others, and that setting; else the whole error."""
+    required = [item for item in given if item.required]
+    for group in (required, *([item] for item in given if not item.required)):
+        try:
+            config_class(**{item.argument: values[item.argument] for item in (*required, *group)})
+        except (ValueError, TypeError) as problem:
+            if group:
+                return problem, group
+    return error, given

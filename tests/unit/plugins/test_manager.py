@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-import itertools
 import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +19,7 @@ from server.data_download.model import DownloadReport
 from server.lean.series import Resolution
 from server.plugins import hookspecs
 from server.plugins.manager import BUILT_IN, Plugins, build_plugin_manager
+from tests.support.plugin_package import ACME, BROKEN, BROKEN_REASON
 
 Install = Callable[..., str]
 
@@ -47,57 +46,11 @@ REPORT = DownloadReport(
     duration_s=0.0,
 )
 
-HEAD = """
-from attrs import frozen
-from server.plugins.hookspecs import ProviderSpec, hookimpl, setting
-
-@frozen
-class Config:
-    speed: int = setting(default=1)
-
-def spec(name, config_class=Config):
-    return ProviderSpec(name=name, summary="a test's", config_class=config_class, create=lambda config, context: None)
-"""
-ACME = """
-@hookimpl
-def backtest_data_providers():
-    return [spec("acme")]
-"""
-_numbers = itertools.count()
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """``install(name, code)`` puts a plugin's distribution on the path, as pip does; gives its module's name."""
-    modules = []
-
-    def put(name: str, code: str, *, distribution: str | None = None, head: str = HEAD) -> str:
-        number = next(_numbers)
-        module, site = f"plugin_of_a_test_{number}", tmp_path / f"site-{number}"
-        distribution = distribution or f"{name}-plugin"
-        info = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
-        info.mkdir(parents=True)
-        (site / f"{module}.py").write_text(head + code)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[backtest_server]\n{name} = {module}\n")
-        monkeypatch.syspath_prepend(site)
-        modules.append(module)
-        return module
-
-    yield put
-    for module in modules:
-        sys.modules.pop(module, None)
-
 
 def reasons(plugins: Plugins) -> dict[str, str]:
     """Why each plugin was left out."""
     assert len({problem.plugin for problem in plugins.problems}) == len(plugins.problems)
     return {problem.plugin: problem.reason for problem in plugins.problems}
-
-
-def module_of(plugins: Plugins, hook: str) -> list[str]:
-    """The modules that implement a hook."""
-    return [found.plugin.__name__ for found in getattr(plugins._manager.hook, hook).get_hookimpls()]
 
 
 # --- what is found ---
@@ -200,7 +153,7 @@ def test_a_plugin_that_cannot_be_loaded_is_reported_and_the_others_work(
     install: Install, code: str, reason: str
 ) -> None:
     """Nothing of it stays registered; a plugin found after it is there."""
-    broken = install("broken", ACME + code)
+    install("broken", ACME + code)
     install("zeta", ACME.replace("acme", "zeta"))
 
     plugins = build_plugin_manager()
@@ -209,7 +162,6 @@ def test_a_plugin_that_cannot_be_loaded_is_reported_and_the_others_work(
     assert reasons(plugins)["broken"].startswith(reason)
     assert "\n" not in reasons(plugins)["broken"]
     assert set(plugins.providers) == {"polygon", "lean-cli", "zeta"}
-    assert broken not in module_of(plugins, "backtest_data_providers")
     plugins.progress(EVENT)
 
 
@@ -276,6 +228,48 @@ def backtest_data_providers():
         assert word in reason
 
 
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ("speed: complex = setting(default=1)", "no setting can have the type complex"),
+        ("speed: list[int] = setting(factory=list)", "no setting can have the type list[int]"),
+        ("speed = attrs.field(default=1)", "no setting can have the type None"),
+        (
+            "speed: int = setting(default=1, env=('ACME_SPEED', 'BACKTEST_SERVER_ENGINE'))",
+            "BACKTEST_SERVER_ENGINE is a variable of the server and cannot set speed",
+        ),
+    ],
+)
+def test_settings_that_cannot_be_filled(install: Install, fields: str, reason: str) -> None:
+    """A type that no setting can have and a variable of the server are reported when the plugin is loaded."""
+    code = f"import attrs\n@attrs.define\nclass Odd:\n    {fields}\n"
+    code += "@hookimpl\ndef backtest_data_providers():\n    return [spec('acme', Odd), spec('fine')]"
+    install("acme_data", code)
+
+    plugins = build_plugin_manager()
+
+    assert "fine" in plugins.providers
+    assert "acme" not in plugins.providers
+    (problem,) = plugins.problems
+    assert (problem.plugin, problem.provider) == ("acme_data", "acme")
+    assert problem.reason.startswith("the provider acme does not declare its settings well: ")
+    assert reason in problem.reason
+
+
+def test_problems_of_a_provider(install: Install) -> None:
+    """The problem of the plugin or provider of this name; else of plugins that did not get to name theirs."""
+    install("tick_tape", BROKEN)
+    install("other", BROKEN)
+    install("mixed", "@hookimpl\ndef backtest_data_providers():\n    return [spec('mine', str)]")
+
+    plugins = build_plugin_manager()
+
+    assert [problem.plugin for problem in plugins.problems_of("tick-tape")] == ["tick_tape"]
+    assert [problem.plugin for problem in plugins.problems_of("mine")] == ["mixed"]
+    assert sorted(problem.plugin for problem in plugins.problems_of("elsewhere")) == ["other", "tick_tape"]
+    assert str(plugins.problems_of("tick-tape")[0]) == f"the plugin tick_tape was left out: {BROKEN_REASON}"
+
+
 @pytest.mark.parametrize("answer", ["5", "1 / 0", "[{}][1]"])
 def test_a_plugin_that_fails_to_name_its_providers(install: Install, answer: str) -> None:
     """It is reported; the others are asked."""
@@ -336,8 +330,10 @@ def test_backtest_progress_may_fail_in_several_threads_at_once(install: Install)
         """
 import threading
 barrier = threading.Barrier(4)
+calls = []
 @hookimpl
 def backtest_progress(event):
+    calls.append(event)
     barrier.wait(5)
     raise ValueError("all together")
 """,
@@ -357,8 +353,9 @@ def backtest_progress(event):
     for thread in threads:
         thread.join()
 
+    plugins.progress(EVENT)
     assert errors == []
-    assert module not in module_of(plugins, "backtest_progress")
+    assert len(sys.modules[module].calls) == 4
 
 
 def test_backtest_progress_may_leave_out_what_it_does_not_need(install: Install) -> None:
