@@ -187,7 +187,11 @@ class Workspace:
         without a download work.
         """
         if name not in self.plugins.providers and self.plugins.problems_of(name):
-            return NamedProvider(name, lambda cancel: self._unavailable(name), lambda: self._unavailable(name))
+
+            def unavailable(*_: object) -> NoReturn:
+                raise self.plugins.missing(name)
+
+            return NamedProvider(name, unavailable, unavailable)
         spec = self.plugins.provider(name).spec
         config = self.settings.provider_config(name, spec.config_class)
 
@@ -195,10 +199,6 @@ class Workspace:
             return spec.create(config, self._context(cancel))
 
         return NamedProvider(name, open_provider, lambda: spec.check(config))
-
-    def _unavailable(self, name: str) -> NoReturn:
-        self.plugins.provider(name)
-        raise AssertionError(f"{name} is installed")
 
     def warnings(self) -> list[str]:
         """What the user should know: plugins that were left out, and settings that therefore have no effect."""

@@ -36,6 +36,7 @@ def providers(
 
     chosen, fallback = overview.choice.name, overview.fallback
     _print_providers(overview)
+    print_lines(map(str, overview.problems))
     print_lines([f"chosen: {chosen}, since {why}; " + (f"fallback: {fallback}" if fallback else "no fallback")])
     return 0
 

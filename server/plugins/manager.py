@@ -1,7 +1,7 @@
-"""Finds the plugins and talks to them; nobody else touches pluggy's manager.
+"""Finds, loads and calls the plugins; no other module uses pluggy's manager.
 
-Built-in providers come in through the same entry points as third parties'. A plugin that cannot be imported or does
-not keep the contract is named and left out, and takes no other with it.
+Built-in providers are found through the same entry points as third-party ones. A plugin that cannot be imported or
+violates the contract is left out and reported; the others are not affected.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from server.data_download.model import DownloadReport
 from server.plugins import hookspecs
 from server.plugins.hookspecs import PROJECT_NAME, ProviderSpec
 from server.settings.core import HOST_VARIABLES
-from server.settings.providers import provider_fields
+from server.settings.reader import provider_fields
 from server.settings.values import is_provider_name
 
 BUILT_IN = {
@@ -76,9 +76,13 @@ class Plugins:
         """
         if name in self.providers:
             return self.providers[name]
+        raise self.missing(name)
+
+    def missing(self, name: str) -> ConfigurationError:
+        """The error for a provider that is not installed."""
         known = ", ".join(sorted(self.providers)) or "none"
         broken = "".join(f"; {problem}" for problem in self.problems_of(name))
-        raise ConfigurationError(f"there is no data provider {quoted_name(name)}; installed are: {known}{broken}")
+        return ConfigurationError(f"there is no data provider {quoted_name(name)}; installed are: {known}{broken}")
 
     def problems_of(self, provider: str) -> list[PluginProblem]:
         """Why a provider that is not installed may be missing.
@@ -142,7 +146,7 @@ def build_plugin_manager(disabled: Collection[str] = ()) -> Plugins:
 
 
 def _entry_points() -> Iterator[tuple[str, str, Any]]:
-    """Name, distribution and loader of each plugin, built-ins first so that nobody takes their names."""
+    """Name, distribution and loader of each plugin, built-ins first so that no other plugin takes their names."""
     found = sorted(metadata.entry_points(group=PROJECT_NAME), key=lambda point: point.value not in BUILT_IN.values())
     seen = set()
     for point in found:
@@ -205,5 +209,5 @@ def _flaw(spec: object, providers: Mapping[str, OfferedProvider]) -> str | None:
     try:
         provider_fields(spec.name, spec.config_class, HOST_VARIABLES)
     except ConfigurationError as error:
-        return str(error)
+        return " ".join(str(error).split())
     return None

@@ -10,7 +10,7 @@ from server.core.secret import Secret
 from server.plugins.manager import PluginProblem, Plugins
 from server.settings import CORE_SETTINGS, ProviderChoice, SettingMissing, Settings, Source
 from server.settings.core import LEGACY_PROVIDER, NATIVE_PROVIDER
-from server.settings.providers import provider_fields
+from server.settings.reader import provider_fields
 
 
 @frozen
@@ -103,7 +103,7 @@ def _status(settings: Settings, plugins: Plugins, name: str) -> ProviderStatus:
     values: tuple[SettingValue, ...] = ()
     problem = None
     try:
-        config, sources = settings.provider_settings(name, offered.spec.config_class)
+        config, sources = settings.reader.provider_config(name, offered.spec.config_class)
         values = tuple(
             SettingValue(one.name, _text(getattr(config, one.attribute), one.kind), sources[one.name])
             for one in provider_fields(name, offered.spec.config_class)

@@ -16,8 +16,7 @@ from server.core.errors import ConfigurationError
 from server.core.words import did_you_mean, quoted_name
 from server.lean.json_with_comments import JsonObject
 from server.settings.lean_json import find_lean_json, read_lean_json
-from server.settings.providers import make_config
-from server.settings.reader import SECTION, SettingField, SettingsReader
+from server.settings.reader import PROVIDERS, SECTION, SettingField, SettingsReader
 from server.settings.values import ProviderName, Source
 
 Engine = Literal["auto", "lean", "smoke"]
@@ -78,6 +77,7 @@ class Settings:
         engine: The engine of backtests.
         corporate_actions: Whether downloads update LEAN's factor and map files.
         sources: The source of each setting, by its name in lean.json.
+        reader: The sources of the settings of providers.
     """
 
     data_folder: Path
@@ -88,7 +88,7 @@ class Settings:
     engine: Engine = "auto"
     corporate_actions: CorporateActionsMode = "auto"
     sources: Mapping[str, Source] = field(factory=dict)
-    _reader: SettingsReader = field(factory=SettingsReader, repr=False, eq=False)
+    reader: SettingsReader = field(factory=SettingsReader, repr=False, eq=False)
 
     @property
     def state_folder(self) -> Path:
@@ -110,20 +110,13 @@ class Settings:
         return None if self.fallback_data_provider == self.chosen_provider.name else self.fallback_data_provider
 
     def provider_config(self, name: str, config_class: type[Any]) -> Any:
-        """Make the config of a provider. Raises as `provider_settings` does."""
-        return self.provider_settings(name, config_class)[0]
-
-    def provider_settings(self, name: str, config_class: type[Any]) -> tuple[Any, dict[str, Source]]:
         """Make the config of a provider from the environment and lean.json.
-
-        Returns:
-            The config, and the source of each setting by its name in lean.json.
 
         Raises:
             SettingMissing: A setting without a default is not set.
             ConfigurationError: A setting is unknown, is set twice or does not fit.
         """
-        return make_config(name, config_class, self._reader)
+        return self.reader.provider_config(name, config_class)[0]
 
     def unknown_variables(self, config_classes: Iterable[type[Any]]) -> dict[str, ConfigurationError]:
         """An error for each ``BACKTEST_SERVER_`` variable that neither the server nor a config class declares."""
@@ -133,13 +126,13 @@ class Settings:
         message = "the environment variable {} is not a setting; {}"
         return {
             name: ConfigurationError(message.format(quoted_name(name), did_you_mean(name, ours)))
-            for name, value in sorted(self._reader.environ.items())
+            for name, value in sorted(self.reader.environ.items())
             if name.startswith(ENVIRONMENT_PREFIX) and value.strip() and name not in known
         }
 
     def unknown_providers(self, names: Iterable[str]) -> dict[str, ConfigurationError]:
         """An error for each provider that has settings in lean.json and is not among these names."""
-        return self._reader.unknown((SECTION, "providers"), names)
+        return self.reader.unknown(PROVIDERS, names)
 
 
 def load_settings(
@@ -168,11 +161,9 @@ def load_settings(
     for flag in given.keys() - {*known}:
         raise ConfigurationError(f"--{flag} is not a setting; {did_you_mean(flag, known)}")
     reader = SettingsReader(flags=given, environ=dict(environ), cwd=cwd, lean_config=path, lean=lean)
-    names = ["providers", *(one.name for one in CORE_SETTINGS if one.path[0] == SECTION)]
-    for error in reader.unknown((SECTION,), names).values():
-        raise error
-    for name in reader.section((SECTION, "providers")):
-        reader.section((SECTION, "providers", name))
+    reader.reject_unknown((SECTION,), ["providers", *(one.name for one in CORE_SETTINGS if one.path[0] == SECTION)])
+    for name in reader.section(PROVIDERS):
+        reader.section((*PROVIDERS, name))
     values, sources = reader.read(CORE_SETTINGS)
     if "data_folder" not in values:  # LEAN's default is `data` next to its lean.json
         values["data_folder"] = (path.parent if path else cwd) / "data"

@@ -69,6 +69,21 @@ def test_providers_reports_the_reason(
     assert (LEFT_OUT in found["why"]) == (chosen == "ticktape")
 
 
+def test_providers_in_words(tmp_path: Path, install: Install, run: Callable[..., Any]) -> None:
+    """The reason is part of the text as well; the last line is the choice."""
+    install("ticktape", BROKEN)
+    lean = write_lean(tmp_path, CHOSEN)
+
+    code, out, _ = run("providers")
+
+    assert code == 0
+    assert LEFT_OUT in out.splitlines()
+    assert out.splitlines()[-1] == (
+        f"chosen: ticktape, since data-provider is ticktape (lean.json:{lean}); it is not available: {LEFT_OUT}; "
+        "no fallback"
+    )
+
+
 @pytest.mark.parametrize("lean", [OWN, CHOSEN, FALLBACK])
 def test_commands_that_need_no_provider_work(
     tmp_path: Path, install: Install, run: Callable[..., Any], lean: Any

@@ -1,4 +1,4 @@
-"""Finding plugins: what they offer, and that one that fails takes no other with it."""
+"""Finding plugins: what they offer, and that one that fails does not affect the others."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def reasons(plugins: Plugins) -> dict[str, str]:
 
 
 def test_the_built_in_providers_come_through_entry_points() -> None:
-    """They are found in the installed package's metadata like anybody's, without a problem."""
+    """They are found in the installed package's metadata like third-party ones, without a problem."""
     found = {point.name: point.value for point in importlib.metadata.entry_points(group="backtest_server")}
     assert found["polygon"] == "server.plugins.polygon_provider.plugin"
     assert found["lean_cli"] == "server.plugins.lean_cli_provider.plugin"
@@ -71,7 +71,7 @@ def test_the_built_in_providers_come_through_entry_points() -> None:
 
 
 def test_a_checkout_that_is_not_installed_has_the_built_ins_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without any metadata they are found all the same."""
+    """They are found without any metadata."""
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [])
 
     plugins = build_plugin_manager()
@@ -80,7 +80,7 @@ def test_a_checkout_that_is_not_installed_has_the_built_ins_too(monkeypatch: pyt
     assert set(BUILT_IN) == {"polygon", "lean_cli"}
 
 
-def test_a_third_partys_provider_stands_beside_the_built_ins(install: Install) -> None:
+def test_a_third_party_provider(install: Install) -> None:
     """It is named with its plugin and its distribution."""
     install("acme", ACME)
 
@@ -99,8 +99,8 @@ def test_a_plugin_can_be_left_unloaded(install: Install) -> None:
     assert module not in sys.modules
 
 
-def test_an_unknown_provider_is_an_error_that_names_those_there_are(install: Install) -> None:
-    """Plugins that were left out are named as well, since it may have been theirs."""
+def test_an_unknown_provider_is_an_error_that_names_the_installed_ones(install: Install) -> None:
+    """The plugin that was left out is named with its reason."""
     install("acme", "raise ImportError('no module named pandaz')")
 
     with pytest.raises(ConfigurationError) as error:
@@ -135,7 +135,7 @@ print(json.dumps([sorted(plugins.providers), [name for name in heavy if name in 
     assert json.loads(answer.stdout) == [["lean-cli", "polygon"], [], []]
 
 
-# --- what fails, and alone ---
+# --- what fails ---
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ print(json.dumps([sorted(plugins.providers), [name for name in heavy if name in 
 def test_a_plugin_that_cannot_be_loaded_is_reported_and_the_others_work(
     install: Install, code: str, reason: str
 ) -> None:
-    """Nothing of it stays registered; a plugin found after it is there."""
+    """It offers nothing; a plugin found after it works."""
     install("broken", ACME + code)
     install("zeta", ACME.replace("acme", "zeta"))
 
@@ -166,7 +166,7 @@ def test_a_plugin_that_cannot_be_loaded_is_reported_and_the_others_work(
 
 
 def test_an_unknown_hook_is_named(install: Install) -> None:
-    """So that its author sees the slip."""
+    """The problem contains the misspelt name."""
     install("slip", "@hookimpl\ndef backtest_progres(event): pass")
 
     assert "backtest_progres" in reasons(build_plugin_manager())["slip"]
@@ -185,8 +185,8 @@ def test_two_plugins_of_one_name(install: Install) -> None:
     assert "acme-two" in reasons(plugins)["acme"]
 
 
-def test_nobody_takes_a_built_ins_name(install: Install) -> None:
-    """Neither the plugin's nor the provider's, wherever on the path it stands."""
+def test_a_built_in_name_cannot_be_taken(install: Install) -> None:
+    """Neither the plugin's nor the provider's, wherever on the path the other one is."""
     install("polygon", ACME, distribution="a-thief")
     install("aaa", ACME.replace("acme", "polygon"))
 
@@ -220,11 +220,10 @@ def backtest_data_providers():
     plugins = build_plugin_manager()
 
     assert set(plugins.providers) == {"polygon", "lean-cli", "good"}
-    told = [problem.reason for problem in plugins.problems if problem.plugin == "mixed"]
-    assert len(told) == 6 == len(plugins.problems)
-    for reason, word in zip(
-        told, ["a str, which is no ProviderSpec", "polygon", "Not A Name", "none", "plain", "unresolvable"], strict=True
-    ):
+    reasons_of_mixed = [problem.reason for problem in plugins.problems if problem.plugin == "mixed"]
+    assert len(reasons_of_mixed) == 6 == len(plugins.problems)
+    words = ["a str, which is no ProviderSpec", "polygon", "Not A Name", "none", "plain", "unresolvable"]
+    for reason, word in zip(reasons_of_mixed, words, strict=True):
         assert word in reason
 
 
@@ -272,7 +271,7 @@ def test_problems_of_a_provider(install: Install) -> None:
 
 @pytest.mark.parametrize("answer", ["5", "1 / 0", "[{}][1]"])
 def test_a_plugin_that_fails_to_name_its_providers(install: Install, answer: str) -> None:
-    """It is reported; the others are asked."""
+    """It is reported; the others are called."""
     install("broken", f"@hookimpl\ndef backtest_data_providers():\n    return {answer}")
 
     plugins = build_plugin_manager()
@@ -297,19 +296,17 @@ def test_backtest_data_providers_may_be_left_out_or_give_none(install: Install) 
 
 
 LISTENER = """
-told = []
+calls = []
 @hookimpl
 def {hook}({fact}):
-    told.append({fact})
+    calls.append({fact})
     {after}
 """
 
 
 @pytest.mark.parametrize("others_first", [True, False])
-def test_backtest_progress_reaches_every_listener_and_a_failing_one_no_more(
-    install: Install, others_first: bool
-) -> None:
-    """The download does not notice, and the others go on being told."""
+def test_backtest_progress_reaches_every_listener_and_a_failing_one_once(install: Install, others_first: bool) -> None:
+    """The caller sees no error, and the other listeners are called on."""
     good = LISTENER.format(hook="backtest_progress", fact="event", after="")
     bad = LISTENER.format(hook="backtest_progress", fact="event", after="raise ValueError('ouch')")
     names = {"good": good, "bad": bad}
@@ -319,12 +316,12 @@ def test_backtest_progress_reaches_every_listener_and_a_failing_one_no_more(
     for _ in range(3):
         plugins.progress(EVENT)
 
-    assert sys.modules[modules["good"]].told == [EVENT] * 3
-    assert sys.modules[modules["bad"]].told == [EVENT]
+    assert sys.modules[modules["good"]].calls == [EVENT] * 3
+    assert sys.modules[modules["bad"]].calls == [EVENT]
 
 
 def test_backtest_progress_may_fail_in_several_threads_at_once(install: Install) -> None:
-    """Events come from several threads; none of them is ended by a listener."""
+    """Events come from several threads; a failing listener ends none of them."""
     module = install(
         "bad",
         """
@@ -341,13 +338,13 @@ def backtest_progress(event):
     plugins = build_plugin_manager()
     errors: list[BaseException] = []
 
-    def tell() -> None:
+    def emit() -> None:
         try:
             plugins.progress(EVENT)
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=tell) for _ in range(4)]
+    threads = [threading.Thread(target=emit) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -368,7 +365,7 @@ def test_backtest_progress_may_leave_out_what_it_does_not_need(install: Install)
     assert sys.modules[module].count == [1]
 
 
-def test_backtest_download_finished_reaches_every_listener_and_a_failing_one_no_more(install: Install) -> None:
+def test_backtest_download_finished_reaches_every_listener_and_a_failing_one_once(install: Install) -> None:
     """As for progress."""
     hook = {"hook": "backtest_download_finished", "fact": "report"}
     good = install("good", LISTENER.format(**hook, after=""))
@@ -378,12 +375,12 @@ def test_backtest_download_finished_reaches_every_listener_and_a_failing_one_no_
     plugins.download_finished(REPORT)
     plugins.download_finished(REPORT)
 
-    assert sys.modules[good].told == [REPORT, REPORT]
-    assert sys.modules[bad].told == [REPORT]
+    assert sys.modules[good].calls == [REPORT, REPORT]
+    assert sys.modules[bad].calls == [REPORT]
 
 
 def test_every_hook_of_the_contract_has_a_test() -> None:
-    """A hook that is added to the contract page is demanded here by its name."""
+    """For each hook of the contract there are tests with its name."""
     hooks = [name for name, value in vars(hookspecs).items() if hasattr(value, "backtest_server_spec")]
     tests: list[Any] = [name for name in globals() if name.startswith("test_")]
 

@@ -17,7 +17,7 @@ from server.plugins.lean_cli_provider.config import LeanCliConfig
 from server.plugins.polygon_provider.config import PolygonConfig
 from server.settings import CORE_SETTINGS, SettingMissing, Source
 from server.settings.core import HOST_VARIABLES, RESERVED_VARIABLES
-from server.settings.providers import provider_fields
+from server.settings.reader import provider_fields
 from tests.support.settings import KEY, ExampleConfig, NeedyConfig, load
 
 
@@ -160,7 +160,7 @@ class TestProviderConfig:
     def test_sources(self, tmp_path: Path) -> None:
         """The config comes with the source of each setting."""
         lean = {"backtest-server": {"providers": {"polygon": {"keep": False}}}}
-        _, sources = load(tmp_path, lean, {"MASSIVE_API_KEY": KEY}).provider_settings("polygon", ExampleConfig)
+        _, sources = load(tmp_path, lean, {"MASSIVE_API_KEY": KEY}).reader.provider_config("polygon", ExampleConfig)
         assert sources == dict.fromkeys(
             ["api-url", "max-concurrent-requests", "requests-per-minute", "retry-seconds", "folder"], Source("default")
         ) | {
