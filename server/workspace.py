@@ -11,18 +11,18 @@ import attrs
 from attrs import evolve, frozen
 
 from server.core.cancel import CancelToken
-from server.core.events import ProgressEvent, ProgressListener, no_progress
+from server.core.events import Event, EventListener, EventStream
 from server.core.secret import Secret
 from server.core.words import quoted_name
 from server.corporate_actions.auto_refresh import DailyCheck
 from server.corporate_actions.context import Work
-from server.corporate_actions.model import CorporateActionSource, Watch
+from server.corporate_actions.model import CorporateActionSource
 from server.corporate_actions.tickers import TickersOnDisk
 from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
-from server.data_download.ledger import Ledger
-from server.data_download.model import DownloadReport
-from server.data_download.provider import DataProvider, NamedProvider, ProviderContext
+from server.data_download.hosted_provider import HostedProvider
+from server.data_download.provider import DataProvider, ProviderContext
+from server.data_download.steps import DownloadStep
 from server.lean.series import NEW_YORK
 from server.plugins.manager import Plugins
 from server.settings import SettingMissing, Settings
@@ -56,11 +56,12 @@ class Workspace:
         """
         _reject_unknown(settings, plugins)
         state = settings.state_folder if settings.state_folder.is_dir() else None
+        calendar = USEquityTradingCalendar.load(state, clock().astimezone(NEW_YORK).date())
         return cls(
             settings=settings,
             plugins=plugins,
-            calendar=USEquityTradingCalendar.load(state, clock().astimezone(NEW_YORK).date()),
-            folder=DataFolder(settings.data_folder, Ledger(settings.state_folder / "ledger.sqlite")),
+            calendar=calendar,
+            folder=DataFolder.open(settings.data_folder, calendar, settings.state_folder),
             clock=clock,
             made_state=state is None,
             made_folder=not settings.data_folder.is_dir(),
@@ -70,57 +71,43 @@ class Workspace:
         """Close the ledger, and keep the calendar for the next run if this one left any state at all."""
         if self.settings.state_folder.is_dir():
             self.calendar.keep(self.settings.state_folder)
-        self.folder.ledger.close()
+        self.folder.close()
 
-    def downloader(
-        self,
-        *,
-        listener: ProgressListener = no_progress,
-        on_report: Callable[[DownloadReport], object] = lambda report: None,
-        provider: str | None = None,
-    ) -> DataDownloader:
-        """The downloader with the chosen provider and fallback; plugins that listen are told too.
+    def events(self, *listeners: EventListener) -> EventStream:
+        """A stream of events to these listeners and to the plugins that listen."""
+        return EventStream(self.clock, (*listeners, self.plugins.notify, self._after_download))
+
+    def downloader(self, *, events: EventStream | None = None, provider: str | None = None) -> DataDownloader:
+        """The downloader with the chosen provider and fallback.
 
         Args:
+            events: A stream that `events` returned; by default one without further listeners.
             provider: Instead of the settings' own.
 
         Raises:
             ConfigurationError: A setting of a provider does not fit.
         """
-
-        def finish(report: DownloadReport) -> None:
-            on_report(report)
-            if report.never_reached_vendor:
-                self.remove_empty_state()
-            self.plugins.download_finished(report)
-
         provider = provider or self.settings.chosen_provider.name
         fallback = self._installed(self.settings.fallback_data_provider)
         return DataDownloader(
             folder=self.folder,
             calendar=self.calendar,
             clock=self.clock,
-            provider=self.named_provider(provider),
-            fallback=self.named_provider(fallback) if fallback and fallback != provider else None,
-            listener=self.told(listener),
-            on_finished=finish,
+            provider=self.hosted_provider(provider),
+            fallback=self.hosted_provider(fallback) if fallback and fallback != provider else None,
+            events=events or self.events(),
             tickers=TickersOnDisk(self.settings.data_folder),
-            companion=self._companion(provider),
+            steps=self._steps(provider),
         )
 
-    def told(self, listener: ProgressListener) -> ProgressListener:
-        """The listener, and the plugins that listen, as one."""
-
-        def tell(event: ProgressEvent, /) -> None:
-            listener(event)
-            self.plugins.progress(event)
-
-        return tell
-
     def remove_empty_state(self) -> None:
-        """Remove what this run made, if it was the first one here and nothing is known yet."""
+        """Remove the state that this run created, if it was the first one here and learned nothing."""
         if self._made_state:
-            self.folder.remove_empty_state(of_the_folder=self._made_folder)
+            self.folder.locks.remove_empty_state(and_root=self._made_folder)
+
+    def _after_download(self, event: Event, /) -> None:
+        if event.report is not None and event.report.never_reached_vendor:
+            self.remove_empty_state()
 
     def corporate_actions(self, provider: str | None = None) -> Work | None:
         """What makes factor and map files, with the chosen provider; None where that has no corporate actions.
@@ -139,17 +126,17 @@ class Workspace:
             return None
         config = self.settings.provider_config(name, spec.config_class)
 
-        def open_source(cancel: CancelToken, watch: Watch, refresh: bool) -> CorporateActionSource:
-            return create(config, evolve(self._context(cancel), refresh=refresh), watch)
+        def open_source(cancel: CancelToken, events: EventStream, refresh: bool) -> CorporateActionSource:
+            return create(config, evolve(self._context(cancel), refresh=refresh), events)
 
-        def bars_alone(listener: ProgressListener) -> DataDownloader:
+        def bars_alone(events: EventStream) -> DataDownloader:
             return DataDownloader(
                 folder=self.folder,
                 calendar=self.calendar,
                 clock=self.clock,
-                provider=self.named_provider(name),
-                fallback=self.named_provider(fallback) if fallback and fallback != name else None,
-                listener=listener,
+                provider=self.hosted_provider(name),
+                fallback=self.hosted_provider(fallback) if fallback and fallback != name else None,
+                events=events,
             )
 
         return Work(
@@ -162,10 +149,10 @@ class Workspace:
             daily=bars_alone,
         )
 
-    def _companion(self, provider: str) -> DailyCheck | None:
+    def _steps(self, provider: str) -> list[DownloadStep]:
         wanted = self.settings.corporate_actions == "auto" and self._installed(provider)
         work = self.corporate_actions(provider) if wanted else None
-        return DailyCheck(work=work) if work else None
+        return [DailyCheck(work=work)] if work else []
 
     def _installed(self, provider: str | None) -> str | None:
         """The provider; None where its plugin failed to load."""
@@ -180,7 +167,7 @@ class Workspace:
             cancel=cancel,
         )
 
-    def named_provider(self, name: str) -> NamedProvider:
+    def hosted_provider(self, name: str) -> HostedProvider:
         """The provider of this name with its settings, not yet opened.
 
         Where its plugin failed to load, opening it raises a `ConfigurationError` with the reason, so that commands
@@ -191,14 +178,14 @@ class Workspace:
             def unavailable(*_: object) -> NoReturn:
                 raise self.plugins.missing(name)
 
-            return NamedProvider(name, unavailable, unavailable)
+            return HostedProvider(name, unavailable, unavailable)
         spec = self.plugins.provider(name).spec
         config = self.settings.provider_config(name, spec.config_class)
 
         def open_provider(cancel: CancelToken) -> DataProvider:
             return spec.create(config, self._context(cancel))
 
-        return NamedProvider(name, open_provider, lambda: spec.check(config))
+        return HostedProvider(name, open_provider, lambda: spec.check(config), _secrets(config))
 
     def warnings(self) -> list[str]:
         """What the user should know: plugins that were left out, and settings that therefore have no effect."""
@@ -228,7 +215,7 @@ class Workspace:
         for name, offered in self.plugins.providers.items():
             with suppress(SettingMissing):
                 config = self.settings.provider_config(name, offered.spec.config_class)
-                found += [value for value in _values(config) if isinstance(value, Secret) and value]
+                found += _secrets(config)
         return found
 
 
@@ -248,5 +235,6 @@ def _reject_unknown(settings: Settings, plugins: Plugins) -> None:
             plugins.provider(name)
 
 
-def _values(config: Any) -> list[object]:
-    return [getattr(config, field.name) for field in attrs.fields(type(config))]
+def _secrets(config: Any) -> list[Secret]:
+    values = (getattr(config, field.name) for field in attrs.fields(type(config)))
+    return [value for value in values if isinstance(value, Secret) and value]

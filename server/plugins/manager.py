@@ -16,9 +16,8 @@ import pluggy
 from attrs import field, frozen
 
 from server.core.errors import ConfigurationError
-from server.core.events import ProgressEvent
+from server.core.events import Event
 from server.core.words import quoted_name
-from server.data_download.model import DownloadReport
 from server.plugins import hookspecs
 from server.plugins.hookspecs import PROJECT_NAME, ProviderSpec
 from server.settings.core import HOST_VARIABLES
@@ -94,15 +93,13 @@ class Plugins:
         own = [one for one in self.problems if provider in (one.provider, one.plugin.replace("_", "-"), one.plugin)]
         return own or [one for one in self.problems if one.provider is None]
 
-    def progress(self, event: ProgressEvent) -> None:
-        """Tell every plugin that listens. A listener that fails is not asked again."""
-        self._tell("backtest_progress", event=event)
+    def notify(self, event: Event, /) -> None:
+        """Call the hooks of an event (an `EventListener`). A plugin whose hook fails is not called again."""
+        self._call("backtest_progress", event=event)
+        if event.report is not None:
+            self._call("backtest_download_finished", report=event.report)
 
-    def download_finished(self, report: DownloadReport) -> None:
-        """Tell every plugin that listens that a download is over."""
-        self._tell("backtest_download_finished", report=report)
-
-    def _tell(self, hook: str, **facts: Any) -> None:
+    def _call(self, hook: str, **facts: Any) -> None:
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             try:
                 implementation.function(*(facts[name] for name in implementation.argnames))

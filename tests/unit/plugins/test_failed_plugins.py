@@ -12,7 +12,7 @@ import pytest
 from server import cli
 from server.core.cancel import CancelToken
 from server.core.errors import ConfigurationError
-from server.data_download.provider import NamedProvider
+from server.data_download.hosted_provider import HostedProvider
 from server.plugins.manager import build_plugin_manager
 from server.settings import load_settings
 from server.workspace import Workspace
@@ -177,7 +177,7 @@ def test_opening_a_provider_whose_plugin_failed(tmp_path: Path, install: Install
     """Check and open raise the reason."""
     install("ticktape", BROKEN)
     workspace = workspace_of(tmp_path)
-    provider: NamedProvider = workspace.named_provider("ticktape")
+    provider: HostedProvider = workspace.hosted_provider("ticktape")
     for call in (provider.check, lambda: provider.open(CancelToken())):
         with pytest.raises(ConfigurationError, match="the plugin ticktape was left out: it cannot be loaded"):
             call()
