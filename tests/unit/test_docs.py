@@ -199,7 +199,7 @@ def all_variables() -> set[str]:
     fields = [field for spec in built_in_providers() for field in attrs.fields(spec.config_class)]
     return {
         *RESERVED_VARIABLES,
-        *(setting.env for setting in CORE_SETTINGS),
+        *(name for setting in CORE_SETTINGS for name in setting.env),
         *(variable for field in fields for variable in field.metadata.get("env", ())),
     }
 
@@ -210,7 +210,7 @@ def test_each_setting_of_the_server_is_documented() -> None:
 
     for setting in CORE_SETTINGS:
         (row,) = (" | ".join(cells) for cells in table if f"`{setting.name}`" in cells[0])
-        assert f"`{setting.env}`" in row
+        assert f"`{setting.env[0]}`" in row
         assert setting.flag is None or f"`--{setting.flag}`" in row
     assert {name for cells in table for name in _INLINE.findall(cells[0])} == {
         "providers",
@@ -236,7 +236,7 @@ def test_each_setting_of_a_provider_is_documented(spec: ProviderSpec) -> None:
 def test_settings_in_the_readme_exist() -> None:
     """The README's table names settings and variables that there are, each with its own variable."""
     table = list(rows(section(read(ROOT / "README.md"), "## Settings")))
-    variables = {setting.name: {setting.env} for setting in CORE_SETTINGS}
+    variables = {setting.name: {*setting.env} for setting in CORE_SETTINGS}
     for spec in built_in_providers():
         for name, field in settings_of(spec.config_class).items():
             for key in filter(None, (name, field.metadata["lean"])):
