@@ -46,8 +46,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Unit, integration, browser: the quick ones first. A browser's driver keeps an event loop running to the end."""
     kinds = ("unit", "integration", "e2e")
-    order = {kind: place for place, kind in enumerate(kinds)}
-    items.sort(key=lambda item: order.get(item.path.parent.name, len(kinds)))
+
+    def place(item: pytest.Item) -> int:
+        kind = item.path.relative_to(ROOT / "tests").parts[0]
+        return kinds.index(kind) if kind in kinds else len(kinds)
+
+    items.sort(key=place)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 from attrs import frozen
 
 from server.backtest_server import BacktestManager
-from server.bench.archive import read_runs
 from server.core.errors import NotFoundError
 from server.jobs import Job, JobStore
+from server.observability.benchmark_archive import read_runs
 from server.settings import CORE_SETTINGS
 from server.web import models
 from server.web.access import Access

@@ -1,4 +1,4 @@
-"""A clock that only waiting moves, in a file that a contender and the local vendor share. Nobody sleeps."""
+"""A clock that advances only through waits, in a file that a contender and the local server share. Nothing sleeps."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from server.core.cancel import CancelToken
 _START = 1_700_000_000.0
 _SECONDS = struct.Struct("d")
 _STUCK_SECONDS = 2.0
-"""Real seconds after which a thread that looked at the clock, and then neither asked nor waited, holds up nobody."""
+"""Real seconds after which a thread that read the clock, and then neither sent a request nor waited, is ignored."""
 
 
 class SimulatedClock:
-    """Seconds since 1970 that stand still unless somebody waits. It has what modules take from `time`.
+    """Seconds since 1970 that advance only through waits. It has the functions that modules take from `time`.
 
-    It goes on as a simulation's does: to the earliest end of all waits, and only once every other thread waits, too,
-    or is done with what it asked. So a request is answered at the instant at which its thread decided to send it,
-    however busy the machine is, and threads that were told at one instant to wait a minute are done a minute later.
+    It works as in a discrete-event simulation: it advances to the earliest end of all waits, and only when every other
+    thread waits too or has received its response. A request is therefore answered at the instant at which its thread
+    sent it, however busy the machine is, and threads that start a wait of a minute at one instant all end it a minute
+    later.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the clock of this file, or make it."""
+        """Open the clock in this file, or create it."""
         if not path.exists():
             path.write_bytes(_SECONDS.pack(_START))
         with path.open("r+b") as file:
@@ -39,36 +40,42 @@ class SimulatedClock:
 
     @property
     def waited(self) -> float:
-        """Seconds that have passed since it was opened."""
+        """Seconds that have passed since this object opened the clock."""
         return self.read() - self._began
 
+    @property
+    def waiting(self) -> int:
+        """The number of threads of this process that wait."""
+        with self._changed:
+            return len(self._ends)
+
     def read(self) -> float:
-        """The instant, for whoever has no part in what happens."""
+        """Return the current time without marking this thread as busy."""
         return float(_SECONDS.unpack_from(self._memory, 0)[0])
 
     def time(self) -> float:
-        """The instant. This thread is busy from now on, until it waits or is answered."""
+        """Return the current time and mark this thread as busy, until it waits or receives a response."""
         with self._changed:
             self._busy.add(threading.get_ident())
             self._seen.at = self.read()
         return cast("float", self._seen.at)
 
     def monotonic(self) -> float:
-        """The instant, too."""
+        """Return the same as `time`."""
         return self.time()
 
     def time_ns(self) -> int:
-        """The instant in nanoseconds."""
+        """Return the current time in nanoseconds."""
         return int(self.time() * 1e9)
 
-    def answered(self) -> None:
-        """This thread has what it asked for."""
+    def response_received(self) -> None:
+        """Mark this thread as no longer busy."""
         with self._changed:
             self._busy.discard(threading.get_ident())
             self._changed.notify_all()
 
     def sleep(self, seconds: float) -> None:
-        """Wait until it is so many seconds later than when this thread last looked. It is busy then."""
+        """Wait until `seconds` after this thread last read the clock; the thread is busy afterwards."""
         me = threading.get_ident()
         with self._changed:
             end = getattr(self._seen, "at", self.read()) + seconds
@@ -85,42 +92,45 @@ class SimulatedClock:
             self._seen.at = self.read()
             self._changed.notify_all()
 
-    def watch_requests(self) -> None:
-        """Keep threads of this process busy while they wait for an answer; for a process that ends with its run."""
+    def track_requests(self) -> None:
+        """Keep threads of this process marked as busy while they wait for a response.
+
+        It patches `http.client`, so it is for a process that ends with its run.
+        """
         connection = http.client.HTTPConnection
-        ask, answer = connection.putrequest, connection.getresponse
+        send, receive = connection.putrequest, connection.getresponse
 
         def putrequest(line: http.client.HTTPConnection, *args: Any, **kwargs: Any) -> None:
             self.time()
-            ask(line, *args, **kwargs)
+            send(line, *args, **kwargs)
 
         def getresponse(line: http.client.HTTPConnection) -> http.client.HTTPResponse:
             try:
-                return answer(line)
+                return receive(line)
             finally:
-                self.answered()
+                self.response_received()
 
         for function in (putrequest, getresponse):
             setattr(connection, function.__name__, function)
 
 
-class SimulatedToken(CancelToken):
-    """Waits by the clock, for whoever is handed it as the token of a run."""
+class SimulatedCancelToken(CancelToken):
+    """A cancel token whose waits advance a simulated clock."""
 
     def __init__(self, clock: SimulatedClock) -> None:
         super().__init__()
         self._clock = clock
 
     def child(self) -> CancelToken:
-        """A token for a part of the work, which waits by the same clock."""
-        child = SimulatedToken(self._clock)
+        """Create a token for a part of the work that waits on the same clock."""
+        child = SimulatedCancelToken(self._clock)
         self._children.add(child)
         if self.cancelled:
             child.cancel()
         return child
 
     def wait(self, seconds: float) -> bool:
-        """Let the seconds pass on the clock. Returns whether it was cancelled."""
+        """Wait on the clock for this many seconds; return whether the token was cancelled."""
         if not self.cancelled:
             self._clock.sleep(seconds)
         return self.cancelled

@@ -1,4 +1,4 @@
-"""The scenarios of the benchmarks: what a file may say, and what comes of it."""
+"""Scenarios: what a file may contain, and how scenarios and contenders are chosen."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from server.bench.contenders import CONTENDERS, choose_contenders
-from server.bench.measure import least_requests
-from server.bench.scenarios import Kind, choose, load_scenarios, parse_scenarios
+from benchmarks.contenders import CONTENDERS, choose_contenders
+from benchmarks.results import minimum_requests
+from benchmarks.scenarios import SCENARIO_FILE, ScenarioKind, choose_scenarios, load_scenarios, parse_scenarios
 from server.core.errors import ConfigurationError
 from server.lean.series import Resolution
 from server.trading_calendar import USEquityTradingCalendar
 
-ROOT = Path(__file__).parents[2]
 PLAIN = """
 [[scenario]]
 name = "small"
@@ -37,10 +36,10 @@ def calendar() -> USEquityTradingCalendar:
 
 
 def test_a_scenario_is_read() -> None:
-    """Everything that is said stands in the record; symbols are written as LEAN does; the title says what it is."""
+    """Each setting is an attribute; symbols are in LEAN's spelling; the title describes the scenario."""
     (one,) = parse_scenarios(PLAIN, "here", CONTENDERS)
 
-    assert (one.name, one.kind, one.symbols) == ("small", Kind.COLD, ("AAPL", "SPY"))
+    assert (one.name, one.kind, one.symbols) == ("small", ScenarioKind.COLD, ("AAPL", "SPY"))
     assert (one.resolution, one.first, one.days, one.bars) == (Resolution.MINUTE, date(2024, 1, 2), 3, 390)
     assert one.title == "2 symbols x 3 days x 390 minute bars, cold"
     assert one.total_bars == 2 * 3 * 390
@@ -48,15 +47,15 @@ def test_a_scenario_is_read() -> None:
 
 
 def test_its_days_are_sessions() -> None:
-    """As many sessions as it says, from the first day on; live the last ones up to a week before today."""
+    """The given number of sessions from the first day on; live the last ones up to a week before today."""
     (one,) = parse_scenarios(PLAIN.replace("2024-01-02", "2024-01-12"), "here", CONTENDERS)
 
     assert one.sessions(calendar()) == (date(2024, 1, 12), date(2024, 1, 16), date(2024, 1, 17))
     assert one.sessions(calendar(), date(2024, 1, 23)) == (date(2024, 1, 11), date(2024, 1, 12), date(2024, 1, 16))
 
 
-def test_days_that_the_calendar_does_not_know_are_refused() -> None:
-    """More days than there are sessions is an error that says how many there are: 29, 30 and 31 January."""
+def test_days_outside_the_calendar_are_an_error() -> None:
+    """More days than sessions is an error with the number of sessions: 29, 30 and 31 January."""
     (one,) = parse_scenarios(PLAIN.replace("2024-01-02", "2024-01-29").replace("days = 3", "days = 9"), "", CONTENDERS)
 
     with pytest.raises(ConfigurationError, match=r"scenario small: the calendar has only 3 of 9 days"):
@@ -76,7 +75,7 @@ def test_a_series_has_a_scenario_for_each_step() -> None:
 
 
 def test_symbols_can_be_made_up() -> None:
-    """A number stands for so many symbols that nobody trades."""
+    """A number gives that number of symbols that do not exist."""
     (one,) = parse_scenarios(PLAIN.replace('["aapl", "SPY"]', "3"), "", CONTENDERS)
 
     assert one.symbols == ("S000", "S001", "S002")
@@ -94,18 +93,18 @@ def test_symbols_can_be_made_up() -> None:
         (('"SPY"', '"no symbol"'), "scenario small: 'no symbol' is not a US equity symbol"),
         (('"SPY"', '"AAPL"'), "symbols must be a number of at least 1, or a list without repetitions"),
         (('"small"', '"two words"'), "its name must be one word"),
-        (('"cold"', '"budget"'), "per_minute, at least 1, belongs to the kind 'budget'"),
-        (("bars = 390", "bars = 390\nper_minute = 5"), "per_minute, at least 1, belongs to the kind 'budget'"),
+        (('"cold"', '"budget"'), "per_minute, at least 1, is required for the kind 'budget'"),
+        (("bars = 390", "bars = 390\nper_minute = 5"), "per_minute, at least 1, is required for the kind 'budget'"),
         (("bars = 390", 'contenders = ["poligon"]'), "there is no contender 'poligon'; did you mean polygon?"),
-        (("bars = 390", "steps = [1]"), "'over' and 'steps' go together"),
-        (("bars = 390", 'over = "symbols"\nsteps = [3]'), "a step takes 3 symbols, and there are 2"),
-        (("[[scenario]]", "[scenario]"), "there must be tables [[scenario]] and nothing else"),
-        (("[[scenario]]", "x = 1\n[[scenario]]"), "and nothing else; there is 'x'"),
-        (("name =", "name"), "is not TOML"),
+        (("bars = 390", "steps = [1]"), "'over' and 'steps' must be set together"),
+        (("bars = 390", 'over = "symbols"\nsteps = [3]'), "a step needs 3 symbols, and only 2 are listed"),
+        (("[[scenario]]", "[scenario]"), "must contain tables [[scenario]] and nothing else"),
+        (("[[scenario]]", "x = 1\n[[scenario]]"), "and nothing else; found 'x'"),
+        (("name =", "name"), "is not valid TOML"),
     ],
 )
-def test_what_does_not_fit_is_named(change: tuple[str, str], message: str) -> None:
-    """An error says which file, which scenario, what is wrong, and what would fit."""
+def test_an_invalid_file_is_an_error(change: tuple[str, str], message: str) -> None:
+    """The error names the file, the scenario, what is wrong, and what is valid."""
     with pytest.raises(ConfigurationError) as refused:
         parse_scenarios(PLAIN.replace(*change), "my.toml", CONTENDERS)
 
@@ -115,7 +114,7 @@ def test_what_does_not_fit_is_named(change: tuple[str, str], message: str) -> No
 
 @pytest.mark.parametrize("kind", ["gaps", "crash"])
 def test_daily_bars_have_no_file_for_each_day(kind: str) -> None:
-    """What takes away or counts files of days does not go with daily bars."""
+    """Kinds that delete or count files of days cannot be used with daily bars."""
     text = PLAIN.replace('"cold"', f'"{kind}"').replace('"minute"', '"daily"').replace("bars = 390", "")
 
     with pytest.raises(ConfigurationError, match="needs a file for each day"):
@@ -123,55 +122,44 @@ def test_daily_bars_have_no_file_for_each_day(kind: str) -> None:
 
 
 def test_names_are_unique() -> None:
-    """Two scenarios of one name are an error."""
-    with pytest.raises(ConfigurationError, match="two scenarios are called 'small'"):
+    """Two scenarios with one name are an error."""
+    with pytest.raises(ConfigurationError, match="two scenarios are named 'small'"):
         parse_scenarios(PLAIN * 2, "", CONTENDERS)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """The file that was asked for must be there; the working directory's need not."""
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    """The error names the file."""
     with pytest.raises(ConfigurationError, match=r"none\.toml cannot be read"):
-        load_scenarios(tmp_path / "none.toml", tmp_path, CONTENDERS)
-    assert load_scenarios(None, tmp_path, CONTENDERS) == load_scenarios(None, ROOT, CONTENDERS)
+        load_scenarios(CONTENDERS, tmp_path / "none.toml")
 
 
-def test_the_working_directory_goes_before_the_packaged_ones(tmp_path: Path) -> None:
-    """Its benchmarks/scenarios.toml is taken without being named; --scenarios goes before that."""
-    (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "benchmarks" / "scenarios.toml").write_text(PLAIN)
+def test_another_file_can_be_given(tmp_path: Path) -> None:
+    """Without one the package's own scenarios are read, from any working directory."""
     (tmp_path / "other.toml").write_text(PLAIN.replace("small", "other"))
 
-    assert [one.name for one in load_scenarios(None, tmp_path, CONTENDERS)] == ["small"]
-    assert [one.name for one in load_scenarios(tmp_path / "other.toml", tmp_path, CONTENDERS)] == ["other"]
-
-
-def test_there_is_one_file_of_scenarios() -> None:
-    """The checkout's file is the packaged one, by a link, and the package declares it."""
-    link = ROOT / "benchmarks" / "scenarios.toml"
-
-    assert link.is_symlink()
-    assert link.resolve() == ROOT / "server" / "bench" / "scenarios.toml"
-    assert "server.bench = *.toml" in (ROOT / "setup.cfg").read_text()
+    assert [one.name for one in load_scenarios(CONTENDERS, tmp_path / "other.toml")] == ["other"]
+    assert load_scenarios(CONTENDERS) == load_scenarios(CONTENDERS, SCENARIO_FILE)
+    assert SCENARIO_FILE.is_absolute()
 
 
 def test_scenarios_are_chosen_by_name() -> None:
     """By their own name or their series'; without names all but the extended ones."""
-    scenarios = load_scenarios(None, ROOT, CONTENDERS)
+    scenarios = load_scenarios(CONTENDERS)
 
-    assert [one.name for one in choose(scenarios, ["minutes-cold"], False)] == ["minutes-cold"]
-    assert {one.series for one in choose(scenarios, ["scaling-days"], False)} == {"scaling-days"}
-    assert not any(one.extended for one in choose(scenarios, [], False))
-    assert choose(scenarios, [], True) == scenarios
-    assert [one.name for one in choose(scenarios, ["present-50400"], False)] == ["present-50400"]
+    assert [one.name for one in choose_scenarios(scenarios, ["minutes-cold"], False)] == ["minutes-cold"]
+    assert {one.series for one in choose_scenarios(scenarios, ["scaling-days"], False)} == {"scaling-days"}
+    assert not any(one.extended for one in choose_scenarios(scenarios, [], False))
+    assert choose_scenarios(scenarios, [], True) == scenarios
+    assert [one.name for one in choose_scenarios(scenarios, ["present-50400"], False)] == ["present-50400"]
     with pytest.raises(ConfigurationError, match=r"there is no scenario 'minutes-colt'; did you mean minutes-cold\?"):
-        choose(scenarios, ["minutes-colt"], False)
+        choose_scenarios(scenarios, ["minutes-colt"], False)
 
 
-def test_the_default_scenarios_measure_what_is_promised() -> None:
-    """All kinds are there, and the sizes that the documents speak of."""
-    scenarios = {one.name: one for one in load_scenarios(None, ROOT, CONTENDERS)}
+def test_the_default_scenarios_have_the_documented_sizes() -> None:
+    """All kinds occur, with the sizes that docs/performance.md names."""
+    scenarios = {one.name: one for one in load_scenarios(CONTENDERS)}
 
-    assert {one.kind for one in scenarios.values()} == set(Kind)
+    assert {one.kind for one in scenarios.values()} == set(ScenarioKind)
     assert scenarios["minutes-cold"].total_bars == 3 * 126 * 390
     assert scenarios["seconds-cold"].total_bars == 3 * 5 * 23_400
     assert scenarios["minutes-30-symbols"].total_bars == 2_948_400
@@ -181,16 +169,16 @@ def test_the_default_scenarios_measure_what_is_promised() -> None:
 
 
 def test_contenders_are_chosen_by_name() -> None:
-    """In their usual order, whatever the order they are named in."""
+    """In the order of `CONTENDERS`, whatever the order of the names."""
     assert [one.name for one in choose_contenders(["wire", "polygon"])] == ["polygon", "wire"]
     assert [one.name for one in choose_contenders(())] == list(CONTENDERS)
     with pytest.raises(ConfigurationError, match=r"there is no contender 'masive'; did you mean massive\?"):
         choose_contenders(["masive"])
 
 
-def test_the_least_number_of_requests_is_arithmetic() -> None:
-    """Each symbol's bars by 50,000, rounded up: 126 sessions of 960 minutes are 120,960 bars, so three answers."""
-    free = next(one for one in load_scenarios(None, ROOT, CONTENDERS) if one.kind is Kind.BUDGET)
+def test_the_minimum_number_of_requests() -> None:
+    """Each symbol's bars by 50,000, rounded up: 126 sessions of 960 minutes are 120,960 bars, so three responses."""
+    free = next(one for one in load_scenarios(CONTENDERS) if one.kind is ScenarioKind.BUDGET)
 
     assert (len(free.symbols), free.days, free.bars) == (3, 126, 960)
-    assert least_requests(free) == 3 * 3
+    assert minimum_requests(free) == 3 * 3

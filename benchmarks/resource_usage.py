@@ -1,4 +1,4 @@
-"""What a process has used: processor time and memory, its helpers' too."""
+"""Processor time and memory of this process and its descendants."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ _MEGABYTE = 1 << (20 if sys.platform == "darwin" else 10)  # in the units of ru_
 
 
 def cpu_seconds() -> float:
-    """Seconds of the processors that this process and those it started have used."""
+    """Return the processor seconds that this process and its descendants have used."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    running = sum(_times(pid) for pid in helpers())
+    running = sum(_cpu_seconds(pid) for pid in descendants())
     return time.process_time() + ended.ru_utime + ended.ru_stime + running
 
 
 def peak_megabytes() -> float:
-    """The most memory that this process held at once, with its helpers'.
+    """Return the peak memory of this process and its descendants, in megabytes.
 
-    To it come the most of each helper that still runs, and of the largest one that has ended. What processes share
-    counts for each of them, so with helpers it is rather too much than too little.
+    It is the sum of this process's peak, the peak of each running descendant, and the peak of the largest descendant
+    that has ended. Shared memory counts once for each process, so with descendants the sum is an upper bound.
     """
-    own = _peak("self")  # getrusage knows of the process before exec, too, which was the parent's
+    own = _peak("self")  # getrusage includes the process before exec, which was the parent's
     if own is None:
         own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MEGABYTE
     ended = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / _MEGABYTE
-    return own + ended + sum(_peak(pid) or 0.0 for pid in helpers())
+    return own + ended + sum(_peak(pid) or 0.0 for pid in descendants())
 
 
-def helpers() -> Iterator[str]:
-    """The processes that this one started, and those that they did."""
+def descendants() -> Iterator[str]:
+    """Yield the ids of the running processes that this one started, directly or indirectly."""
     children: dict[str, list[str]] = {}
     for stat in _PROCESSES.glob("[0-9]*/stat"):
         fields = _fields(stat)
@@ -49,14 +49,14 @@ def helpers() -> Iterator[str]:
 
 
 def _fields(stat: Path) -> list[str]:
-    """The fields after the command's name: state, parent, and so on; none of a process that has ended."""
+    """Return the fields after the command's name (state, parent, ...), or an empty list if the process has ended."""
     try:
         return stat.read_text().rpartition(")")[2].split()
     except OSError:
         return []
 
 
-def _times(pid: str) -> float:
+def _cpu_seconds(pid: str) -> float:
     fields = _fields(_PROCESSES / pid / "stat")
     return sum(map(int, fields[11:13])) / _TICK if fields else 0.0
 

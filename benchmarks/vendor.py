@@ -1,7 +1,7 @@
-"""The local vendor: a process of its own that answers about bars as the vendor's API does, with a set latency.
+"""The local server: a process that serves bars as the vendor's API does, with a set latency.
 
-``python -m server.bench.vendor`` takes a `VendorJob` as the first line on stdin, prints its address, and then answers
-the lines ``counts`` and ``reset``. It ends with its stdin.
+``python -m benchmarks.vendor`` reads a `VendorSpec` from the first line on stdin, prints its address, and then responds
+to the lines ``counts`` and ``reset``. It ends when its stdin is closed.
 """
 
 from __future__ import annotations
@@ -27,68 +27,73 @@ import msgspec
 import numpy as np
 from isal import isal_zlib
 
-from server.bench.job import Counts, VendorJob
-from server.bench.market import Market, Piece, end_of, midnight
-from server.bench.processes import environment, python
-from server.bench.simulated import SimulatedClock
+from benchmarks.market import JsonChunk, SyntheticMarket, end_of, midnight
+from benchmarks.messages import VendorCounts, VendorSpec
+from benchmarks.processes import environment, python
+from benchmarks.simulated_clock import SimulatedClock
 
 _BARS = re.compile(r"/v2/aggs/ticker/([^/]+)/range/1/(second|minute|day)/([^/]+)/([^/]+)")
 _EXCHANGES = "/v3/reference/exchanges"
 _HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\x03"
 _MINUTE = 60.0
-_MOST = 50_000
+_MAX_LIMIT = 50_000
 
-_Answer = tuple[int, list[Piece]]
+_Response = tuple[int, list[JsonChunk]]
 
 
 class Vendor:
-    """Answers, and counts what it was asked."""
+    """Responds to requests as the vendor's API does, and counts them."""
 
-    def __init__(self, job: VendorJob) -> None:
-        self.market = Market(job.market)
+    def __init__(self, spec: VendorSpec) -> None:
+        self.market = SyntheticMarket(spec.market)
         self.market.prepare()
-        self.latency = job.latency
-        self._key, self._per_minute = job.key, job.per_minute
-        self._now = SimulatedClock(Path(job.clock)).read if job.clock else time.monotonic
+        self.latency = spec.latency
+        self._key, self._per_minute = spec.key, spec.per_minute
+        self._now = SimulatedClock(Path(spec.clock)).read if spec.clock else time.monotonic
         self._lock = threading.Lock()
         self.url = ""
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was asked, and whose budget it was."""
+        """Reset the counts and the request budget."""
         with self._lock:
-            self._counts = Counts()
+            self._counts = VendorCounts()
             self._sent: dict[str, Any] = {}
             self._admitted: deque[float] = deque()
 
-    def counts(self) -> Counts:
-        """What was asked."""
+    def counts(self) -> VendorCounts:
+        """Return the counts since the last reset."""
         bars = self.market.bars
         with self._lock:
             twice = sum(int((sent.reshape(-1, bars) > 1).any(axis=1).sum()) for sent in self._sent.values())
             return attrs.evolve(self._counts, days_twice=twice)
 
-    def count(self, **more: int) -> None:
-        """Count requests or bytes."""
+    def count(self, **increments: int) -> None:
+        """Increase counts by name."""
         with self._lock:
             self._counts = attrs.evolve(
-                self._counts, **{name: getattr(self._counts, name) + by for name, by in more.items()}
+                self._counts, **{name: getattr(self._counts, name) + by for name, by in increments.items()}
             )
 
-    def answer(self, target: str, key: str) -> _Answer:
-        """Status and body."""
+    def respond(self, target: str, key: str) -> _Response:
+        """Return status and body for a request.
+
+        Args:
+            target: Path and query.
+            key: The Authorization header.
+        """
         parts = urlsplit(target)
-        asked = _BARS.fullmatch(parts.path)
+        match = _BARS.fullmatch(parts.path)
         if key != f"Bearer {self._key}":
-            return _refusal(401, "ERROR", error="Unknown API Key")
+            return _error(401, "ERROR", error="Unknown API Key")
         if not self._admit():
             self.count(refused=1)
-            return _refusal(429, "ERROR", error="You've exceeded the maximum requests per minute")
+            return _error(429, "ERROR", error="You've exceeded the maximum requests per minute")
         if parts.path == _EXCHANGES:
-            return 200, [Piece.of(b'{"results":[],"status":"OK","count":0}')]
-        if asked is None:
-            return _refusal(404, "NOT_FOUND", message="page not found")
-        return 200, self._bars(asked, dict(parse_qsl(parts.query)))
+            return 200, [JsonChunk.from_text(b'{"results":[],"status":"OK","count":0}')]
+        if match is None:
+            return _error(404, "NOT_FOUND", message="page not found")
+        return 200, self._bars(match, dict(parse_qsl(parts.query)))
 
     def _admit(self) -> bool:
         if self._per_minute is None:
@@ -102,20 +107,20 @@ class Vendor:
             self._admitted.append(now)
             return True
 
-    def _bars(self, asked: re.Match[str], query: dict[str, str]) -> list[Piece]:
-        """A page of the bars asked for; what follows is found at its next_url."""
-        symbol, span, begin, end = asked.groups()
+    def _bars(self, match: re.Match[str], query: dict[str, str]) -> list[JsonChunk]:
+        """Return a page of the requested bars; its next_url leads to the following page."""
+        symbol, span, begin, end = match.groups()
         if "cursor" in query:
             query |= parse_qsl(base64.urlsafe_b64decode(query["cursor"] + "===").decode())
         first = last = 0
         if symbol in self.market.symbols and span == self.market.timespan:
             first, last = self.market.rows(_instant(begin, end=False), _instant(end, end=True))
-        limit = min(int(query.get("limit", "5000")), _MOST)
+        limit = min(int(query.get("limit", "5000")), _MAX_LIMIT)
         stop = min(last, first + limit)
         count = stop - first
         head = {"ticker": symbol, "queryCount": count, "resultsCount": count}
         adjusted = query.get("adjusted", "true").lower() == "true"
-        tail: dict[str, object] = {"status": "OK", "request_id": f"{id(asked):032x}", "count": count}
+        tail: dict[str, object] = {"status": "OK", "request_id": f"{id(match):032x}", "count": count}
         if stop < last:
             following = int(self.market.times[stop - 1]) + self.market.step
             cursor = base64.urlsafe_b64encode(f"adjusted={str(adjusted).lower()}&limit={limit}&sort=asc".encode())
@@ -124,12 +129,12 @@ class Vendor:
         before = msgspec.json.encode({**head, "adjusted": adjusted})[:-1]
         after = msgspec.json.encode(tail)[1:]
         if not count:
-            return [Piece.of(before + b"," + after)]
+            return [JsonChunk.from_text(before + b"," + after)]
         with self._lock:
             sent = self._sent.setdefault(symbol, np.zeros(len(self.market.times), dtype=np.uint16))
             sent[first:stop] += 1
-        bars = self.market.pieces(symbol, first, stop)
-        return [Piece.of(before + b',"results":['), *bars, Piece.of(b"]," + after)]
+        bars = self.market.chunks(symbol, first, stop)
+        return [JsonChunk.from_text(before + b',"results":['), *bars, JsonChunk.from_text(b"]," + after)]
 
 
 def _instant(text: str, *, end: bool) -> int:
@@ -139,17 +144,17 @@ def _instant(text: str, *, end: bool) -> int:
     return end_of(day) if end else midnight(day)
 
 
-def _refusal(status: int, word: str, **fields: str) -> _Answer:
-    return status, [Piece.of(msgspec.json.encode({"status": word, "request_id": "0" * 32, **fields}))]
+def _error(status: int, word: str, **fields: str) -> _Response:
+    return status, [JsonChunk.from_text(msgspec.json.encode({"status": word, "request_id": "0" * 32, **fields}))]
 
 
-def gzipped(pieces: list[Piece]) -> bytes:
-    """One gzip stream out of deflated pieces."""
+def gzipped(chunks: list[JsonChunk]) -> bytes:
+    """Return one gzip stream of deflated chunks."""
     crc = size = 0
-    for piece in pieces:
-        crc, size = isal_zlib.crc32(piece.text, crc), size + len(piece.text)
+    for chunk in chunks:
+        crc, size = isal_zlib.crc32(chunk.text, crc), size + len(chunk.text)
     tail = b"\x03\0" + crc.to_bytes(4, "little") + (size & 0xFFFFFFFF).to_bytes(4, "little")
-    return b"".join([_HEADER, *(piece.deflated for piece in pieces), tail])
+    return b"".join([_HEADER, *(chunk.deflated for chunk in chunks), tail])
 
 
 class _Server(ThreadingHTTPServer):
@@ -158,7 +163,7 @@ class _Server(ThreadingHTTPServer):
     vendor: Vendor
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A contender that is killed leaves connections behind; anything else is a fault of ours."""
+        """Ignore connections that a killed contender leaves open; report any other error."""
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
             super().handle_error(request, client_address)
 
@@ -169,38 +174,38 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        """Answer once the latency is over, whatever part of it making the answer took."""
-        begun, vendor = time.monotonic(), self.server.vendor
+        """Respond after the latency, which includes the time to create the response."""
+        started, vendor = time.monotonic(), self.server.vendor
         vendor.count(requests=1)
-        status, pieces = vendor.answer(self.path, self.headers.get("Authorization", ""))
-        packed = "gzip" in self.headers.get("Accept-Encoding", "")
-        body = gzipped(pieces) if packed else b"".join(piece.text for piece in pieces)
-        encoding = "Content-Encoding: gzip\r\n" if packed else ""
+        status, chunks = vendor.respond(self.path, self.headers.get("Authorization", ""))
+        compressed = "gzip" in self.headers.get("Accept-Encoding", "")
+        body = gzipped(chunks) if compressed else b"".join(chunk.text for chunk in chunks)
+        encoding = "Content-Encoding: gzip\r\n" if compressed else ""
         head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n{encoding}"
-        time.sleep(max(0.0, begun + vendor.latency - time.monotonic()))
+        time.sleep(max(0.0, started + vendor.latency - time.monotonic()))
         vendor.count(bytes=len(body))
         self.wfile.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @attrs.frozen
-class RunningVendor:
-    """A vendor in a process of its own."""
+class VendorProcess:
+    """A local server in its own process."""
 
     url: str
     _process: subprocess.Popen[str]
 
     def reset(self) -> None:
-        """Forget what was asked."""
-        self._ask("reset")
+        """Reset the counts and the request budget."""
+        self._request("reset")
 
-    def counts(self) -> Counts:
-        """What was asked since."""
-        return msgspec.json.decode(self._ask("counts"), type=Counts)
+    def counts(self) -> VendorCounts:
+        """Return the counts since the last reset."""
+        return msgspec.json.decode(self._request("counts"), type=VendorCounts)
 
-    def _ask(self, line: str) -> str:
+    def _request(self, line: str) -> str:
         assert self._process.stdin is not None  # noqa: S101 - both are pipes
         assert self._process.stdout is not None  # noqa: S101
         print(line, file=self._process.stdin, flush=True)
@@ -208,19 +213,19 @@ class RunningVendor:
 
 
 @contextmanager
-def running_vendor(job: VendorJob) -> Iterator[RunningVendor]:
-    """Start a vendor, with all its answers ready, and stop it afterwards."""
+def running_vendor(spec: VendorSpec) -> Iterator[VendorProcess]:
+    """Start a local server with all responses prepared, and stop it afterwards."""
     process = subprocess.Popen(
-        python("server.bench.vendor"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
+        python("benchmarks.vendor"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
     )
     assert process.stdin is not None  # noqa: S101 - both are pipes
     assert process.stdout is not None  # noqa: S101
     try:
-        print(msgspec.json.encode(job).decode(), file=process.stdin, flush=True)
+        print(msgspec.json.encode(spec).decode(), file=process.stdin, flush=True)
         url = process.stdout.readline().strip()
         if not url:
-            raise RuntimeError("the local vendor did not start")
-        yield RunningVendor(url, process)
+            raise RuntimeError("the local server did not start")
+        yield VendorProcess(url, process)
     finally:
         process.stdin.close()
         process.stdout.close()
@@ -232,8 +237,8 @@ def running_vendor(job: VendorJob) -> Iterator[RunningVendor]:
 
 
 def main() -> None:
-    """Serve until stdin ends."""
-    vendor = Vendor(msgspec.json.decode(sys.stdin.readline(), type=VendorJob))
+    """Serve until stdin is closed."""
+    vendor = Vendor(msgspec.json.decode(sys.stdin.readline(), type=VendorSpec))
     with _Server(("127.0.0.1", 0), _Handler) as server:
         server.vendor = vendor
         vendor.url = f"http://127.0.0.1:{server.server_address[1]}"

@@ -1,6 +1,6 @@
-"""Bars that the local vendor has: random walks, the same for the same arguments, and their JSON made beforehand.
+"""Bars of the local server: reproducible random walks, with their JSON prepared in advance.
 
-Nothing here comes from the downloader that is measured: neither its reading of JSON nor its writing of LEAN's rows.
+This module does not use the downloader that is measured, neither its JSON decoding nor its rendering of LEAN's rows.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ import numpy as np
 import numpy.typing as npt
 from attrs import frozen
 
-from server.bench.job import MarketJob
+from benchmarks.messages import MarketSpec
 
 NEW_YORK = ZoneInfo("America/New_York")
 TIMESPANS = {"daily": "day", "minute": "minute", "second": "second"}
 LEAN_PAGE = 5_000
-"""Bars of one page as LEAN's downloader asks for it; the text is cut there, too, so that no page is made when asked."""
+"""Bars on one page of LEAN's downloader. Chunks end there too, so that no response is rendered on request."""
 
 _STEP = {"day": 86_400_000, "minute": 60_000, "second": 1_000}
 _OPEN, _PRE_MARKET, _POST_MARKET = 34_200_000, 14_400_000, 72_000_000
 _WALKS = 30
-"""Different walks; more symbols than these share them, so that ten million bars fit in memory."""
+"""The number of different walks; further symbols share them, so that ten million bars fit in memory."""
 
-_LEVEL = 3  # about the size that the vendor's own server sends
+_LEVEL = 3  # gives about the response sizes of the vendor's server
 
 _Ints = npt.NDArray[np.int64]
 _BAR = msgspec.defstruct("Bar", ["v", "vw", "o", "c", "h", "l", "t", "n"])
 
 
 def midnight(day: date) -> int:
-    """When this New York day begins, in milliseconds UTC."""
+    """Return the start of this New York day, in milliseconds UTC."""
     return int(datetime.combine(day, time(), NEW_YORK).timestamp()) * 1000
 
 
 @frozen(eq=False)
-class Walk:
+class PriceWalk:
     """The bars of a symbol: prices in cents, volumes in shares."""
 
     open: _Ints
@@ -50,8 +50,8 @@ class Walk:
     volume: _Ints
 
     @classmethod
-    def of(cls, seed: int, count: int) -> Walk:
-        """A plausible walk of so many bars."""
+    def generate(cls, seed: int, count: int) -> PriceWalk:
+        """Generate a plausible walk of `count` bars."""
         random = np.random.default_rng(seed)
         close = np.abs(random.integers(4_000, 40_000) + np.cumsum(random.integers(-5, 6, count))) + 100
         open_ = np.concatenate([close[:1], close[:-1]])
@@ -61,67 +61,67 @@ class Walk:
 
 
 @frozen
-class Piece:
-    """Some bars as JSON, plain and deflated; deflated pieces may be put one after another."""
+class JsonChunk:
+    """Bars as JSON, plain and deflated; deflated chunks can be concatenated."""
 
     text: bytes
     deflated: bytes
 
     @classmethod
-    def of(cls, text: bytes) -> Piece:
-        """A piece of this text."""
+    def from_text(cls, text: bytes) -> JsonChunk:
+        """Deflate a text."""
         packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, -15)
         return cls(text, bytes(packer.compress(text) + packer.flush(zlib.Z_FULL_FLUSH)))
 
 
-_COMMA = Piece.of(b",")
+_COMMA = JsonChunk.from_text(b",")
 
 
-class Market:
-    """The bars of some symbols at one resolution, the same number on each day."""
+class SyntheticMarket:
+    """Bars of several symbols at one resolution, the same number on each day."""
 
-    def __init__(self, job: MarketJob) -> None:
-        self.symbols = tuple(job.symbols)
-        self.timespan = TIMESPANS[job.resolution]
+    def __init__(self, spec: MarketSpec) -> None:
+        self.symbols = tuple(spec.symbols)
+        self.timespan = TIMESPANS[spec.resolution]
         self.step = _STEP[self.timespan]
-        self.days, self.bars = tuple(job.days), job.bars
+        self.days, self.bars = tuple(spec.days), spec.bars
         begin = 0 if self.timespan == "day" else _OPEN
-        if begin + job.bars * self.step > _POST_MARKET and self.timespan != "day":
+        if begin + spec.bars * self.step > _POST_MARKET and self.timespan != "day":
             begin = _PRE_MARKET
-        offsets = begin + np.arange(job.bars, dtype=np.int64) * self.step
+        offsets = begin + np.arange(spec.bars, dtype=np.int64) * self.step
         starts = np.array([midnight(day) for day in self.days], dtype=np.int64)
         self.times: _Ints = (starts[:, None] + offsets[None, :]).ravel()
         self._offsets = offsets
         self._cuts = sorted({*range(0, len(self.times), LEAN_PAGE), *self._edges()})
-        self._walks: dict[int, Walk] = {}
-        self._pieces: dict[tuple[int, int, int], Piece] = {}
+        self._walks: dict[int, PriceWalk] = {}
+        self._chunks: dict[tuple[int, int, int], JsonChunk] = {}
 
     def _edges(self) -> Sequence[int]:
         return range(0, len(self.times), self.bars) if self.bars > 1 else ()
 
     def rows(self, start: int, end: int) -> tuple[int, int]:
-        """First row, and the row after the last one, of the bars that begin between two instants, both included."""
+        """Return the first row and the row after the last one of the bars that start in [start, end] (milliseconds)."""
         return int(np.searchsorted(self.times, start)), int(np.searchsorted(self.times, end, side="right"))
 
     def prepare(self) -> None:
-        """Make all text now, so that answers cost next to nothing later."""
+        """Render all JSON now, so that responses need almost no processor time."""
         for symbol in self.symbols[:_WALKS]:
-            self.pieces(symbol, 0, len(self.times))
+            self.chunks(symbol, 0, len(self.times))
         self._walks.clear()
 
-    def pieces(self, symbol: str, first: int, last: int) -> list[Piece]:
-        """The JSON of these rows of a symbol."""
+    def chunks(self, symbol: str, first: int, last: int) -> list[JsonChunk]:
+        """Return the JSON of a symbol's rows from `first` up to `last`, exclusive."""
         cuts = [first, *(cut for cut in self._cuts if first < cut < last), last]
-        found: list[Piece] = []
+        found: list[JsonChunk] = []
         for begin, end in itertools.pairwise(cuts):
             if end > begin:
-                found += [self._piece(self._seed(symbol), begin, end), _COMMA]
+                found += [self._chunk(self._seed(symbol), begin, end), _COMMA]
         return found[:-1]
 
     def files(self) -> Iterator[tuple[str, str, bytes]]:
-        """What LEAN would have written of it all: the path below the data folder, the member, the CSV.
+        """Yield the files that LEAN stores these bars in: path relative to the data folder, member name, CSV.
 
-        A row has the milliseconds since midnight in New York (of daily bars the day), the prices in ten-thousandths
+        A row holds the milliseconds since midnight in New York (for daily bars the day), the prices in ten-thousandths
         of a dollar, and the volume.
         """
         for symbol in self.symbols:
@@ -142,18 +142,20 @@ class Market:
     def _seed(self, symbol: str) -> int:
         return self.symbols.index(symbol) % _WALKS
 
-    def _walk(self, seed: int) -> Walk:
+    def _walk(self, seed: int) -> PriceWalk:
         if seed not in self._walks:
-            self._walks[seed] = Walk.of(zlib.crc32(f"{seed} {self.timespan}".encode()), len(self.times))
+            self._walks[seed] = PriceWalk.generate(zlib.crc32(f"{seed} {self.timespan}".encode()), len(self.times))
         return self._walks[seed]
 
-    def _piece(self, seed: int, begin: int, end: int) -> Piece:
-        piece = self._pieces.get((seed, begin, end))
-        if piece is None:
-            piece = self._pieces[seed, begin, end] = Piece.of(self._text(self._walk(seed), slice(begin, end)))
-        return piece
+    def _chunk(self, seed: int, begin: int, end: int) -> JsonChunk:
+        chunk = self._chunks.get((seed, begin, end))
+        if chunk is None:
+            chunk = self._chunks[seed, begin, end] = JsonChunk.from_text(
+                self._text(self._walk(seed), slice(begin, end))
+            )
+        return chunk
 
-    def _text(self, walk: Walk, rows: slice) -> bytes:
+    def _text(self, walk: PriceWalk, rows: slice) -> bytes:
         weighted = (walk.high[rows] + walk.low[rows] + 2 * walk.close[rows]) * 25
         columns = (
             walk.volume[rows].tolist(),
@@ -166,7 +168,7 @@ class Market:
 
 
 def _decimals(column: _Ints, scale: int) -> list[float]:
-    """Numbers as the vendor writes them: whole ones without a point."""
+    """Return numbers as the vendor writes them: integers without a decimal point."""
     return [number / scale if number % scale else number // scale for number in column.tolist()]
 
 
@@ -175,5 +177,5 @@ def _csv(columns: Sequence[Sequence[object]]) -> bytes:
 
 
 def end_of(day: date) -> int:
-    """The last millisecond of this New York day."""
+    """Return the last millisecond of this New York day, in milliseconds UTC."""
     return midnight(day + timedelta(days=1)) - 1
