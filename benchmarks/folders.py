@@ -14,6 +14,9 @@ from attrs import frozen
 
 from benchmarks.scenarios import ScenarioKind
 
+_PREPARED_KINDS = (ScenarioKind.WARM_CACHE, ScenarioKind.PRESENT, ScenarioKind.GAPS)
+"""Kinds whose runs start from a filled folder."""
+
 
 @contextmanager
 def temporary_folder(fallback: Path) -> Iterator[Path]:
@@ -110,7 +113,3 @@ class FolderPreparer:
         for path in (data / "equity").rglob("*.zip"):
             if path.name[:8] in first:
                 path.unlink()
-
-
-_PREPARED_KINDS = (ScenarioKind.WARM_CACHE, ScenarioKind.PRESENT, ScenarioKind.GAPS)
-"""Kinds whose runs start from a filled folder."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, date, datetime, timedelta
@@ -168,8 +169,7 @@ class _ScenarioRunner:
         market = MarketSpec(
             symbols=scenario.symbols, resolution=scenario.resolution.value, days=days, bars=scenario.bars
         )
-        home = benchmark.home / scenario.name
-        home.mkdir()
+        home = Path(tempfile.mkdtemp(prefix=f"{scenario.name}-", dir=benchmark.home))
         clock = str(home / "clock") if scenario.kind is ScenarioKind.BUDGET else None
         noon = datetime(days[-1].year, days[-1].month, days[-1].day, 12, tzinfo=UTC)
         spec = RunSpec(

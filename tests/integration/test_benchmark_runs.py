@@ -204,6 +204,13 @@ def test_a_failing_contender_ends_the_measurement(home: Path) -> None:
     assert SECRET not in str(failed.value)
 
 
+def test_a_scenario_can_be_measured_again(home: Path) -> None:
+    """In the same folder, as the performance assertions do to take the best of several measurements."""
+    results = [measured(home, scenario(days=2, bars=2), "wire") for _ in range(2)]
+
+    assert [requests_of(result)["wire"] for result in results] == [2, 2]
+
+
 def test_folders_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Data folders are in a temporary folder, which is removed afterwards."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -340,7 +347,7 @@ def test_it_is_stopped_by_ctrl_c(line: CommandLine) -> None:
     folder.mkdir()
     line.set(TMPDIR=str(folder))
     process = line.start("--scenarios", "tiny.toml", "--scenario", "tiny", "--runs", "500", module="benchmarks")
-    wait_until(lambda: any(folder.glob(".backtest-server-bench-*/tiny")))
+    wait_until(lambda: any(folder.glob(".backtest-server-bench-*/tiny-*")))
     process.send_signal(2)
 
     answer = answer_of(process)
