@@ -77,7 +77,7 @@ def _with_downloader(
     for module in _LAZY_MODULES:
         import_module(module)
     from server.core.cancel import CancelToken
-    from server.data_download.model import DownloadRequest
+    from server.data_download.request import DownloadRequest
     from server.lean.series import Resolution
     from server.plugins.manager import build_plugin_manager
     from server.plugins.polygon_provider import budget
@@ -116,13 +116,13 @@ def _with_downloader(
 
 def wire(spec: RunSpec, clock: SimulatedClock | None) -> TimedDownload:
     """Prepare the requests that `polygon` sends for an empty folder, without any processing of the responses."""
-    from server.data_download.model import Gap
-    from server.lean.series import Resolution
+    from server.data_download.availability import Gap
+    from server.lean.series import Resolution, Series
     from server.plugins.polygon_provider.windows import plan_windows
     from server.trading_calendar import USEquityTradingCalendar
 
     calendar = USEquityTradingCalendar.load(None, spec.now.date())
-    gaps = [Gap(symbol=symbol, resolution=Resolution(spec.resolution), days=spec.days) for symbol in spec.symbols]
+    gaps = [Gap(series=Series(symbol, Resolution(spec.resolution)), days=spec.days) for symbol in spec.symbols]
     targets = [window.target for window in plan_windows(gaps, calendar, spec.now, counted=False)]
     url = urlsplit(spec.url)
     connect = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
