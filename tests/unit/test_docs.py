@@ -18,6 +18,7 @@ import attrs
 import click
 import pytest
 
+from benchmarks.__main__ import benchmark
 from server import __version__
 from server.backtest_server import BacktestRequest, BacktestResult, JobState
 from server.cli import BAD_USE, FAILURE, INTERRUPTED, cli
@@ -125,7 +126,7 @@ def options_of(command: click.Command) -> set[str]:
 
 
 def all_options() -> set[str]:
-    return {"--help", "--version"}.union(*(options_of(command) for command in cli.commands.values()))
+    return {"--help", "--version"}.union(*map(options_of, (*cli.commands.values(), benchmark)))
 
 
 @pytest.mark.parametrize("name", sorted(cli.commands))
