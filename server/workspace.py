@@ -57,21 +57,18 @@ class Workspace:
         settings.check_providers(plugins.providers)
         for name in filter(None, (settings.chosen_provider[0], settings.chosen_fallback)):
             plugins.provider(name)
-        state = settings.state_folder if settings.state_folder.is_dir() else None
         return cls(
             settings=settings,
             plugins=plugins,
-            calendar=USEquityTradingCalendar.load(state, clock().astimezone(NEW_YORK).date()),
+            calendar=USEquityTradingCalendar.load(clock().astimezone(NEW_YORK).date()),
             folder=DataFolder(settings.data_folder, Ledger(settings.state_folder / "ledger.sqlite")),
             clock=clock,
-            made_state=state is None,
+            made_state=not settings.state_folder.is_dir(),
             made_folder=not settings.data_folder.is_dir(),
         )
 
     def close(self) -> None:
-        """Close the ledger, and keep the calendar for the next run if this one left any state at all."""
-        if self.settings.state_folder.is_dir():
-            self.calendar.keep(self.settings.state_folder)
+        """Close the ledger."""
         self.folder.ledger.close()
 
     def downloader(

@@ -117,7 +117,7 @@ def wire(job: Job, clock: SimulatedClock | None) -> Work:
     from server.plugins.polygon_provider.windows import plan_windows
     from server.trading_calendar import USEquityTradingCalendar
 
-    calendar = USEquityTradingCalendar.load(None, job.now.date())
+    calendar = USEquityTradingCalendar.load(job.now.date())
     gaps = [Gap(symbol=symbol, resolution=Resolution(job.resolution), days=job.days) for symbol in job.symbols]
     targets = [window.target for window in plan_windows(gaps, calendar, job.now, counted=False)]
     url = urlsplit(job.url)

@@ -124,7 +124,7 @@ def _measure(
     from server.trading_calendar import USEquityTradingCalendar
     from server.workspace import utc_now
 
-    calendar = USEquityTradingCalendar.load(None, utc_now().astimezone(NEW_YORK).date())
+    calendar = USEquityTradingCalendar.load(utc_now().astimezone(NEW_YORK).date())
     commit = environment.commit()
     with scratch(Path.cwd()) as home, _shown(len(scenarios), bar=bar) as shown:
         measuring = Bench(home=home, calendar=calendar, runs=runs, latency=latency, live=live, tell=shown.tell)

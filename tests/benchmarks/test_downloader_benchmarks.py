@@ -40,7 +40,7 @@ Measure = Callable[[Scenario], Result]
 @pytest.fixture(scope="module")
 def bench(home: Path) -> Bench:
     """How the tests measure."""
-    return Bench(home=home, calendar=USEquityTradingCalendar.load(None, date(2025, 1, 1)))
+    return Bench(home=home, calendar=USEquityTradingCalendar.load(date(2025, 1, 1)))
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ def test_it_is_ahead_of_every_other_way(live: Live, scratch: Path) -> None:
     (scenario,) = choose(
         load_scenarios(ROOT / "benchmarks" / "scenarios.toml", ROOT, CONTENDERS), ["minutes-cold"], False
     )
-    bench = Bench(home=scratch, calendar=USEquityTradingCalendar.load(None, live.today), runs=3, live=live)
+    bench = Bench(home=scratch, calendar=USEquityTradingCalendar.load(live.today), runs=3, live=live)
 
     result = bench.measure(scenario, choose_contenders(()))
 

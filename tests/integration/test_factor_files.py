@@ -24,7 +24,6 @@ from server.corporate_actions.auto_refresh import DailyCheck
 from server.data_download.model import DownloadRequest
 from server.lean.series import Resolution
 from tests.support import faults
-from tests.support.command_line import remember_the_calendar
 from tests.support.corporate import APPLE
 from tests.support.corporate_rig import USA, CorporateRig, at
 from tests.support.harness import calendar
@@ -39,11 +38,6 @@ MARKET = Market.synthetic(["AAPL", "BRK.B"], DAYS, "daily") | Market.synthetic([
 SPLIT, PAID = date(2020, 8, 31), date(2020, 8, 7)
 BEFORE_SPLIT, BEFORE_PAID = date(2020, 8, 28), date(2020, 8, 6)
 NOW = "2020-09-21"  # a Monday, 08:00 in New York: the 18th is the newest settled session
-
-
-@pytest.fixture(autouse=True)
-def _calendar(monkeypatch: pytest.MonkeyPatch) -> None:
-    remember_the_calendar(monkeypatch)
 
 
 def events(**options: Any) -> ReferenceData:

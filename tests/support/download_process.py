@@ -6,27 +6,15 @@ the waits are printed, and the most memory that the process had in use, in KiB.
 
 from __future__ import annotations
 
-import functools
 import json
 import resource
 import subprocess
 import sys
-import tempfile
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-
-
-@functools.cache
-def _calendar() -> tuple[tempfile.TemporaryDirectory[str], str]:
-    """A folder that holds the trading calendar, which takes a second to work out anew."""
-    from server.trading_calendar import USEquityTradingCalendar
-
-    folder = tempfile.TemporaryDirectory()
-    USEquityTradingCalendar.load(Path(folder.name), date(2025, 1, 1))
-    return folder, folder.name
 
 
 def start(**facts: Any) -> subprocess.Popen[str]:
@@ -38,7 +26,7 @@ def start(**facts: Any) -> subprocess.Popen[str]:
             "error",
             "-m",
             "tests.support.download_process",
-            json.dumps({**facts, "calendar": _calendar()[1]}, default=str),
+            json.dumps(facts, default=str),
         ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -58,12 +46,9 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
 def main() -> None:
     """Download as told by the first argument."""
     from server.lean.series import Resolution
-    from server.trading_calendar import USEquityTradingCalendar
     from tests.support import harness
 
     facts = json.loads(sys.argv[1])
-    known = USEquityTradingCalendar.load(Path(facts.pop("calendar")), date(2025, 1, 1))
-    harness.calendar = lambda: known  # type: ignore[assignment]
     symbols = facts.pop("symbols")
     days = [date.fromisoformat(facts.pop("start")), date.fromisoformat(facts.pop("end"))]
     resolution = Resolution(facts.pop("resolution", "minute"))
