@@ -424,7 +424,8 @@ def test_off_asks_for_bars_alone(rig_on: RigOn) -> None:
 
 def test_a_failure_fails_no_download_and_is_told_once(rig_on: RigOn) -> None:
     """Without the lists LEAN would run on raw prices: one notice for all symbols; within the hour it is not retried."""
-    refused = {path: faults.not_entitled() for path in (SPLITS, "/v3/reference/splits", DIVIDENDS)}
+    older = ("/v3/reference/splits", "/v3/reference/dividends")
+    refused = {path: faults.not_entitled() for path in (SPLITS, DIVIDENDS, *older)}
     rig, server = rig_on(events(refused=refused))
 
     report = rig.download(["AAPL", "BRK.B"], DAYS[0], DAYS[-1])

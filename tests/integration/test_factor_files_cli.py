@@ -292,4 +292,3 @@ def test_a_killed_process_leaves_nothing_that_the_next_one_minds(command: Comman
 
     assert answer.code == 0
     assert path(command, "factor", "spy").exists()
-    assert SPLITS not in [request.path for request in server.requests]  # kept until midnight

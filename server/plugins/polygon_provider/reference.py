@@ -1,4 +1,4 @@
-"""Splits, dividends, ticker changes and ticker details, asked of the vendor as bars are: one client for all."""
+"""Requests splits, dividends, ticker changes and ticker details of the vendor, with one client for all of them."""
 
 from __future__ import annotations
 
@@ -99,18 +99,28 @@ class PolygonReference:
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._older: set[str] = set()
+        self._responded = False
 
     def events(self, ticker: str) -> Events:
-        """All splits and dividends that the vendor lists under this ticker, those announced for later days too.
+        """Return all splits and dividends that the vendor lists under this ticker, announced ones included.
+
+        Both lists are requested concurrently, once the vendor has responded to a request: a wrong key or an outage
+        costs one request, not two.
 
         Raises:
-            BacktestServerError: As `PolygonClient.get`; ConfigurationError if it is no ticker.
+            BacktestServerError: As `PolygonClient.get`; ConfigurationError if it is not a ticker.
         """
         symbol = _symbol(ticker)
-        return self._promptly(lambda: self._events(symbol))
+        splits = self._start(lambda: self._listed(_SPLITS, symbol))
+        if not self._responded:
+            self._wait_for(splits)
+            splits.result()
+        dividends = self._start(lambda: self._listed(_DIVIDENDS, symbol))
+        self._wait_for(splits, dividends)
+        return self._gathered(symbol, splits.result(), dividends.result())
 
     def renames(self, ticker: str) -> Renames:
-        """The tickers of the share that now trades, or last traded, as `ticker`.
+        """Return the tickers of the share that now trades, or last traded, as `ticker`.
 
         Raises:
             BacktestServerError: As for `events`.
@@ -119,9 +129,10 @@ class PolygonReference:
         return self._promptly(lambda: self._renames(symbol))
 
     def listing(self, ticker: str, on: date | None = None) -> Listing | None:
-        """Reference data of the ticker; None where the vendor does not know it, or not on that day.
+        """Return reference data of the ticker; None if the vendor does not know it, or not on that day.
 
-        Of a ticker that no share has now, the share that had it last. See `listing_of` for what ``delisted`` means.
+        For a ticker that no share has now, the data of the share that had it last are returned. See `listing_of` for
+        what ``delisted`` means.
 
         Raises:
             BacktestServerError: As for `events`. A PlanLimitError where the plan does not reach back to that day.
@@ -130,17 +141,19 @@ class PolygonReference:
         return self._promptly(lambda: self._listing(symbol, on))
 
     def close(self) -> None:
-        """Close the session, the cache and the budget's file; whoever still waits is told that it is over."""
+        """Close the session, the cache and the budget's file; calls that still wait raise Cancelled."""
         self._stop.cancel()
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
 
-    def _events(self, symbol: str) -> Events:
-        splits, doubts = splits_of(self._listed(_SPLITS, symbol), symbol)
-        dividends, more = dividends_of(self._listed(_DIVIDENDS, symbol), symbol)
-        notices = [*doubts, *more]
+    def _gathered(
+        self, symbol: str, split_records: Sequence[SplitRecord], dividend_records: Sequence[DividendRecord]
+    ) -> Events:
+        splits, rejected_splits = splits_of(split_records, symbol)
+        dividends, rejected_dividends = dividends_of(dividend_records, symbol)
+        notices = [*rejected_splits, *rejected_dividends]
         if _DIVIDENDS.subject in self._older and _splits_follow(splits, dividends):
             notices.append(
                 f"the dividends of {symbol} are from {_DIVIDENDS.older_path}, where amounts before a split have been "
@@ -205,6 +218,7 @@ class PolygonReference:
         try:
             while len(targets) > len(answers):
                 answers.append(client.get(question, targets[-1], read))
+                self._responded |= not answers[-1].from_cache
                 page: Answer[list[Record]] = answers[-1].page
                 after = following(question, page.next_url, path, self._config.api_url, targets, page.id)
                 if after is not None:
@@ -222,6 +236,7 @@ class PolygonReference:
     def _one(self, question: ReferenceQuestion, target: str, record: type[Result]) -> Answer[Result]:
         client = self._client()
         answer = client.get(question, target, partial(read_answer, question=question, kind=record))
+        self._responded |= not answer.from_cache
         client.keep(answer, self._rest_of_day())
         return answer.page
 
@@ -249,18 +264,25 @@ class PolygonReference:
         """Sentences without the key, which the vendor's words in them may hold."""
         return tuple(mask_secrets(notice, [self._config.api_key]) for notice in notices)
 
-    def _promptly(self, work: Callable[[], Result]) -> Result:
-        """Do the work in a thread of its own, so that a cancelled run waits for no vendor that does not answer."""
-        future: Future[Result] = Future()
-        threading.Thread(target=self._fulfil, args=(future, work), name="polygon-reference", daemon=True).start()
-        while not wait([future], _POLL_SECONDS).done:
-            if self._stop.cancelled:
-                raise Cancelled("stopped while Polygon was asked")
+    def _promptly(self, call: Callable[[], Result]) -> Result:
+        future = self._start(call)
+        self._wait_for(future)
         return future.result()
 
-    def _fulfil(self, future: Future[Result], work: Callable[[], Result]) -> None:
+    def _start(self, call: Callable[[], Result]) -> Future[Result]:
+        """Run the call in a daemon thread: a cancelled run does not wait for a vendor that does not respond."""
+        future: Future[Result] = Future()
+        threading.Thread(target=self._fulfil, args=(future, call), name="polygon-reference", daemon=True).start()
+        return future
+
+    def _wait_for(self, *futures: Future[Any]) -> None:
+        while wait(futures, _POLL_SECONDS).not_done:
+            if self._stop.cancelled:
+                raise Cancelled("stopped while requests to Polygon were in flight")
+
+    def _fulfil(self, future: Future[Result], call: Callable[[], Result]) -> None:
         try:
-            future.set_result(work())
+            future.set_result(call())
         except BaseException as error:
             if isinstance(error, BacktestServerError):
                 error.args = self._masked(map(str, error.args))
