@@ -104,15 +104,14 @@ class PolygonReference:
     def events(self, ticker: str) -> Events:
         """Return all splits and dividends that the vendor lists under this ticker, announced ones included.
 
-        Both lists are requested concurrently, once the vendor has responded to a request: a wrong key or an outage
-        costs one request, not two.
+        Once the vendor has responded to any request, both lists are requested concurrently.
 
         Raises:
             BacktestServerError: As `PolygonClient.get`; ConfigurationError if it is not a ticker.
         """
         symbol = _symbol(ticker)
         splits = self._start(lambda: self._listed(_SPLITS, symbol))
-        if not self._responded:
+        if not self._responded:  # a wrong key or an outage costs one request
             self._wait_for(splits)
             splits.result()
         dividends = self._start(lambda: self._listed(_DIVIDENDS, symbol))
@@ -166,6 +165,7 @@ class PolygonReference:
         try:
             answer = self._one(self._question(symbol, "ticker changes"), target, EventsRecord)
         except SymbolNotFoundError:
+            self._responded = True
             return Renames()
         found = renames_of(answer.results, symbol)
         return evolve(found, notices=self._masked(found.notices))
@@ -184,8 +184,6 @@ class PolygonReference:
             raise bad_answer(question, "it has no results", answer.id)
         return listing_of(answer.results)
 
-    # --- asking ---
-
     def _question(self, symbol: str, subject: str) -> ReferenceQuestion:
         return ReferenceQuestion(symbol=symbol, subject=subject, refresh=self._refresh)
 
@@ -201,12 +199,11 @@ class PolygonReference:
         found = self._all(question, listed.older_path, listed.older_target(symbol), listed.record)
         if refusal is not None:
             self._older.add(listed.subject)
-            self._watch(
-                "notice",
-                symbol="",
-                message=f"Polygon does not serve {listed.path} to this key (status {refusal.status}); "
-                f"{listed.older_path} is asked in its place, which it calls deprecated",
+            message = (
+                f"Polygon does not serve {listed.path} to this key (status {refusal.status}); "
+                f"{listed.older_path} is asked in its place, which it calls deprecated"
             )
+            self._watch("notice", symbol="", message=message)
         return found
 
     def _all(self, question: ReferenceQuestion, path: str, target: str, record: type[Record]) -> list[Record]:
@@ -290,10 +287,9 @@ class PolygonReference:
 
 
 def _splits_follow(splits: Sequence[tuple[str, Split]], dividends: Sequence[tuple[str, Dividend]]) -> bool:
-    """Whether there is a dividend before a split."""
-    if not splits or not dividends:
-        return False
-    return min(paid.ex_date for _, paid in dividends) < max(split.ex_date for _, split in splits)
+    """Return whether there is a dividend before a split."""
+    last_split = max((split.ex_date for _, split in splits), default=date.min)
+    return any(paid.ex_date < last_split for _, paid in dividends)
 
 
 def _symbol(ticker: str) -> str:
