@@ -10,8 +10,9 @@ from typing import Any
 from attrs import asdict, evolve, frozen
 
 from server.core.errors import BacktestServerError, ConfigurationError
-from server.core.events import ProgressEvent
-from server.data_download.model import DownloadReport, DownloadRequest
+from server.core.events import Event
+from server.data_download.report import DownloadReport
+from server.data_download.request import DownloadRequest
 from server.engines.base import EngineResult
 from server.jobs import JobState
 from server.lean.series import Resolution
@@ -161,10 +162,17 @@ def download_request(request: BacktestRequest) -> DownloadRequest:
         raise ConfigurationError(str(error)) from error
 
 
-def event_json(event: ProgressEvent) -> dict[str, Any]:
+_NOT_SHOWN = frozenset({"series", "transient", "report"})
+
+
+def event_json(event: Event) -> dict[str, Any]:
     """An event in JSON's types, with its level and its sentence for people; what is nothing is left out."""
     level, text = describe_event(event)
-    facts = {name: value for name, value in asdict(event).items() if value not in (None, "", 0)}
+    facts = {
+        name: value
+        for name, value in asdict(event, filter=lambda attribute, _: attribute.name not in _NOT_SHOWN).items()
+        if value not in (None, "", 0)
+    }
     facts["at"] = event.at.isoformat()
     if event.resolution:
         facts["resolution"] = event.resolution.value

@@ -46,10 +46,10 @@ def coverage(
         open_workspace(data_folder=data_folder, lean_config=lean_config, debug=debug, log=False) as workspace,
         stopped_by_signals() as cancel,
     ):
-        look = workspace.downloader().look(request, cancel)
+        plan = workspace.downloader().plan(request, cancel)
         root = workspace.settings.data_folder
-        files = {symbol: share_files(root, symbol, workspace.calendar) for symbol in look.states}
-    counts = {symbol: Counter(state.value for state in states.values()) for symbol, states in look.states.items()}
+        files = {symbol: share_files(root, symbol, workspace.calendar) for symbol in plan.states}
+    counts = {symbol: Counter(state.value for state in states.values()) for symbol, states in plan.states.items()}
     if as_json:
         answer = {
             "resolution": resolution,
@@ -61,16 +61,16 @@ def coverage(
                     "days": {str(day): state.value for day, state in states.items()},
                     **files[symbol].as_json(start, end),
                 }
-                for symbol, states in look.states.items()
+                for symbol, states in plan.states.items()
             },
-            "notices": list(look.notices),
+            "notices": list(plan.notices),
         }
         print(json.dumps(answer, indent=2))
     else:
         from server.cli.render import print_calendar, print_lines
 
-        print_lines([f"note: {notice}" for notice in look.notices])
-        for symbol, states in look.states.items():
+        print_lines([f"note: {notice}" for notice in plan.notices])
+        for symbol, states in plan.states.items():
             print_calendar(f"{symbol} {resolution}", states, files[symbol].sentence)
     lacking = {symbol: count["missing"] + count["damaged"] for symbol, count in counts.items()}
     for symbol, days in lacking.items():

@@ -18,13 +18,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from playwright.sync_api import Locator
 
-from server.lean.check import check_folder
+from server.data_download.verify import check_folder
 from server.lean.series import Resolution
 from tests.support import fake_lean, fake_lean_backtest, faults
 from tests.support.browser import Browse, Visit, expect, looks_right_everywhere
 from tests.support.faults import Fault
 from tests.support.harness import csv_of, lean_files
 from tests.support.market import Market
+from tests.support.patience import PATIENCE
 from tests.support.polygon_server import KEY, PolygonServer, Request
 from tests.support.served import Served
 from tests.support.tap import Tap
@@ -39,8 +40,6 @@ MARKET = (
     | Market.of({("AAPL", "daily"): RECORDED})
 )
 
-WITHIN_S = 5.0
-CANCELLED_IN_S = 2.0
 TOKYO = ZoneInfo("Asia/Tokyo")
 TOKEN = "a-token-for-tests"
 
@@ -195,7 +194,7 @@ def test_a_run_is_watched_from_the_form_to_the_equity_curve(
     assert lean_files(MARKET, "SPY", DAYS, Resolution.SECOND).items() <= files.items()
 
 
-def test_a_project_fills_the_form_and_its_second_run_takes_seconds(
+def test_a_project_fills_the_form_and_its_second_run_asks_for_nothing(
     browse: Browse, served: Served, vendor: PolygonServer
 ) -> None:
     """Symbols and days are the project's; the result is that of the recorded bars; present data is not asked for."""
@@ -210,15 +209,12 @@ def test_a_project_fills_the_form_and_its_second_run_takes_seconds(
         assert visit.see("resolution").input_value() == "daily"
         assert [visit.see(name).input_value() for name in ("start", "end")] == ["2023-01-03", "2023-01-10"]
         expect(visit.see("sessions-hint")).to_have_text("6 sessions, 2023-01-03 to 2023-01-10.")
-        clicked = time.monotonic()
         visit.see("start-backtest").click()
         expect(visit.see("statistics")).to_contain_text(f"{gained:.3%}")
         expect(visit.see("equity").locator("canvas").first).to_be_visible()
-        took = time.monotonic() - clicked
         state(visit, "completed")
         assert len(vendor.requests) == requests
 
-    assert took < WITHIN_S
     expect(visit.see("totals")).to_contain_text("All 6 symbol-days were on disk; nothing was asked for.")
     expect(visit.see("facts")).to_contain_text("AAPL")
 
@@ -407,10 +403,8 @@ def install_lean(folder: Path) -> fake_lean.FakeLean:
     return lean
 
 
-def test_cancelling_takes_less_than_two_seconds(
-    browse: Browse, served: Served, vendor: PolygonServer, tap: Tap
-) -> None:
-    """From click to the word, while the vendor hangs; what was fetched is kept for the retry."""
+def test_a_download_is_cancelled(browse: Browse, served: Served, vendor: PolygonServer, tap: Tap) -> None:
+    """While the vendor hangs; what was fetched is kept for the retry."""
     visit = browse(served.url)
     tap.close()
     run(visit, "META")
@@ -420,7 +414,7 @@ def test_cancelling_takes_less_than_two_seconds(
     clicked = time.monotonic()
     visit.see("cancel").click()
     expect(visit.see("job-state").first).to_have_text("cancelled")
-    assert time.monotonic() - clicked < CANCELLED_IN_S
+    assert time.monotonic() - clicked < PATIENCE
     state(visit, "cancelled")
     expect(visit.see("error")).to_contain_text("Cancelled. What was fetched is kept; a retry asks only for the rest.")
     expect(row(visit, "META")).to_have_attribute("data-done", "3")
@@ -520,7 +514,7 @@ def test_a_budget_of_requests_is_waited_for(
     clicked = time.monotonic()
     visit.see("cancel").click()
     expect(visit.see("job-state").first).to_have_text("cancelled")
-    assert time.monotonic() - clicked < CANCELLED_IN_S
+    assert time.monotonic() - clicked < PATIENCE
     expect(visit.see("wait")).to_be_hidden()
 
 

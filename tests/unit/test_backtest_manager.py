@@ -13,6 +13,7 @@ import pytest
 from server.backtest_server import BacktestManager, BacktestRequest, BacktestResult, JobState, Phase, resolve
 from server.core.cancel import CancelToken
 from server.core.errors import ConfigurationError
+from server.core.events import EventListener, EventStream
 from server.data_download.errors import ProviderUnavailable
 from server.jobs.queue import MAX_RUNNING
 from server.lean.series import Resolution
@@ -137,7 +138,11 @@ def test_there_is_no_such_project(tmp_path: Path) -> None:
 
 
 class Untouchable:
-    """A workspace that nothing may be asked of."""
+    """A workspace of which only the stream of events may be used."""
+
+    def events(self, *listeners: EventListener) -> EventStream:
+        """The stream."""
+        return EventStream(lambda: NOW, listeners)
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"{name} was asked for")
