@@ -26,7 +26,7 @@ import attrs
 import pytest
 
 from server.data_download.ledger import Ledger
-from server.lean.series import Resolution
+from server.lean.series import Resolution, Series
 from server.plugins import manager
 from server.plugins.hookspecs import ProviderSpec, setting
 from server.plugins.manager import OfferedProvider
@@ -588,7 +588,8 @@ def mixed_folder(command: CommandLine, served: Serve) -> PolygonServer:
     server: PolygonServer = served(Market.synthetic(["SPY"], days, bars_per_day=10))
     assert command.run("download", "SPY", *MINUTES).code == 0
     ledger = Ledger(command.data / ".backtest-server" / "ledger.sqlite")
-    ledger.record_days("SPY", Resolution.MINUTE, now=datetime(2024, 3, 6, 15, tzinfo=UTC), provisional=[DAYS[2]])
+    series, at = Series("SPY", Resolution.MINUTE), datetime(2024, 3, 6, 15, tzinfo=UTC)
+    ledger.record_days(series, now=at, provisional=[DAYS[2]])
     ledger.close()
     minute_path(command, DAYS[6]).write_bytes(b"PK")
     minute_path(command, DAYS[7]).unlink()

@@ -381,7 +381,7 @@ def test_a_data_folder_below_a_file(command: CommandLine, server: PolygonServer)
         assert answer.code == 1
         (line,) = answer.errors
         assert str(command.folder / folder) in line
-        assert "a file stands where a folder is needed" in line
+        assert "a file is in the place of a folder" in line
         assert command.files() == before
     assert server.requests == []
 
@@ -398,7 +398,7 @@ def test_a_file_where_a_folder_is_needed(command: CommandLine, server: PolygonSe
 
     assert answer.code == 1
     assert len(answer.errors) == 1
-    assert "a file stands where a folder is needed" in answer.errors[0]
+    assert "a file is in the place of a folder" in answer.errors[0]
     assert only_state(command, before)
 
 
@@ -414,7 +414,7 @@ def test_a_folder_where_a_file_is_to_stand(command: CommandLine, server: Polygon
 
     assert answer.code == 1
     assert len(answer.errors) == 1
-    assert "a folder stands where a file is needed" in answer.errors[0]
+    assert "a folder is in the place of a file" in answer.errors[0]
     assert only_state(command, before)
 
 

@@ -240,7 +240,7 @@ def test_who_is_pushed_back_twice_slows_down(polygon_server: Serve, tmp_path: Pa
 
     assert counted(report) == (0, 0, 36, 0)
     assert any("5 a minute" in notice for notice in report.notices)
-    assert any("budget of requests" in message for message in rig.messages("wait"))
+    assert any("request budget" in message for message in rig.messages("wait"))
     assert sum(clockwork.waits) > 60
 
 

@@ -595,7 +595,7 @@ def test_a_state_folder_that_cannot_be_made_only_costs_time(polygon_server: Serv
     rig.data.mkdir()
     rig.state.write_bytes(b"a file of the user's")
 
-    with pytest.raises(WriteFailedError, match="a file stands where a folder is needed"):
+    with pytest.raises(WriteFailedError, match="a file is in the place of a folder"):
         rig.download("SPY", DAYS)
     assert rig.state.read_bytes() == b"a file of the user's"
     assert server.requests == []

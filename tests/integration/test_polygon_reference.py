@@ -76,7 +76,7 @@ def test_recorded_dividends_of_the_older_address(cassette: UseCassette, tmp_path
     (doubt,) = events.notices
     assert f"the dividends of AAPL are from {OLD_DIVIDENDS}, where amounts before a split" in doubt
     assert rig.messages("notice") == [
-        f"Polygon does not serve {new} to this key (status 403); {old} is asked in its place, which it calls deprecated"
+        f"Polygon does not serve {new} to this key (status 403); {old} is requested instead, which it calls deprecated"
         for new, old in ((SPLITS, OLD_SPLITS), (DIVIDENDS, OLD_DIVIDENDS))
     ]
 

@@ -297,7 +297,7 @@ def test_the_budget_is_that_of_the_downloads(
     rig.ask(lambda source: source.listing("AAPL"))
     assert len(server.requests) == 6
     assert 59 < sum(clockwork.waits) < 62
-    assert rig.messages("wait")[0] == "the budget of requests is used up"
+    assert rig.messages("wait")[0] == "the request budget is used up"
 
 
 def test_answers_from_the_cache_cost_no_budget(
@@ -321,7 +321,7 @@ def test_a_second_push_back_brings_the_free_plans_budget(
     events_of(rig)
 
     (notice,) = rig.messages("notice")
-    assert "going on with 5 a minute" in notice
+    assert "continuing with 5 a minute" in notice
 
 
 # --- stopping ---

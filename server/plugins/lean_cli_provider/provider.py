@@ -167,4 +167,8 @@ def _hand_over(series: Series, days: Sequence[date], data: Path, sink: DataSink)
 
 
 def _refused(error: Exception, path: Path) -> BadResponseError:
-    return error if isinstance(error, BadResponseError) else BadResponseError(f"{path.name} is not LEAN's ({error})")
+    return (
+        error
+        if isinstance(error, BadResponseError)
+        else BadResponseError(f"{path.name} is not a file of LEAN's ({error})")
+    )
