@@ -55,22 +55,19 @@ class Workspace:
                 plugin that failed to load explains it.
         """
         _reject_unknown(settings, plugins)
-        state = settings.state_folder if settings.state_folder.is_dir() else None
-        calendar = USEquityTradingCalendar.load(state, clock().astimezone(NEW_YORK).date())
+        calendar = USEquityTradingCalendar.load(clock().astimezone(NEW_YORK).date())
         return cls(
             settings=settings,
             plugins=plugins,
             calendar=calendar,
             folder=DataFolder.open(settings.data_folder, calendar, settings.state_folder),
             clock=clock,
-            made_state=state is None,
+            made_state=not settings.state_folder.is_dir(),
             made_folder=not settings.data_folder.is_dir(),
         )
 
     def close(self) -> None:
-        """Close the ledger, and keep the calendar for the next run if this one left any state at all."""
-        if self.settings.state_folder.is_dir():
-            self.calendar.keep(self.settings.state_folder)
+        """Close the ledger."""
         self.folder.close()
 
     def events(self, *listeners: EventListener) -> EventStream:

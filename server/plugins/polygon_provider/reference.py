@@ -105,15 +105,24 @@ class PolygonReference:
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._older: set[str] = set()
+        self._responded = False
 
     def events(self, ticker: str) -> Events:
         """Return all splits and dividends that the vendor lists under this ticker, announced ones included.
+
+        Once the vendor has responded to any request, both lists are requested concurrently.
 
         Raises:
             BacktestServerError: As `PolygonClient.get`; ConfigurationError if it is not a ticker.
         """
         symbol = _symbol(ticker)
-        return self._promptly(lambda: self._events(symbol))
+        splits = self._start(lambda: self._listed(_SPLITS, symbol))
+        if not self._responded:  # a wrong key or an outage costs one request
+            self._wait_for(splits)
+            splits.result()
+        dividends = self._start(lambda: self._listed(_DIVIDENDS, symbol))
+        self._wait_for(splits, dividends)
+        return self._gathered(symbol, splits.result(), dividends.result())
 
     def renames(self, ticker: str) -> Renames:
         """Return the tickers of the security that trades, or last traded, as `ticker`.
@@ -143,10 +152,12 @@ class PolygonReference:
                 self._connection.close()
                 self._connection = None
 
-    def _events(self, symbol: str) -> Events:
-        splits, rejected = splits_of(self._listed(_SPLITS, symbol), symbol)
-        dividends, more = dividends_of(self._listed(_DIVIDENDS, symbol), symbol)
-        notices = [*rejected, *more]
+    def _gathered(
+        self, symbol: str, split_records: Sequence[SplitRecord], dividend_records: Sequence[DividendRecord]
+    ) -> Events:
+        splits, rejected_splits = splits_of(split_records, symbol)
+        dividends, rejected_dividends = dividends_of(dividend_records, symbol)
+        notices = [*rejected_splits, *rejected_dividends]
         if _DIVIDENDS.subject in self._older and _splits_follow(splits, dividends):
             notices.append(
                 f"the dividends of {symbol} are from {_DIVIDENDS.older_path}, where amounts before a split have been "
@@ -159,6 +170,7 @@ class PolygonReference:
         try:
             page = self._one(self._request(symbol, "ticker changes"), target, EventsRecord)
         except SymbolNotFoundError:
+            self._responded = True
             return Renames()
         found = renames_of(page.results, symbol)
         return evolve(found, notices=self._masked(found.notices))
@@ -210,6 +222,7 @@ class PolygonReference:
         try:
             while len(targets) > len(fetched):
                 fetched.append(client.get(request, targets[-1], read))
+                self._responded |= not fetched[-1].from_cache
                 page: ReferencePage[list[Record]] = fetched[-1].page
                 after = next_page(request, page.next_url, path, self._config.api_url, targets, page.id)
                 if after is not None:
@@ -227,6 +240,7 @@ class PolygonReference:
     def _one(self, request: ReferenceRequest, target: str, record: type[Result]) -> ReferencePage[Result]:
         client = self._client()
         fetched = client.get(request, target, partial(read_reference_page, request=request, kind=record))
+        self._responded |= not fetched.from_cache
         client.store(fetched, self._rest_of_day())
         return fetched.page
 
@@ -255,18 +269,25 @@ class PolygonReference:
         """Remove the API key, which the vendor's text may contain, from notices."""
         return tuple(mask_secrets(notice, [self._config.api_key]) for notice in notices)
 
-    def _promptly(self, work: Callable[[], Result]) -> Result:
-        """Work in a separate thread, so that a cancelled run does not wait for a vendor that does not answer."""
-        future: Future[Result] = Future()
-        threading.Thread(target=self._fulfil, args=(future, work), name="polygon-reference", daemon=True).start()
-        while not wait([future], _POLL_SECONDS).done:
-            if self._stop.cancelled:
-                raise Cancelled("cancelled while waiting for Polygon")
+    def _promptly(self, call: Callable[[], Result]) -> Result:
+        future = self._start(call)
+        self._wait_for(future)
         return future.result()
 
-    def _fulfil(self, future: Future[Result], work: Callable[[], Result]) -> None:
+    def _start(self, call: Callable[[], Result]) -> Future[Result]:
+        """Run the call in a daemon thread: a cancelled run does not wait for a vendor that does not respond."""
+        future: Future[Result] = Future()
+        threading.Thread(target=self._fulfil, args=(future, call), name="polygon-reference", daemon=True).start()
+        return future
+
+    def _wait_for(self, *futures: Future[Any]) -> None:
+        while wait(futures, _POLL_SECONDS).not_done:
+            if self._stop.cancelled:
+                raise Cancelled("stopped while requests to Polygon were in flight")
+
+    def _fulfil(self, future: Future[Result], call: Callable[[], Result]) -> None:
         try:
-            future.set_result(work())
+            future.set_result(call())
         except BaseException as error:
             if isinstance(error, BacktestServerError):
                 error.args = self._masked(map(str, error.args))
