@@ -16,7 +16,7 @@ import numpy.typing as npt
 from attrs import frozen
 
 from server.corporate_actions.factor_file import FactorRow
-from server.lean.zip import FormatError
+from server.lean.errors import FormatError
 
 Floats = npt.NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from server.data_download.data_folder import DataFolder
 from server.data_download.report import FileOutcome
-from server.lean.zip import FormatError
+from server.lean.errors import FormatError
 
 Row = TypeVar("Row")
 

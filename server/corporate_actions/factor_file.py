@@ -18,7 +18,7 @@ from attrs import frozen
 from server.corporate_actions.lines import LAST_DATE, day_of, lines_of, shown
 from server.corporate_actions.model import Dividend, Events, Split
 from server.data_download.errors import DownloadError
-from server.lean.zip import FormatError
+from server.lean.errors import FormatError
 from server.trading_calendar import USEquityTradingCalendar
 
 PRICE_DIGITS, SPLIT_DIGITS, REFERENCE_DIGITS = 7, 8, 4

@@ -14,8 +14,8 @@ from attrs import frozen
 from server.corporate_actions.lines import LAST_DATE, day_of, lines_of, shown
 from server.corporate_actions.model import Listing, Renames
 from server.data_download.tickers import TickerSpan
+from server.lean.errors import FormatError
 from server.lean.series import parse_symbol
-from server.lean.zip import FormatError
 from server.trading_calendar import USEquityTradingCalendar
 
 EXCHANGE_LETTERS = {

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from server.corporate_actions.factor_file import FactorRow, read_factor_file
 from server.corporate_actions.map_file import MapRow, read_map_file
+from server.lean.errors import FormatError
 from server.lean.layout import EQUITY_USA
 from server.lean.series import parse_symbol
-from server.lean.zip import FormatError
 
 FACTOR_FILES, MAP_FILES = f"{EQUITY_USA}/factor_files", f"{EQUITY_USA}/map_files"
 """The folders below the data folder (LEAN: ``LocalDiskFactorFileProvider``, ``LocalDiskMapFileProvider``)."""

@@ -22,7 +22,7 @@ from server.corporate_actions.paths import (
     read_text,
 )
 from server.corporate_actions.verify import factor_fault, map_fault
-from server.lean.zip import FormatError
+from server.lean.errors import FormatError
 from server.trading_calendar import USEquityTradingCalendar
 
 _FEW, _MANY = 100, 1000

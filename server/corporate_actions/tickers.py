@@ -35,7 +35,7 @@ class TickersOnDisk:
             return same_ticker(symbol, first, last)
         from server.corporate_actions.map_file import split_by_ticker
         from server.corporate_actions.paths import load_map_rows
-        from server.lean.zip import FormatError
+        from server.lean.errors import FormatError
 
         try:
             known = split_by_ticker(load_map_rows(self.root, symbol) or [], first, last)

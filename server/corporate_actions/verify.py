@@ -20,8 +20,8 @@ from server.corporate_actions.paths import (
     read_text,
 )
 from server.data_download.catalog import DamagedFile, first_day_on_disk
+from server.lean.errors import FormatError
 from server.lean.series import parse_symbol
-from server.lean.zip import FormatError
 
 
 @frozen(kw_only=True)

@@ -22,7 +22,7 @@ from server.corporate_actions.paths import (
     load_factor_rows,
     load_map_rows,
 )
-from server.lean.zip import FormatError
+from server.lean.errors import FormatError
 
 NO_FILE, NO_ROWS, UNREADABLE = "no factor file for", "no rows in the factor file of", "a damaged factor file of"
 

@@ -26,9 +26,10 @@ from server.engines.adjusted_history import (
 from server.engines.base import EngineRequest, EngineResult, Equity
 from server.lean.bars import Bars
 from server.lean.days import MS_PER_DAY, midnights
+from server.lean.errors import FormatError
 from server.lean.layout import Layout, layout_of
 from server.lean.series import Series
-from server.lean.zip import FormatError, first_member
+from server.lean.zip import first_member
 from server.trading_calendar import USEquityTradingCalendar
 
 START_EQUITY = 100_000.0

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from server.corporate_actions.adjust import Factors, Fired, adjusted, factors_on, fired
 from server.corporate_actions.factor_file import LAST_ROW, FactorRow, read_factor_file
-from server.lean.zip import FormatError
+from server.lean.errors import FormatError
 from tests.support.corporate import weekdays
 
 APPLE = read_factor_file(

@@ -22,7 +22,7 @@ from server.corporate_actions.factor_file import (
     read_factor_file,
 )
 from server.corporate_actions.model import Dividend, Events, Split
-from server.lean.zip import FormatError
+from server.lean.errors import FormatError
 from tests.support.corporate import dividend, split, weekdays
 
 CALENDAR = weekdays()

@@ -20,7 +20,7 @@ from server.corporate_actions.paths import (
     load_map_rows,
     map_file_path,
 )
-from server.lean.zip import FormatError
+from server.lean.errors import FormatError
 
 BOTH = pytest.mark.parametrize(
     ("path", "load"), [(factor_file_path, load_factor_rows), (map_file_path, load_map_rows)], ids=["factor", "map"]

@@ -18,7 +18,7 @@ from server.corporate_actions.map_file import (
     ticker_on,
 )
 from server.corporate_actions.model import Listing, Renames, TickerChange
-from server.lean.zip import FormatError
+from server.lean.errors import FormatError
 from tests.support.corporate import weekdays
 
 CALENDAR = weekdays()
