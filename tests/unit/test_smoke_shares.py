@@ -22,6 +22,7 @@ CALENDAR = weekdays()
 MON, TUE, WED, THU, FRI = (date(2024, 1, day) for day in range(8, 13))
 WEEK = (MON, TUE, WED, THU, FRI)
 OPEN_MS = 34_200_000
+RAW = "so prices are not adjusted for splits and dividends"
 Run = Callable[..., EngineResult]
 
 
@@ -80,7 +81,7 @@ def test_a_dividend_is_in_the_prices_and_not_paid_besides(run: Run, tmp_path: Pa
     assert (result.statistics["Dividends In Prices"], result.statistics["Splits In Prices"]) == ("1", "0")
     assert result.statistics["Symbols With Raw Prices"] == "0"
     assert "no dividend is paid in cash besides" in result.notes[0]
-    assert not any("raw prices" in note for note in result.notes)
+    assert not any(RAW in note for note in result.notes)
 
 
 def test_what_is_held_grows_as_if_dividends_were_put_back_in(run: Run, tmp_path: Path) -> None:
@@ -133,8 +134,8 @@ def test_shares_without_a_factor_file_are_named(run: Run, tmp_path: Path) -> Non
 
     result = run(*symbols)
 
-    assert "raw prices: no factor file for SA, SB, SC, SD, SE and 1 more" in result.notes
-    assert "raw prices: no rows in the factor file of SG" in result.notes
+    assert f"SA, SB, SC, SD, SE and 1 more have no factor file, {RAW}" in result.notes
+    assert f"the factor file of SG has no rows, {RAW}" in result.notes
     assert result.statistics["Symbols With Raw Prices"] == "7"
 
 
@@ -147,7 +148,7 @@ def test_a_damaged_factor_file_counts_for_nothing(run: Run, tmp_path: Path) -> N
 
     assert result.equity.values == pytest.approx([100_000, 100_000, 50_000, 50_000, 50_000])
     assert result.statistics["Damaged Files"] == "1"
-    assert "raw prices: a damaged factor file of X" in result.notes
+    assert f"the factor file of X is damaged, {RAW}" in result.notes
     assert any("equity/usa/factor_files/x.csv: the line 'what is this'" in note for note in result.notes)
 
 
@@ -174,7 +175,7 @@ def test_the_first_row_bounds_the_data(run: Run, tmp_path: Path) -> None:
 
     assert result.equity.values == pytest.approx([100_000, 100_000, 150_000, 150_000, 300_000])
     assert (result.bars, result.days) == (4, 4)
-    assert "LEAN reads X from 2024-01-09 on, by the first row of its map or factor file" in result.notes
+    assert "LEAN reads X from 2024-01-09 on, the first row of its map or factor file" in result.notes
 
 
 def test_a_map_file_bounds_the_data_at_both_ends(run: Run, tmp_path: Path) -> None:
@@ -187,8 +188,8 @@ def test_a_map_file_bounds_the_data_at_both_ends(run: Run, tmp_path: Path) -> No
     result = run("X", resolution=Resolution.MINUTE)
 
     assert (result.days, result.failed_data_requests) == (3, ())
-    assert "LEAN reads X from 2024-01-09 on, by the first row of its map or factor file" in result.notes
-    assert "LEAN reads X until 2024-01-11, when its map file has it delisted" in result.notes
+    assert "LEAN reads X from 2024-01-09 on, the first row of its map or factor file" in result.notes
+    assert "LEAN reads X until 2024-01-11, when it is delisted according to its map file" in result.notes
 
 
 @pytest.mark.parametrize("kind", ["map_files", "factor_files"])
@@ -221,7 +222,7 @@ def test_a_renamed_share_is_read_under_the_ticker_of_each_day(run: Run, tmp_path
 
     assert result.equity.values == pytest.approx([100_000 / 190 * price for price in (190, 195, 196, 184, 175)])
     assert (result.bars, result.failed_data_requests) == (5, ())
-    assert "META is read as FB until 2022-06-08, then as META, by its map file" in result.notes
+    assert "META is read as FB until 2022-06-08, then as META, according to its map file" in result.notes
 
 
 @pytest.mark.parametrize("lines", [("20120518,fb,Q", "gone"), ("20120518,x", "20240109,../../etc", "20501231,x")])
@@ -258,7 +259,7 @@ def test_apples_split_of_2020_with_its_factor_file_and_without(
     assert without.equity.values == pytest.approx([100_000 / opened * close for close in closes], rel=1e-12)
     assert without.equity.values[-1] / without.equity.values[-2] - 1 == pytest.approx(129.04 / 499.23 - 1)
     assert without.statistics["Max Drawdown"] > "74"
-    assert "raw prices: no factor file for AAPL" in without.notes
+    assert f"AAPL has no factor file, {RAW}" in without.notes
 
     (usa / "factor_files").mkdir()
     shutil.copy(lean_sample_data / "equity/usa/factor_files/aapl.csv", usa / "factor_files")
@@ -273,4 +274,4 @@ def test_apples_split_of_2020_with_its_factor_file_and_without(
     assert applied.equity.values == pytest.approx(expected, rel=1e-7)  # the file has seven decimals
     assert applied.equity.values[-1] / applied.equity.values[-2] - 1 == pytest.approx(4 * 129.04 / 499.23 - 1)
     assert (applied.statistics["Splits In Prices"], applied.statistics["Dividends In Prices"]) == ("1", "1")
-    assert not any("raw prices" in note for note in applied.notes)
+    assert not any(RAW in note for note in applied.notes)
