@@ -1,4 +1,4 @@
-"""The smoke test of the data with factor and map files: what LEAN's default mode makes of a share held."""
+"""The smoke engine with factor and map files: prices, tickers and days as in LEAN's default mode."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_what_is_held_grows_as_if_dividends_were_put_back_in(run: Run, tmp_path:
 
 @pytest.mark.parametrize("resolution", [Resolution.DAILY, Resolution.MINUTE])
 def test_a_reverse_split_is_no_gain(run: Run, tmp_path: Path, resolution: Resolution) -> None:
-    """1:10 before Thursday, in daily and in minute bars; what else the price does is seen."""
+    """1:10 before Thursday, in daily and in minute bars; other price moves remain."""
     prices = {MON: 2.0, TUE: 2.0, WED: 2.0, THU: 21.0, FRI: 20.0}
     put_daily(tmp_path, "x", prices)
     for day, price in prices.items():
@@ -125,7 +125,7 @@ def test_events_before_and_after_the_backtest_are_not_its_own(run: Run, tmp_path
 
 
 def test_shares_without_a_factor_file_are_named(run: Run, tmp_path: Path) -> None:
-    """LEAN says nothing of them. Many are shortened; with a file of its own, a share is not among them."""
+    """LEAN does not report them. Long lists are shortened; a symbol with a factor file is not in them."""
     symbols = [f"S{letter}" for letter in "ABCDEFGH"]
     for symbol in symbols:
         put_daily(tmp_path, symbol.lower(), dict.fromkeys(WEEK, 10.0))
@@ -140,7 +140,7 @@ def test_shares_without_a_factor_file_are_named(run: Run, tmp_path: Path) -> Non
 
 
 def test_a_damaged_factor_file_counts_for_nothing(run: Run, tmp_path: Path) -> None:
-    """As in LEAN, one line that cannot be read takes all others with it; here it is said."""
+    """As in LEAN, one invalid line makes the whole file unused; here it is reported."""
     put_daily(tmp_path, "x", {MON: 100.0, TUE: 100.0, WED: 50.0, THU: 50.0, FRI: 50.0})
     put_file(tmp_path, "factor_files", "x", "19980102,1,0.5,1", "20240109,1,0.5,100", "20501231,1,1", "what is this")
 
@@ -167,7 +167,7 @@ def test_an_event_at_which_lean_stops_is_named(run: Run, tmp_path: Path) -> None
 
 
 def test_the_first_row_bounds_the_data(run: Run, tmp_path: Path) -> None:
-    """LEAN reads from the day before the factor file's first row on; earlier bars are there and not read."""
+    """LEAN reads from the day before the factor file's first row on; earlier bars are not read."""
     put_daily(tmp_path, "x", {MON: 10.0, TUE: 20.0, WED: 30.0, THU: 30.0, FRI: 60.0})
     put_file(tmp_path, "factor_files", "x", "20240110,1,1,1", "20501231,1,1,0")
 
@@ -194,7 +194,7 @@ def test_a_map_file_bounds_the_data_at_both_ends(run: Run, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("kind", ["map_files", "factor_files"])
 def test_a_share_of_other_years_has_no_days(run: Run, tmp_path: Path, kind: str) -> None:
-    """It is kept as cash, and it is said why."""
+    """Its part stays cash, and a note gives the reason."""
     put_daily(tmp_path, "x", dict.fromkeys(WEEK, 10.0))
     put_file(tmp_path, kind, "x", "20240201,x,Q" if kind == "map_files" else "20240201,1,1,1")
 
@@ -227,7 +227,7 @@ def test_a_renamed_share_is_read_under_the_ticker_of_each_day(run: Run, tmp_path
 
 @pytest.mark.parametrize("lines", [("20120518,fb,Q", "gone"), ("20120518,x", "20240109,../../etc", "20501231,x")])
 def test_a_damaged_map_file_counts_for_nothing(run: Run, tmp_path: Path, lines: tuple[str, ...]) -> None:
-    """The share has its one ticker, and no path is built from what is none."""
+    """The symbol is its one ticker, and no path is built from an invalid ticker."""
     put_daily(tmp_path, "x", dict.fromkeys(WEEK, 10.0))
     put_file(tmp_path, "map_files", "x", *lines)
 
