@@ -765,7 +765,7 @@ def test_a_repair_that_fails_says_why(command: CommandLine, served: Serve) -> No
             {"USE_POLYGON_NATIVE_DOWNLOADER": "false"},
             (),
             "lean-cli",
-            "lean-cli stands in for polygon: use-polygon-native-downloader is false "
+            "lean-cli replaces polygon: use-polygon-native-downloader is false "
             "(environment variable USE_POLYGON_NATIVE_DOWNLOADER)",
         ),
     ],

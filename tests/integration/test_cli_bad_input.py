@@ -222,7 +222,7 @@ def test_a_variable_that_does_not_fit(
         ('{\n  // a comment\n  "data-folder": "data"\n', "lean.json, line "),
         ("", "lean.json, line 1, column 1: the file is empty"),
         ("[1, 2]", "is not a JSON object"),
-        ('{"backtest-server": {"engin": "smoke"}}', "'engin' under backtest-server is no setting"),
+        ('{"backtest-server": {"engin": "smoke"}}', "'engin' under backtest-server is not a setting"),
         ('{"backtest-server": {"engine": "zipline"}}', "it must be one of auto, lean, smoke"),
         ('{"backtest-server": {"providers": {"polygn": {}}}}', "did you mean polygon?"),
         ('{"backtest-server": {"providers": {"polygon": {"speed": 1}}}}', "'speed' under backtest-server.providers"),
