@@ -110,14 +110,12 @@ class PolygonReference:
     def events(self, ticker: str) -> Events:
         """Return all splits and dividends that the vendor lists under this ticker, announced ones included.
 
-        Once the vendor has responded to any request, both lists are requested concurrently.
-
         Raises:
             BacktestServerError: As `PolygonClient.get`; ConfigurationError if it is not a ticker.
         """
         symbol = _symbol(ticker)
         splits = self._start(lambda: self._listed(_SPLITS, symbol))
-        if not self._responded:  # a wrong key or an outage costs one request
+        if not self._responded:  # sequentially, so that a wrong key or an outage costs one request
             self._wait_for(splits)
             splits.result()
         dividends = self._start(lambda: self._listed(_DIVIDENDS, symbol))
@@ -152,12 +150,10 @@ class PolygonReference:
                 self._connection.close()
                 self._connection = None
 
-    def _gathered(
-        self, symbol: str, split_records: Sequence[SplitRecord], dividend_records: Sequence[DividendRecord]
-    ) -> Events:
-        splits, rejected_splits = splits_of(split_records, symbol)
-        dividends, rejected_dividends = dividends_of(dividend_records, symbol)
-        notices = [*rejected_splits, *rejected_dividends]
+    def _gathered(self, symbol: str, listed: list[SplitRecord], paid: list[DividendRecord]) -> Events:
+        splits, rejected = splits_of(listed, symbol)
+        dividends, more = dividends_of(paid, symbol)
+        notices = [*rejected, *more]
         if _DIVIDENDS.subject in self._older and _splits_follow(splits, dividends):
             notices.append(
                 f"the dividends of {symbol} are from {_DIVIDENDS.older_path}, where amounts before a split have been "
@@ -188,8 +184,6 @@ class PolygonReference:
         if page.results is None:
             raise bad_response(request, "it has no results", page.id)
         return listing_of(page.results)
-
-    # --- requests ---
 
     def _request(self, ticker: str, subject: str) -> ReferenceRequest:
         return ReferenceRequest(ticker=ticker, subject=subject, refresh=self._refresh)
@@ -225,8 +219,7 @@ class PolygonReference:
                 self._responded |= not fetched[-1].from_cache
                 page: ReferencePage[list[Record]] = fetched[-1].page
                 after = next_page(request, page.next_url, path, self._config.api_url, targets, page.id)
-                if after is not None:
-                    targets.append(after)
+                targets += [after] if after is not None else []
                 if len(targets) > MAX_PAGES:
                     raise bad_response(request, f"it goes on after {MAX_PAGES} pages", page.id)
         except BadResponseError:
@@ -270,8 +263,7 @@ class PolygonReference:
         return tuple(mask_secrets(notice, [self._config.api_key]) for notice in notices)
 
     def _promptly(self, call: Callable[[], Result]) -> Result:
-        future = self._start(call)
-        self._wait_for(future)
+        self._wait_for(future := self._start(call))
         return future.result()
 
     def _start(self, call: Callable[[], Result]) -> Future[Result]:
@@ -283,7 +275,7 @@ class PolygonReference:
     def _wait_for(self, *futures: Future[Any]) -> None:
         while wait(futures, _POLL_SECONDS).not_done:
             if self._stop.cancelled:
-                raise Cancelled("stopped while requests to Polygon were in flight")
+                raise Cancelled("cancelled while waiting for Polygon")
 
     def _fulfil(self, future: Future[Result], call: Callable[[], Result]) -> None:
         try:
@@ -296,9 +288,8 @@ class PolygonReference:
 
 def _splits_follow(splits: Sequence[tuple[str, Split]], dividends: Sequence[tuple[str, Dividend]]) -> bool:
     """Return whether a dividend precedes a split."""
-    if not splits or not dividends:
-        return False
-    return min(paid.ex_date for _, paid in dividends) < max(split.ex_date for _, split in splits)
+    last_split = max((split.ex_date for _, split in splits), default=date.min)
+    return any(paid.ex_date < last_split for _, paid in dividends)
 
 
 def _symbol(ticker: str) -> str:
