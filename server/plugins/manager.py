@@ -77,11 +77,11 @@ class Plugins:
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             try:
                 implementation.function(*(facts[name] for name in implementation.argnames))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 from loguru import logger
 
-                logger.bind(plugin=implementation.plugin_name).warning(
-                    "the plugin {} fails in {} and is not asked again: {}", implementation.plugin_name, hook, error
+                logger.bind(plugin=implementation.plugin_name).opt(exception=error).warning(
+                    "the plugin {} fails in {} and is not called again: {}", implementation.plugin_name, hook, error
                 )
                 with self._lock:  # several threads may find the same one failing
                     if self._manager.is_registered(implementation.plugin):
@@ -154,7 +154,7 @@ def _gather(
         name = implementation.plugin_name
         try:
             specs = list(cast("Iterable[object]", implementation.function() or ()))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"it fails to name its providers: {type(error).__name__}: {' '.join(str(error).split())}"
             problems.append(PluginProblem(plugin=name, reason=reason))
             continue
