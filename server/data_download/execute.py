@@ -157,12 +157,13 @@ class Execution:
             sink.close()
 
     def _opened(self, hosted: HostedProvider, run: _Run, opened: ExitStack) -> _Opened:
-        """The provider, opened once for the whole download and closed at its end."""
+        """The provider, checked and opened once for the whole download and closed at its end."""
         if hosted.name not in run.open:
             began = time.perf_counter()
             from server.data_download import sink  # noqa: F401 - loaded here, where its time is measured
 
             try:
+                hosted.check()
                 provider = hosted.open(self.cancel)
                 opened.callback(self._close, hosted, provider)
                 run.open[hosted.name] = _Opened(provider, hosted.capabilities(provider))
