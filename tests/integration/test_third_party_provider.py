@@ -65,7 +65,8 @@ class Provider:
             midnight = np.array([day.toordinal() - 719_163 for day in gap.days], np.int64) * 86_400_000 + 5 * 3_600_000
             one = np.full(len(gap.days), 10.25)
             opening = 0 if gap.series.resolution is Resolution.DAILY else 34_200_000
-            sink.bars(gap.series, gap.days, Bars(time=midnight + opening, open=one, high=one, low=one, close=one, volume=one))
+            prices = dict(open=one, high=one, low=one, close=one)
+            sink.bars(gap.series, gap.days, Bars(time=midnight + opening, volume=one, **prices))
 
     def close(self):
         fail("close")
@@ -119,7 +120,7 @@ def backtest_data_providers():
     return [
         ProviderSpec(name="acme", summary="a test's", config_class=Config, create=create,
                      check=lambda config: fail("check"), corporate_actions=source),
-        ProviderSpec(name="other", summary="a test's", config_class=OtherConfig, create=lambda config, context: Other()),
+        ProviderSpec(name="other", summary="a test's", config_class=OtherConfig, create=lambda *_: Other()),
     ]
 
 
