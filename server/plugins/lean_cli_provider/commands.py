@@ -30,8 +30,8 @@ JOIN_WITHIN: Mapping[Resolution, timedelta] = {
     Resolution.SECOND: timedelta(days=4),
 }
 """The longest time between two wanted days that are fetched by one run. A run takes about half a minute before its
-first request (container, modules, licence); a request of the vendor's plugin returns 5,000 bars: 5 to 13 days of minutes,
-a fraction of a day of seconds, or all daily bars."""
+first request (container, modules, licence); a request of the vendor's plugin returns 5,000 bars: 5 to 13 days of
+minutes, a fraction of a day of seconds, or all daily bars."""
 
 
 @frozen(kw_only=True)
