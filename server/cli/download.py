@@ -137,7 +137,7 @@ def explain(report: DownloadReport) -> int:
 def _print_plan(workspace: Workspace, request: DownloadRequest, cancel: CancelToken, as_json: bool) -> int:
     """What is missing, and the requests that would be sent."""
     plan = workspace.downloader().plan(request, cancel)
-    name = workspace.settings.chosen_provider[0]
+    name = workspace.settings.chosen_provider.name
     requests = workspace.hosted_provider(name).plan(plan.gaps, cancel)
     if as_json:
         answer: dict[str, Any] = {

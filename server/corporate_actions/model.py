@@ -82,7 +82,8 @@ class Renames:
 class CorporateActionSource(Protocol):
     """A source of corporate actions. Tickers are in LEAN's spelling, upper case (``BRK.B``).
 
-    Every method raises a `BacktestServerError` where the answer cannot be had, and never gives a part for the whole.
+    Every method raises a `BacktestServerError` if the complete response is not available. Methods are called from
+    several threads at once.
     """
 
     def events(self, ticker: str) -> Events:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 from attrs import field, frozen
@@ -110,7 +111,7 @@ class CorporateActions:
             FactorFileError: A close that is needed cannot be had, or does not fit; nothing is written.
             BacktestServerError: Something else that they need cannot be had; nothing is written.
         """
-        share = self._share(symbol)
+        share, own_events = self._ask(symbol)
         if share.moved is not None:
             notice = (
                 f"{symbol} is {share.moved} now, whose files cover the days of {symbol}: ask for {share.moved} "
@@ -120,7 +121,9 @@ class CorporateActions:
         standing_map = self._standing_map(symbol)
         theirs = standing_map.rows if not (self.replace or standing_map.ours) else None
         known = theirs or share.rows  # LEAN goes by the file that stands there
-        events = events_of_share(known, {ticker: self.source.events(ticker) for ticker in tickers_of(symbol, known)})
+        tickers = tickers_of(symbol, known)
+        found = {ticker: own_events if ticker == symbol else self.source.events(ticker) for ticker in tickers}
+        events = events_of_share(known, found)
         if share.listing is None and not (events.splits or events.dividends) and self._first_bar(symbol, known) is None:
             notice = f"nothing is known of {symbol}, and there are no bars of it; no files are made for it"
             return Made(files=CorporateFiles(symbol=symbol, notices=(*share.renames.notices, *events.notices, notice)))
@@ -148,6 +151,17 @@ class CorporateActions:
         if symbol not in self.told:
             self.told[symbol] = self.source.renames(symbol)
         return self.told[symbol]
+
+    def _ask(self, symbol: str) -> tuple[_Share, Events]:
+        """Request what the share is and the events of its newest ticker, concurrently.
+
+        The ticker changes are requested first: a symbol that is an earlier ticker of a share needs nothing else.
+        """
+        if moved_to(symbol, self._renames(symbol)) is not None:
+            return self._share(symbol), Events()
+        with ThreadPoolExecutor(1, thread_name_prefix="corporate-events") as pool:
+            events = pool.submit(self.source.events, symbol)
+            return self._share(symbol), events.result()
 
     def _share(self, symbol: str) -> _Share:
         if symbol not in self._shares:

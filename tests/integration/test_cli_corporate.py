@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import CommandLine, remember_the_calendar
+from tests.support.command_line import CommandLine
 from tests.support.harness import sessions
 from tests.support.market import Market
 from tests.support.polygon_server import KEY, PolygonServer
@@ -26,7 +26,6 @@ def command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, polygon_server: object
 ) -> CommandLine:
     """The command line with a key, a vendor, and five days of SPY's minutes in the data folder."""
-    remember_the_calendar(monkeypatch)
     found = CommandLine(tmp_path, capsys, monkeypatch)
     server: PolygonServer = polygon_server(MARKET)  # type: ignore[operator]
     found.set(POLYGON_API_KEY=KEY, POLYGON_API_URL=server.url)

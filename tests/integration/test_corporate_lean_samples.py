@@ -27,8 +27,8 @@ LAST_DAY = date(2021, 3, 31)
 
 
 @pytest.fixture(scope="module")
-def calendar(tmp_path_factory: pytest.TempPathFactory) -> USEquityTradingCalendar:
-    return USEquityTradingCalendar.load(tmp_path_factory.mktemp("state"), date(2025, 6, 2))
+def calendar() -> USEquityTradingCalendar:
+    return USEquityTradingCalendar.load(date(2025, 6, 2))
 
 
 def usa(lean_sample_data: Path) -> Path:

@@ -24,7 +24,6 @@ from server.corporate_actions.auto_refresh import DailyCheck
 from server.data_download.request import DownloadRequest
 from server.lean.series import Resolution
 from tests.support import faults
-from tests.support.command_line import remember_the_calendar
 from tests.support.corporate import APPLE
 from tests.support.corporate_rig import USA, CorporateRig, at
 from tests.support.harness import calendar
@@ -39,11 +38,6 @@ MARKET = Market.synthetic(["AAPL", "BRK.B"], DAYS, "daily") | Market.synthetic([
 SPLIT, PAID = date(2020, 8, 31), date(2020, 8, 7)
 BEFORE_SPLIT, BEFORE_PAID = date(2020, 8, 28), date(2020, 8, 6)
 NOW = "2020-09-21"  # a Monday, 08:00 in New York: the 18th is the newest settled session
-
-
-@pytest.fixture(autouse=True)
-def _calendar(monkeypatch: pytest.MonkeyPatch) -> None:
-    remember_the_calendar(monkeypatch)
 
 
 def events(**options: Any) -> ReferenceData:
@@ -430,7 +424,8 @@ def test_off_asks_for_bars_alone(rig_on: RigOn) -> None:
 
 def test_a_failure_fails_no_download_and_is_told_once(rig_on: RigOn) -> None:
     """Without the lists LEAN would run on raw prices: one notice for all symbols; within the hour it is not retried."""
-    refused = {path: faults.not_entitled() for path in (SPLITS, "/v3/reference/splits", DIVIDENDS)}
+    older = ("/v3/reference/splits", "/v3/reference/dividends")
+    refused = {path: faults.not_entitled() for path in (SPLITS, DIVIDENDS, *older)}
     rig, server = rig_on(events(refused=refused))
 
     report = rig.download(["AAPL", "BRK.B"], DAYS[0], DAYS[-1])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support import faults
-from tests.support.command_line import CommandLine, answer_of, remember_the_calendar, wait_until
+from tests.support.command_line import CommandLine, answer_of, wait_until
 from tests.support.harness import calendar
 from tests.support.market import Market
 from tests.support.polygon_server import KEY, PolygonServer, Request
@@ -37,7 +37,6 @@ def reference() -> ReferenceData:
 @pytest.fixture
 def command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     """The command line in an empty working folder, with a key and the default settings."""
-    remember_the_calendar(monkeypatch)
     monkeypatch.delenv("BACKTEST_SERVER_CORPORATE_ACTIONS")
     found = CommandLine(tmp_path, capsys, monkeypatch)
     found.set(POLYGON_API_KEY=KEY)
@@ -293,4 +292,3 @@ def test_a_killed_process_leaves_nothing_that_the_next_one_minds(command: Comman
 
     assert answer.code == 0
     assert path(command, "factor", "spy").exists()
-    assert SPLITS not in [request.path for request in server.requests]  # kept until midnight

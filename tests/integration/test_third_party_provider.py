@@ -14,6 +14,7 @@ import pytest
 from attrs import frozen
 
 from tests.support.command_line import ROOT, Answer
+from tests.support.plugin_package import write_plugin
 
 KEY = "k3y-of-acme"
 PLUGIN = '''
@@ -135,6 +136,7 @@ class Installation:
     """A folder to run commands in, with the plugin on sys.path."""
 
     folder: Path
+    site: Path
 
     def run(self, *arguments: str, descriptors: int | None = None, **variables: str) -> Answer:
         """Run a command as a process of its own, which may have this many files open."""
@@ -145,7 +147,7 @@ class Installation:
         ended = subprocess.run(
             [sys.executable, "-m", "server", *arguments],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}:{self.folder / 'site'}", "ACME_KEY": KEY, **variables},
+            env={**os.environ, "PYTHONPATH": f"{ROOT}:{self.site}", "ACME_KEY": KEY, **variables},
             capture_output=True,
             text=True,
             timeout=100,
@@ -174,14 +176,9 @@ class Installation:
 @pytest.fixture
 def installation(tmp_path: Path) -> Installation:
     """The plugin as pip would install it."""
-    site = tmp_path / "site"
-    info = site / "acme_plugin-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / "acme_plugin.py").write_text(PLUGIN)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[backtest_server]\nacme = acme_plugin\n")
+    site, _ = write_plugin(tmp_path, "acme", PLUGIN, head="")
     (tmp_path / "data").mkdir()
-    return Installation(tmp_path)
+    return Installation(tmp_path, site)
 
 
 PLACES = ["check", "create", "capabilities", "fetch"]
@@ -211,7 +208,7 @@ def test_the_traceback_is_in_the_log(installation: Installation) -> None:
     (record,) = [record for record in records if "raised LookupError" in json.dumps(record)]
     text = json.dumps(record)
     assert "Traceback (most recent call last)" in text
-    assert "acme_plugin.py" in text
+    assert installation.site.name in text
     assert "lost **********" in text
     assert KEY not in text
 

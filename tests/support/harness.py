@@ -37,8 +37,8 @@ NOW = datetime(2024, 6, 3, 12, 0, tzinfo=UTC)
 
 @functools.cache
 def calendar() -> USEquityTradingCalendar:
-    """The trading calendar to the end of 2026, worked out once."""
-    return USEquityTradingCalendar.load(None, date(2025, 1, 1))
+    """The trading calendar to the end of 2026."""
+    return USEquityTradingCalendar.load(date(2025, 1, 1))
 
 
 def sessions(start: date, count: int) -> list[date]:
@@ -177,6 +177,12 @@ def csv_of(data_folder: Path) -> dict[str, bytes]:
 def leftovers(data_folder: Path) -> list[Path]:
     """Files below equity that LEAN would not have written."""
     return [path for path in (data_folder / "equity").rglob("*") if path.is_file() and path.suffix != ".zip"]
+
+
+def lose_files(rig: Rig) -> None:
+    """Remove every zip, as a user may."""
+    for path in (rig.data / "equity").rglob("*.zip"):
+        path.unlink()
 
 
 # --- what LEAN would have written, by its own rule and without the code under test ---

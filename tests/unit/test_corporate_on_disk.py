@@ -306,11 +306,11 @@ def test_the_first_day_on_disk_of_any_resolution(tmp_path: Path) -> None:
 # --- LEAN's own files ---
 
 
-def test_leans_samples_are_whole_and_hold_apples_record(tmp_path: Path, lean_sample_data: Path) -> None:
+def test_leans_samples_are_whole_and_hold_apples_record(lean_sample_data: Path) -> None:
     """Ex-dates, ratios and amounts of the public record; LEAN pays whole cents."""
     assert not [path for path, reason in damaged(lean_sample_data).items() if "bars are there from" not in reason]
 
-    calendar = USEquityTradingCalendar.load(tmp_path, date(2025, 6, 2))
+    calendar = USEquityTradingCalendar.load(date(2025, 6, 2))
     found = share_files(lean_sample_data, "AAPL", calendar).as_json(*EVER)
 
     events = found["factor_file"]["events"]
