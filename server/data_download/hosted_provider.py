@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from attrs import field, frozen
 
 from server.core.cancel import CancelToken
-from server.core.errors import BacktestServerError
+from server.core.errors import BacktestServerError, describe_exception
 from server.core.secret import Secret, mask_error, mask_secrets
 from server.data_download.availability import Gap
 from server.data_download.errors import ProviderError
@@ -117,19 +117,11 @@ class HostedProvider:
             logger.bind(provider=self.name).opt(exception=error).error(
                 "the provider {} raised {} while {}", self.name, type(error).__name__, activity
             )
+            what = mask_secrets(describe_exception(error), self.secrets)
             raise ProviderError(
-                f"the provider {self.name} failed while {activity} ({mask_secrets(describe(error), self.secrets)}); "
+                f"the provider {self.name} failed while {activity} ({what}); "
                 "the log has the traceback, report it to the provider's authors"
             ) from error
-
-
-def describe(error: BaseException) -> str:
-    """The type and text of an exception on one line; its text may itself be wrong."""
-    try:
-        text = " ".join(str(error).split())
-    except Exception:
-        text = ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def expect_type(value: object, expected: type[_Result]) -> _Result:

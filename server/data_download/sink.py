@@ -21,10 +21,10 @@ from server.data_download.delivery import DeliveryError, check_bars, check_days,
 from server.data_download.errors import BadResponseError, DownloadError, ProviderError
 from server.data_download.workers import Task
 from server.lean.bars import Bars
+from server.lean.errors import FormatError
 from server.lean.layout import layout_of
 from server.lean.series import Series
 from server.lean.trade_csv import DayText
-from server.lean.zip import FormatError
 from server.trading_calendar import USEquityTradingCalendar
 
 

@@ -193,10 +193,10 @@ def _gather(
             problems.append(PluginProblem(plugin=name, reason=reason))
             continue
         for spec in specs:
-            reason = _reject(spec, providers)
-            if reason:
+            rejection = _reject(spec, providers)
+            if rejection:
                 provider = str(spec.name) if isinstance(spec, ProviderSpec) else None
-                problems.append(PluginProblem(plugin=name, reason=reason, provider=provider))
+                problems.append(PluginProblem(plugin=name, reason=rejection, provider=provider))
             elif isinstance(spec, ProviderSpec):
                 providers[spec.name] = OfferedProvider(spec=spec, plugin=name, distribution=distributions[name])
     return providers

@@ -79,7 +79,7 @@ def test_coverage_says_that_a_file_is_damaged(command: CommandLine) -> None:
 
     answer = command.run("coverage", "SPY", *MINUTES)
 
-    assert "factor file damaged: the line 'rubbish' is no row of a factor file" in answer.out
+    assert "factor file damaged: the line 'rubbish' is not a row of a factor file" in answer.out
     assert answer.code == 0
 
 
@@ -102,12 +102,12 @@ def test_verify_opens_factor_and_map_files(command: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("kind", "text", "says"),
     [
-        ("factor", "19980102,1,1,1\n20501231;1;1;0\n", "the line '20501231;1;1;0' is no row of a factor file"),
+        ("factor", "19980102,1,1,1\n20501231;1;1;0\n", "the line '20501231;1;1;0' is not a row of a factor file"),
         ("factor", "20501231,1,1,0\n19980102,1,1,1\n", "the line '19980102,1,1,1' is not later than the one before it"),
         ("factor", FACTORS.replace(",100\n", ",0\n"), "the row of 2024-03-05 has an event and the reference price 0"),
-        ("factor", "20240306,1,1,1\n20501231,1,1,0\n", f"begins on 2024-03-06, and bars are there from {DAYS[0]} on"),
-        ("map", "19980102,spy\n20501231\n", "the line '20501231' is no row of a map file"),
-        ("map", "20240305,spy\n20501231,spy\n", f"begins on 2024-03-05, and bars are there from {DAYS[0]} on"),
+        ("factor", "20240306,1,1,1\n20501231,1,1,0\n", f"begins on 2024-03-06, but there are bars from {DAYS[0]} on"),
+        ("map", "19980102,spy\n20501231\n", "the line '20501231' is not a row of a map file"),
+        ("map", "20240305,spy\n20501231,spy\n", f"begins on 2024-03-05, but there are bars from {DAYS[0]} on"),
     ],
     ids=["line", "order", "reference", "late", "map-line", "map-late"],
 )

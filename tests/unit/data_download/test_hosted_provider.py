@@ -70,7 +70,7 @@ def test_a_foreign_exception_becomes_an_error_that_names_the_provider(
     assert caught.value.__cause__ is error
     assert caught.value.allows_fallback
     (record,) = log
-    assert record["exception"].value is error
+    assert record["message"] == f"the provider acme raised {type(error).__name__} while being opened"
     assert record["extra"]["provider"] == "acme"
 
 

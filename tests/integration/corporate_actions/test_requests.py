@@ -45,10 +45,10 @@ def test_listing_splits_and_dividends_are_in_flight_together(tmp_path: Path, ser
 
     server.on_request = hold
 
-    outcome = CorporateRig(tmp_path, server.url, at("2020-09-21")).make("AAPL")
+    result = CorporateRig(tmp_path, server.url, at("2020-09-21")).build("AAPL")
 
-    assert outcome.failures == {}
-    assert outcome.made[0].files.factor_file == "written"
+    assert result.failures == {}
+    assert result.outcomes[0].files.factor_file == "written"
     assert paths(server)[0] == RENAMES
     assert sorted(paths(server)[1:]) == sorted([LISTING, SPLITS, DIVIDENDS])
 
@@ -61,7 +61,7 @@ def test_a_refused_key_costs_one_request(tmp_path: Path, server: PolygonServer) 
 
     server.on_request = refuse
 
-    outcome = CorporateRig(tmp_path, server.url, at("2020-09-21")).make("AAPL")
+    result = CorporateRig(tmp_path, server.url, at("2020-09-21")).build("AAPL")
 
-    assert list(outcome.failures) == ["AAPL"]
+    assert list(result.failures) == ["AAPL"]
     assert paths(server) == [RENAMES]
