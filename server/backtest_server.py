@@ -1,4 +1,4 @@
-"""A backtest from request to result: first its data, then the engine; one at a time or as jobs in the background."""
+"""Runs backtests: downloads the data, then runs the engine; as a call or as jobs in the background."""
 
 from __future__ import annotations
 
@@ -9,22 +9,12 @@ from typing import Any, TypeVar
 
 from attrs import define, evolve
 
-from server.backtest import (
-    BacktestRequest,
-    BacktestResult,
-    Phase,
-    download_request,
-    event_json,
-    resolve,
-)
+from server.backtest import BacktestRequest, BacktestResult, Phase, download_request, resolve
+from server.backtest.events import event_json
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled
-from server.core.events import (
-    EventKind,
-    ProgressEvent,
-    ProgressListener,
-    no_progress,
-)
+from server.core.events import EventKind, ProgressEvent, ProgressListener, no_progress
+from server.core.json import from_json, to_json
 from server.data_download.downloader import trading_days
 from server.data_download.errors import DownloadError
 from server.data_download.model import DownloadReport
@@ -44,7 +34,7 @@ _T = TypeVar("_T")
 
 @define
 class _Running:
-    """A backtest under way: how far it has come, and who watches."""
+    """A backtest under way: its result so far, its cancel token and its listeners."""
 
     result: BacktestResult
     cancel: CancelToken
@@ -52,12 +42,13 @@ class _Running:
     watch: Callable[[BacktestResult], object]
 
     def advance(self, **changes: Any) -> None:
+        """Add to the result and pass it on."""
         self.result = evolve(self.result, **changes)
         self.watch(self.result)
 
 
 class BacktestManager:
-    """Runs backtests over one workspace, here and now or as jobs. Thread-safe."""
+    """Runs backtests in one workspace, as calls or as jobs. Thread-safe."""
 
     def __init__(
         self,
@@ -68,12 +59,14 @@ class BacktestManager:
         on_report: Callable[[DownloadReport], object] = lambda report: None,
         store: JobStore | None = None,
     ) -> None:
-        """Begin with no job running.
+        """Create a manager; the job queue starts on first use.
 
         Args:
-            environ: Where the engine finds its programs.
-            listener: Told of phases and of the download.
-            store: Where jobs are kept; None keeps them in memory.
+            workspace: The data folder, its providers and settings.
+            environ: The environment, in which the engine finds its programs.
+            listener: Receives the events of every backtest.
+            on_report: Receives the report of every download.
+            store: Where jobs are stored; None stores them in memory.
         """
         self._workspace = workspace
         self._environ = environ
@@ -83,7 +76,7 @@ class BacktestManager:
         self._jobs: JobQueue | None = None
         self._lock = threading.Lock()
 
-    # --- one backtest, here and now ---
+    # --- one backtest, as a call ---
 
     def run(
         self,
@@ -93,22 +86,27 @@ class BacktestManager:
         listener: ProgressListener = no_progress,
         watch: Callable[[BacktestResult], object] = lambda result: None,
     ) -> BacktestResult:
-        """Run a backtest to its end. What goes wrong stands in the result; nothing of ours is raised.
+        """Run a backtest to its end.
 
         Args:
-            listener: Told of this backtest's events, beside the manager's own.
-            watch: Given the result so far, each time it grows.
+            request: What to run; it is resolved first.
+            cancel: Stops it.
+            listener: Receives this backtest's events, in addition to the manager's listener.
+            watch: Receives the result so far, each time it grows.
+
+        Returns:
+            The result, in the state completed, failed or cancelled; a `BacktestServerError` becomes its error.
         """
 
-        def tell(event: ProgressEvent) -> None:
+        def emit(event: ProgressEvent) -> None:
             self._listener(event)
             listener(event)
 
-        started = BacktestResult(state=JobState.RUNNING, request=request)
-        running = _Running(started, cancel or CancelToken(), tell, watch)
+        running = _Running(BacktestResult.of(request), cancel or CancelToken(), emit, watch)
         try:
             request = resolve(request)
-            running.advance(request=request)
+            running.result = BacktestResult.of(request)
+            running.advance()
             self._stop_if_cancelled(running, "began")
             engine = None if request.only_data else self._choose_engine(running, request)
             report = self._timed(running, DATA_DOWNLOAD, lambda: self._check_data_availability(request, running))
@@ -116,7 +114,7 @@ class BacktestManager:
             _refuse_incomplete(report)
             if engine is not None:
                 self._stop_if_cancelled(running, "reached its engine")
-                self._tell(running, "notice", ENGINE, f"the engine is {running.result.engine_choice}")
+                self._emit(running, "notice", ENGINE, f"the engine is {running.result.engine_choice}")
                 result = self._timed(running, ENGINE, lambda: self._run_engine(engine, request, running))
                 running.advance(engine_result=result)
             return evolve(running.result, state=JobState.COMPLETED)
@@ -126,14 +124,14 @@ class BacktestManager:
             return evolve(running.result, state=state, error=error)
 
     def _check_data_availability(self, request: BacktestRequest, running: _Running) -> DownloadReport:
-        """Make the data of a resolved request be on disk. Where nothing is missing, nothing is sent or started."""
+        """Download the missing data of a resolved request; if none is missing, no request is sent."""
         downloader = self._workspace.downloader(
             listener=running.listener, on_report=self._on_report, provider=request.provider
         )
         return downloader.download(download_request(request), running.cancel)
 
     def _choose_engine(self, running: _Running, request: BacktestRequest) -> Engine:
-        """The engine, before a long download, in case it cannot run."""
+        """Choose the engine before the download, so that one that cannot run fails at once."""
         from server.engines.choose import choose_engine
 
         settings = self._workspace.settings
@@ -163,7 +161,7 @@ class BacktestManager:
                 days=tuple(days),
             ),
             cancel=running.cancel,
-            progress=lambda line: self._tell(running, "notice", ENGINE, line),
+            progress=lambda line: self._emit(running, "notice", ENGINE, line),
         )
 
     def _stop_if_cancelled(self, running: _Running, where: str) -> None:
@@ -171,7 +169,7 @@ class BacktestManager:
             raise Cancelled(f"the backtest was stopped before it {where}")
 
     def _timed(self, running: _Running, name: str, work: Callable[[], _T]) -> _T:
-        self._tell(running, "phase", name, "")
+        self._emit(running, "phase", name, "")
         started_at, started = self._workspace.clock(), time.perf_counter()
         try:
             return work()
@@ -179,49 +177,66 @@ class BacktestManager:
             phase = Phase(name=name, started_at=started_at, duration_s=time.perf_counter() - started)
             running.advance(phases=(*running.result.phases, phase))
 
-    def _tell(self, running: _Running, kind: EventKind, phase: str, message: str) -> None:
+    def _emit(self, running: _Running, kind: EventKind, phase: str, message: str) -> None:
         running.listener(ProgressEvent(kind=kind, at=self._workspace.clock(), phase=phase, message=message))
 
     # --- jobs ---
 
     @property
     def jobs(self) -> JobQueue:
-        """The queue of jobs; it begins to work when it is first asked for."""
+        """The job queue; its workers start on first use."""
         with self._lock:
             if self._jobs is None:
                 self._jobs = JobQueue(self._store or JobStore(None, self._workspace.clock), self._work)
             return self._jobs
 
     def submit(self, request: BacktestRequest, retry_of: str | None = None) -> str:
-        """Queue a backtest; returns its id.
+        """Queue a backtest with everything it needs resolved now, so that a retry runs the same.
+
+        Args:
+            request: What to run.
+            retry_of: The job that this one repeats.
+
+        Returns:
+            The id of the new job.
 
         Raises:
-            ConfigurationError: The request lacks something that the project does not give either.
+            ConfigurationError: The request lacks a value that the project does not give either.
         """
-        resolve(request)
-        return self.jobs.submit("download" if request.only_data else "backtest", request.as_json(), retry_of).id
+        request = self._with_settings(resolve(request))
+        return self.jobs.submit("download" if request.only_data else "backtest", to_json(request), retry_of).id
+
+    def _with_settings(self, request: BacktestRequest) -> BacktestRequest:
+        """Fill in the provider and the engine that the settings choose."""
+        settings = self._workspace.settings
+        engine = None if request.only_data else request.engine or settings.engine
+        return evolve(request, engine=engine, provider=request.provider or settings.chosen_provider[0])
 
     def retry(self, identity: str) -> str:
-        """Queue the same backtest again; what the first one wrote is there already. Returns the new job's id.
+        """Queue the same backtest again; days that it downloaded are on disk already.
+
+        Returns:
+            The id of the new job.
 
         Raises:
-            KeyError: There is no such job.
+            KeyError: No job has this id.
+            ConfigurationError: A request that an earlier version stored unresolved can no longer be resolved.
         """
-        return self.submit(BacktestRequest.from_json(self.status(identity).request), retry_of=identity)
+        return self.submit(from_json(self.status(identity).request, BacktestRequest), retry_of=identity)
 
     def status(self, identity: str) -> Job:
-        """Where a job stands; its result is that of `BacktestResult.as_json`.
+        """Return a job; its result is a `BacktestResult` in JSON's types.
 
         Raises:
-            KeyError: There is no such job.
+            KeyError: No job has this id.
         """
         return self.jobs.store.get(identity)
 
     def cancel(self, identity: str) -> Job:
-        """Stop a job; what it has written stays. It reaches the state cancelled in under two seconds.
+        """Cancel a job; files that it has written are kept. It ends in under two seconds.
 
         Raises:
-            KeyError: There is no such job.
+            KeyError: No job has this id.
         """
         return self.jobs.cancel(identity)
 
@@ -234,16 +249,16 @@ class BacktestManager:
 
     def _work(self, job: Job, handle: JobHandle) -> tuple[JobState, Mapping[str, Any]]:
         result = self.run(
-            BacktestRequest.from_json(job.request),
+            from_json(job.request, BacktestRequest),
             handle.cancel,
-            listener=lambda event: handle.tell(event_json(event)),
-            watch=lambda result: handle.update(result.as_json()),
+            listener=lambda event: handle.emit(event_json(event)),
+            watch=lambda result: handle.update(to_json(result)),
         )
-        return result.state, result.as_json()
+        return result.state, to_json(result)
 
 
 def _refuse_incomplete(report: DownloadReport) -> None:
-    """A backtest over missing data would come to figures that mean nothing; LEAN itself would not say so."""
+    """Raise if days are missing: LEAN would run without them and report figures that are wrong."""
     if report.cancelled:
         raise Cancelled("the backtest was stopped while its data was fetched; run it again to go on")
     if not report.complete:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -203,6 +204,17 @@ def stopped_by_signals() -> Iterator[CancelToken]:
 def _leave() -> None:
     print("stopped; what was fetched is kept", file=sys.stderr, flush=True)
     os._exit(130)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as one JSON object on stdout.
+
+    Args:
+        value: What `server.core.json.to_json` converts.
+    """
+    from server.core.json import to_json
+
+    print(json.dumps(to_json(value), indent=2))
 
 
 def warn(message: str) -> None:

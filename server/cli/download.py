@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from server.cli.common import (
     json_option,
     open_workspace,
     parsed_request,
+    print_json,
     provider_option,
     range_options,
     resolution_option,
@@ -75,7 +75,7 @@ def download(
             return _print_plan(workspace, request, cancel, as_json)
         report = workspace.downloader(listener=watch, on_report=watch.finish).download(request, cancel)
     if as_json:
-        print(json.dumps(report.as_json(), indent=2))
+        print_json(report)
     else:
         print_report(report)
     return explain(report)
@@ -145,12 +145,12 @@ def _print_plan(workspace: Workspace, request: DownloadRequest, cancel: CancelTo
     if as_json:
         plan: dict[str, Any] = {
             "provider": name,
-            "resolution": request.resolution.value,
-            "gaps": [{"symbol": gap.symbol, "days": [str(day) for day in gap.days]} for gap in look.gaps],
+            "resolution": request.resolution,
+            "gaps": [{"symbol": gap.symbol, "days": gap.days} for gap in look.gaps],
             "requests": requests,
-            "notices": list(look.notices),
+            "notices": look.notices,
         }
-        print(json.dumps(plan, indent=2))
+        print_json(plan)
         return 0
     for notice in look.notices:
         print(f"note: {notice}")

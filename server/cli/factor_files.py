@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from datetime import date
@@ -18,6 +17,7 @@ from server.cli.common import (
     folder_options,
     json_option,
     open_workspace,
+    print_json,
     provider_option,
     stopped_by_signals,
     symbols_argument,
@@ -93,7 +93,7 @@ def factor_files(
         if not outcome.made and nobody_was_asked(error.code for error in outcome.failures.values()):
             workspace.remove_empty_state()
     if as_json:
-        print(json.dumps(_as_json(work, asked, outcome), indent=2))
+        print_json(_payload(work, asked, outcome))
     else:
         _print(outcome)
     return _explain(outcome)
@@ -155,14 +155,17 @@ def _explain(outcome: Outcome) -> int:
     return 1 if causes else 0
 
 
-def _as_json(work: Work, asked: Asked, outcome: Outcome) -> dict[str, Any]:
+def _payload(work: Work, asked: Asked, outcome: Outcome) -> dict[str, Any]:
+    """The build's outcome as `--json` prints it."""
+    from server.core.json import to_json
+
     return {
         "provider": work.provider,
-        "since": str(asked.since) if asked.since else None,
+        "since": asked.since,
         "symbols": [
             {
-                **made.files.as_json(),
-                "first_day": str(made.first_day) if made.first_day else None,
+                **to_json(made.files),
+                "first_day": made.first_day,
                 "splits": len(made.events.splits),
                 "dividends": len(made.events.dividends),
                 "factor_differences": _differences(made.factors),
@@ -183,7 +186,7 @@ def _as_json(work: Work, asked: Asked, outcome: Outcome) -> dict[str, Any]:
 
 
 def _differences(found: Differences) -> dict[str, Any]:
-    return {"count": found.count, "newest": list(found.sentences)}
+    return {"count": found.count, "newest": found.sentences}
 
 
 def _print_plan(work: Work, asked: Asked, planned: list[Planned], as_json: bool) -> None:
@@ -198,7 +201,7 @@ def _print_plan(work: Work, asked: Asked, planned: list[Planned], as_json: bool)
         for plan in planned
     ]
     if as_json:
-        print(json.dumps({"provider": work.provider, "symbols": rows}, indent=2))
+        print_json({"provider": work.provider, "symbols": rows})
         return
     for row in rows:
         print(f"{row['symbol']}: factor file {row['factor_file']}, map file {row['map_file']}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from attrs import field, frozen
 
+from server.core.json import json_options
 from server.lean.series import Resolution, parse_symbol
 
 
@@ -62,8 +63,8 @@ class Failure:
     resolution: Resolution
     days: tuple[date, ...]
     error: str
-    code: str = "data_download"
-    allows_fallback: bool = False
+    code: str = field(default="data_download", metadata=json_options(omit=True))
+    allows_fallback: bool = field(default=False, metadata=json_options(omit=True))
 
 
 FileOutcome = Literal["written", "unchanged", "kept", "none"]
@@ -79,15 +80,6 @@ class CorporateFiles:
     factor_file: FileOutcome = "none"
     map_file: FileOutcome = "none"
     notices: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """The outcome in JSON's types."""
-        return {
-            "symbol": self.symbol,
-            "factor_file": self.factor_file,
-            "map_file": self.map_file,
-            "notices": list(self.notices),
-        }
 
 
 def nobody_was_asked(codes: Iterable[str]) -> bool:
@@ -123,7 +115,7 @@ class DownloadReport:
     bars: int
     started_at: datetime
     finished_at: datetime
-    duration_s: float
+    duration_s: float = field(metadata=json_options(digits=6))
     failures: tuple[Failure, ...] = ()
     notices: tuple[str, ...] = ()
     fallback: str | None = None
@@ -140,40 +132,3 @@ class DownloadReport:
     def never_reached_vendor(self) -> bool:
         """Whether nobody could be asked at all: a wrong key, or a vendor that is not there."""
         return nobody_was_asked(failure.code for failure in self.failures) and not self.cancelled
-
-    def as_json(self) -> dict[str, Any]:
-        """The report in JSON's types; the command line's ``--json`` contract."""
-        return {
-            "provider": self.provider,
-            "resolution": self.resolution.value,
-            "symbols": list(self.symbols),
-            "start": self.start.isoformat(),
-            "end": self.end.isoformat(),
-            "days_requested": self.days_requested,
-            "days_present": self.days_present,
-            "days_downloaded": self.days_downloaded,
-            "days_empty": self.days_empty,
-            "days_failed": self.days_failed,
-            "api_calls": self.api_calls,
-            "http_cache_hits": self.http_cache_hits,
-            "retries": self.retries,
-            "bytes_fetched": self.bytes_fetched,
-            "bars": self.bars,
-            "started_at": self.started_at.isoformat(),
-            "finished_at": self.finished_at.isoformat(),
-            "duration_s": round(self.duration_s, 6),
-            "failures": [
-                {
-                    "symbol": failure.symbol,
-                    "resolution": failure.resolution.value,
-                    "days": [day.isoformat() for day in failure.days],
-                    "error": failure.error,
-                }
-                for failure in self.failures
-            ],
-            "notices": list(self.notices),
-            "fallback": self.fallback,
-            "cancelled": self.cancelled,
-            "corporate_actions": [files.as_json() for files in self.corporate_actions],
-            "corporate_api_calls": self.corporate_api_calls,
-        }

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from attrs import Factory, field, frozen
+from attrs import field, frozen
 
 from server.core.cancel import CancelToken
+from server.core.json import json_options
 from server.lean.series import Resolution, parse_symbol
 
 
@@ -71,35 +72,15 @@ class EngineResult:
     engine: str
     summary: tuple[str, ...]
     statistics: dict[str, str]
-    equity: Equity = Factory(Equity)
+    equity: Equity = field(factory=Equity, metadata=json_options(digits=6))
     bars: int
     days: int
     failed_data_requests: tuple[str, ...] = ()
     started_at: datetime
     finished_at: datetime
-    duration_s: float
+    duration_s: float = field(metadata=json_options(digits=6))
     results_folder: Path | None = None
     notes: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """The result in JSON's types."""
-        return {
-            "engine": self.engine,
-            "summary": list(self.summary),
-            "statistics": dict(self.statistics),
-            "equity": {
-                "dates": [day.isoformat() for day in self.equity.dates],
-                "values": [round(value, 6) for value in self.equity.values],
-            },
-            "bars": self.bars,
-            "days": self.days,
-            "failed_data_requests": list(self.failed_data_requests),
-            "started_at": self.started_at.isoformat(),
-            "finished_at": self.finished_at.isoformat(),
-            "duration_s": round(self.duration_s, 6),
-            "results_folder": str(self.results_folder) if self.results_folder else None,
-            "notes": list(self.notes),
-        }
 
 
 class Engine(Protocol):

@@ -1,4 +1,4 @@
-"""Bars from LEAN's files for a chart, thinned without lying."""
+"""Reads bars from LEAN's files for a chart, and merges them into fewer points."""
 
 from __future__ import annotations
 
@@ -20,7 +20,17 @@ _COLUMNS = ("time", *PRICES, "volume")
 
 
 def read_bars(folder: DataFolder, symbol: str, resolution: Resolution, days: Sequence[date]) -> list[Bars]:
-    """The bars of these days as they are on disk, a day each; days without a readable file are left out."""
+    """Read the bars of these days; days without a readable file are omitted.
+
+    Args:
+        folder: The data folder.
+        symbol: The ticker that names the files.
+        resolution: The length of a bar.
+        days: Trading days, ascending.
+
+    Returns:
+        The bars of each day; of daily bars one part.
+    """
     if resolution is Resolution.DAILY:
         bars = _read(folder, symbol, resolution, None)
         if bars is None:
@@ -40,10 +50,16 @@ def _read(folder: DataFolder, symbol: str, resolution: Resolution, day: date | N
 
 
 def thinned(parts: Sequence[Bars], points: int) -> dict[str, Any]:
-    """At most about so many points: each stands for the same number of bars of one part.
+    """Merge bars into about a number of points, each from the same number of bars of one part.
 
-    A point has the first open, the highest high, the lowest low, the last close and all the volume of its bars,
-    and the time of the first; ``bars_per_point`` says how many those are.
+    A point has the first open, highest high, lowest low, last close, total volume and first time of its bars.
+
+    Args:
+        parts: The bars, by part.
+        points: About how many points at most.
+
+    Returns:
+        The columns, ``bars_total``, and ``bars_per_point``: the number of bars that a point merges.
     """
     total = sum(len(part) for part in parts)
     size = max(1, -(-total // points))

@@ -242,8 +242,8 @@ def test_the_example_project_runs(polygon_server: Serve, make_manager: MakeManag
     result = make_manager(server).run(BacktestRequest(project=project))
 
     assert result.state is JobState.COMPLETED, result.error
-    assert result.request.symbols == ("AAPL",)
-    assert (result.request.start, result.request.end) == (date(2023, 1, 3), date(2023, 1, 10))
+    assert result.symbols == ("AAPL",)
+    assert (result.start, result.end) == (date(2023, 1, 3), date(2023, 1, 10))
     assert result.engine_result is not None
     assert (result.engine_result.engine, result.engine_result.bars) == ("smoke", 6)
     assert any("not a LEAN backtest" in line for line in result.engine_result.summary)

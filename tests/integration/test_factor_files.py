@@ -20,6 +20,7 @@ import pytest
 from server.core.cancel import CancelToken
 from server.core.errors import ConfigurationError
 from server.core.events import ProgressEvent
+from server.core.json import to_json
 from server.corporate_actions.auto_refresh import DailyCheck
 from server.data_download.model import DownloadRequest
 from server.lean.series import Resolution
@@ -399,7 +400,7 @@ def test_beside_a_download_at_most_once_a_day(rig_on: RigOn) -> None:
     report = rig.download("AAPL", DAYS[0], DAYS[-1])
 
     assert rig.text("factor", "AAPL") == expected()
-    assert [entry.as_json() for entry in report.corporate_actions] == [
+    assert to_json(report.corporate_actions) == [
         {"symbol": "AAPL", "factor_file": "written", "map_file": "written", "notices": []}
     ]
     assert (report.api_calls, report.corporate_api_calls, len(server.requests)) == (1, 4, 5)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from server.core.json import to_json
 from server.data_download.model import DownloadReport
 from server.lean.series import Resolution
 from server.plugins.polygon_provider import budget, client
@@ -459,7 +460,7 @@ def test_pages_that_go_round_in_a_circle_end(polygon_server: Serve, tmp_path: Pa
 def everything(rig: Rig, report: DownloadReport) -> bytes:
     """All bytes that a run left behind: files, databases, report, events."""
     files = b"".join(path.read_bytes() for path in rig.data.rglob("*") if path.is_file())
-    told = json.dumps(report.as_json()) + repr(report) + repr(rig.events) + repr(rig.config)
+    told = json.dumps(to_json(report)) + repr(report) + repr(rig.events) + repr(rig.config)
     return files + told.encode()
 
 

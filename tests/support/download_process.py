@@ -57,6 +57,7 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 def main() -> None:
     """Download as told by the first argument."""
+    from server.core.json import to_json
     from server.lean.series import Resolution
     from server.trading_calendar import USEquityTradingCalendar
     from tests.support import harness
@@ -68,7 +69,7 @@ def main() -> None:
     days = [date.fromisoformat(facts.pop("start")), date.fromisoformat(facts.pop("end"))]
     resolution = Resolution(facts.pop("resolution", "minute"))
     rig = harness.Rig(Path(facts.pop("root")), facts.pop("url"), pause=None, **facts)
-    report = rig.download(symbols, days, resolution).as_json()
+    report = to_json(rig.download(symbols, days, resolution))
     waits = [event.wait_seconds for event in rig.events if event.kind == "wait"]
     print(json.dumps({**report, "waits": waits, "memory": _most_memory()}))
 

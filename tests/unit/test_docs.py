@@ -22,6 +22,7 @@ from server import __version__
 from server.backtest_server import BacktestRequest, BacktestResult, JobState
 from server.cli import BAD_USE, FAILURE, INTERRUPTED, cli
 from server.core.errors import BacktestServerError, NotFoundError
+from server.core.json import to_json
 from server.core.secret import Secret
 from server.data_download import workers
 from server.data_download.availability import ASK_AGAIN_AFTER, DayState
@@ -321,7 +322,7 @@ def test_json_of_a_download_is_documented() -> None:
     """The table has each key of `download --json`, and no other."""
     told = first_column(section(page("data-download.md"), "### download"))
 
-    assert sorted(name for name in told if not name.startswith("--")) == sorted(report().as_json())
+    assert sorted(name for name in told if not name.startswith("--")) == sorted(to_json(report()))
 
 
 def test_json_of_a_backtest_is_documented() -> None:
@@ -338,10 +339,9 @@ def test_json_of_a_backtest_is_documented() -> None:
         finished_at=instant,
         duration_s=0.0,
     )
-    state = JobState.COMPLETED
 
-    assert sorted(first_column(text)) == sorted(BacktestResult(state=state, request=BacktestRequest()).as_json())
-    assert set(result.as_json()) - set(_INLINE.findall(text)) == set()
+    assert sorted(first_column(text)) == sorted(to_json(BacktestResult.of(BacktestRequest())))
+    assert set(to_json(result)) - set(_INLINE.findall(text)) == set()
     passing = {JobState.QUEUED, JobState.RUNNING}
     assert {state.value for state in set(JobState) - passing} - set(_INLINE.findall(text)) == set()
 
