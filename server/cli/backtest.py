@@ -101,7 +101,7 @@ def backtest(
 
 
 def print_backtest(result: BacktestResult) -> None:
-    """What the backtest came to, for people."""
+    """Print the result as text."""
     if result.download:
         print_report(result.download)
     if result.engine_result:
@@ -110,7 +110,7 @@ def print_backtest(result: BacktestResult) -> None:
 
 
 def print_engine_result(result: EngineResult) -> None:
-    """Summary, statistics and the equity curve."""
+    """Print summary, statistics and the equity curve."""
     from server.cli.render import print_equity, print_figures, print_lines
 
     print_lines(result.summary)

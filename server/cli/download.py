@@ -83,11 +83,11 @@ def download(
 
 @contextmanager
 def watching(*, quiet: bool, every_line: bool = False) -> Iterator[Watch]:
-    """Whoever watches: a bar and warnings on a terminal, all lines of the log elsewhere.
+    """Show the progress of a command: a bar and warnings on a terminal, all lines of the log elsewhere.
 
     Args:
-        quiet: No bar.
-        every_line: All lines of the log on a terminal, too.
+        quiet: Show no bar.
+        every_line: Show all lines of the log on a terminal, too.
     """
     from server.cli.progress import Watch
 
@@ -100,7 +100,7 @@ def watching(*, quiet: bool, every_line: bool = False) -> Iterator[Watch]:
 
 
 def print_report(report: DownloadReport) -> None:
-    """The report for people."""
+    """Print the report as text."""
     names = ", ".join(report.symbols[:6]) + (f" and {len(report.symbols) - 6} more" if len(report.symbols) > 6 else "")
     by = f"{report.provider}, then {report.fallback}" if report.fallback else report.provider
     print(f"{names} {report.resolution.value}, {report.start} to {report.end}, from {by}")
@@ -117,7 +117,7 @@ def print_report(report: DownloadReport) -> None:
 
 
 def explain(report: DownloadReport) -> int:
-    """One line on stderr for each cause of a failure; returns the exit code."""
+    """Print one line on stderr for each cause of a failure, and return the exit code."""
     from server.core.errors import Cancelled
 
     causes: defaultdict[str, list[tuple[str, tuple[date, ...]]]] = defaultdict(list)
@@ -134,7 +134,7 @@ def explain(report: DownloadReport) -> int:
 
 
 def _print_plan(workspace: Workspace, request: DownloadRequest, cancel: CancelToken, as_json: bool) -> int:
-    """What is missing, and the requests that would be sent."""
+    """Print the missing days and the requests that would be sent."""
     look = workspace.downloader().look(request, cancel)
     name = workspace.settings.chosen_provider[0]
     provider = workspace.named_provider(name).open(cancel)

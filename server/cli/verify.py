@@ -95,7 +95,7 @@ def verify(
 
 
 def _counter(quiet: bool):  # type: ignore[no-untyped-def]
-    """Shows on a terminal how many files were opened."""
+    """Return a function that shows on a terminal how many files were opened."""
     if quiet or not sys.stderr.isatty():
         return lambda files: None
 

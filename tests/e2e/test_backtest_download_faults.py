@@ -54,7 +54,7 @@ def test_an_outage_says_what_to_do_and_the_retry_fetches_the_rest(
     error = visit.see("error")
     expect(error).to_contain_text("4 of 8 symbol-days could not be had, so the backtest was not run")
     expect(error).to_contain_text("status 502")
-    expect(error).to_contain_text("What was fetched is kept; a retry asks only for the rest.")
+    expect(error).to_contain_text("What was fetched is kept; a retry downloads only the rest.")
     expect(visit.see("fallback")).to_have_count(0)
     expect(visit.see("phase-engine")).to_contain_text("not reached")
     expect(visit.see("failures")).to_contain_text("2024-06-07 to 2024-06-12, 4 days")
@@ -106,7 +106,7 @@ def test_an_outage_with_a_fallback(
     start(visit)
     state(visit, "completed")
     expect(visit.see("fallback-note")).to_have_text(
-        "The fallback lean-cli was asked for days that polygon could not get."
+        "The fallback lean-cli was used for days that polygon could not deliver."
     )
     expect(visit.see("notices")).to_contain_text("6 symbol-days go to the fallback lean-cli")
     expect(visit.see("notices")).to_contain_text("status 502")
@@ -123,7 +123,7 @@ def test_an_outage_with_a_fallback(
     state(visit, "failed")
     expect(visit.see("error")).to_contain_text("Docker")
     expect(visit.see("fallback")).to_contain_text(
-        "The fallback lean-cli was asked, too: 6 of 6 symbol-days are still missing"
+        "The fallback lean-cli was used, too: 6 of 6 symbol-days are still missing"
     )
     assert KEY not in visit.page.content()
 

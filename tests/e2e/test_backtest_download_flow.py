@@ -103,7 +103,7 @@ def test_a_project_fills_the_form_and_its_second_run_takes_seconds(
         assert len(vendor.requests) == requests
 
     assert took < WITHIN_S
-    expect(visit.see("totals")).to_contain_text("All 6 symbol-days were on disk; nothing was asked for.")
+    expect(visit.see("totals")).to_contain_text("All 6 symbol-days were on disk; no request was sent.")
     expect(visit.see("facts")).to_contain_text("AAPL")
 
 
@@ -186,7 +186,7 @@ def test_cancelling_takes_less_than_two_seconds(
     expect(visit.see("job-state").first).to_have_text("cancelled")
     assert time.monotonic() - clicked < CANCELLED_IN_S
     state(visit, "cancelled")
-    expect(visit.see("error")).to_contain_text("Cancelled. What was fetched is kept; a retry asks only for the rest.")
+    expect(visit.see("error")).to_contain_text("Cancelled. What was fetched is kept; a retry downloads only the rest.")
     expect(row(visit, "META")).to_have_attribute("data-done", "3")
 
     tap.open()
