@@ -2,7 +2,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run serve test bench bench-live assets clean
+.PHONY: run serve test test-lowest lock bench bench-live assets clean
+
+# The versions to install, for reproducible test runs on every supported Python.
+LOCK := requirements-dev.lock
 
 # The demo: no key, no network but the package index.
 run: $(VENV)/.installed
@@ -12,13 +15,29 @@ run: $(VENV)/.installed
 serve: $(VENV)/.installed-serve assets
 	$(BIN)/backtest-server serve
 
-# Everything that guards main: style, types, import rules, the whole default test run.
+# Everything that guards main: style, types, import rules, spelling, the whole default test run.
 test: $(VENV)/.installed-test assets
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 	$(BIN)/pytest
+
+# The unit tests with the lowest versions that setup.cfg allows, in a virtual environment of their own.
+LOWEST := .venv-lowest
+
+test-lowest:
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e '.[test,bench]'
+	$(LOWEST)/bin/pytest tests/unit
+
+# Writes the lock file from setup.cfg: the newest versions that work together, for Python 3.11 and newer.
+lock: $(VENV)/bin/python
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --extra bench --upgrade \
+		--no-annotate --custom-compile-command "make lock" setup.cfg --output-file $(LOCK)
 
 # What is promised of the speed, asserted; then all short scenarios, kept in benchmarks/results. It takes about 20 minutes.
 bench: $(VENV)/.installed-test
@@ -41,17 +60,17 @@ $(VENDOR): server/web/assets/package-lock.json server/web/assets/build.mjs serve
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 1; }
 
-$(VENV)/.installed: $(VENV)/bin/python setup.cfg pyproject.toml
-	$(BIN)/pip install --quiet -e .
+$(VENV)/.installed: $(VENV)/bin/python setup.cfg pyproject.toml $(LOCK)
+	$(BIN)/pip install --quiet --constraint $(LOCK) -e .
 	touch $@
 
 $(VENV)/.installed-serve: $(VENV)/.installed
-	$(BIN)/pip install --quiet -e '.[serve]'
+	$(BIN)/pip install --quiet --constraint $(LOCK) -e '.[serve]'
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/pip install --quiet -e '.[test,bench]'
+	$(BIN)/pip install --quiet --constraint $(LOCK) -e '.[test,bench]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

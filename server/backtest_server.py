@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from attrs import define, evolve
@@ -13,15 +13,14 @@ from server.backtest import BacktestRequest, BacktestResult, Phase, download_req
 from server.backtest.events import event_json
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled
-from server.core.events import EventKind, ProgressEvent, ProgressListener, no_progress
+from server.core.events import Event, EventKind, EventListener, EventStream
 from server.core.json import from_json, to_json
-from server.data_download.downloader import trading_days
 from server.data_download.errors import DownloadError
-from server.data_download.model import DownloadReport
+from server.data_download.plan import trading_days
+from server.data_download.report import DownloadReport
 from server.engines.base import Engine, EngineRequest, EngineResult
 from server.jobs import Job, JobQueue, JobState, JobStore
 from server.jobs.queue import JobHandle
-from server.lean.series import Series
 from server.workspace import Workspace
 
 __all__ = ["BacktestManager", "BacktestRequest", "BacktestResult", "JobState", "Phase", "resolve"]
@@ -38,7 +37,7 @@ class _Running:
 
     result: BacktestResult
     cancel: CancelToken
-    listener: ProgressListener
+    events: EventStream
     watch: Callable[[BacktestResult], object]
 
     def advance(self, **changes: Any) -> None:
@@ -55,8 +54,7 @@ class BacktestManager:
         workspace: Workspace,
         *,
         environ: Mapping[str, str],
-        listener: ProgressListener = no_progress,
-        on_report: Callable[[DownloadReport], object] = lambda report: None,
+        listeners: Sequence[EventListener] = (),
         store: JobStore | None = None,
     ) -> None:
         """Create a manager; the job queue starts on first use.
@@ -64,14 +62,12 @@ class BacktestManager:
         Args:
             workspace: The data folder, its providers and settings.
             environ: The environment, in which the engine finds its programs.
-            listener: Receives the events of every backtest.
-            on_report: Receives the report of every download.
+            listeners: Receive the events of all backtests.
             store: Where jobs are stored; None stores them in memory.
         """
         self._workspace = workspace
         self._environ = environ
-        self._listener = listener
-        self._on_report = on_report
+        self._listeners = tuple(listeners)
         self._store = store
         self._jobs: JobQueue | None = None
         self._lock = threading.Lock()
@@ -83,7 +79,7 @@ class BacktestManager:
         request: BacktestRequest,
         cancel: CancelToken | None = None,
         *,
-        listener: ProgressListener = no_progress,
+        listeners: Sequence[EventListener] = (),
         watch: Callable[[BacktestResult], object] = lambda result: None,
     ) -> BacktestResult:
         """Run a backtest to its end.
@@ -91,18 +87,14 @@ class BacktestManager:
         Args:
             request: What to run; it is resolved first.
             cancel: Stops it.
-            listener: Receives this backtest's events, in addition to the manager's listener.
+            listeners: Receive the events of this backtest, in addition to the manager's own.
             watch: Receives the result so far, each time it grows.
 
         Returns:
             The result, in the state completed, failed or cancelled; a `BacktestServerError` becomes its error.
         """
-
-        def emit(event: ProgressEvent) -> None:
-            self._listener(event)
-            listener(event)
-
-        running = _Running(BacktestResult.of(request), cancel or CancelToken(), emit, watch)
+        events = self._workspace.events(*self._listeners, *listeners)
+        running = _Running(BacktestResult.of(request), cancel or CancelToken(), events, watch)
         try:
             request = resolve(request)
             running.result = BacktestResult.of(request)
@@ -114,7 +106,7 @@ class BacktestManager:
             _refuse_incomplete(report)
             if engine is not None:
                 self._stop_if_cancelled(running, "reached its engine")
-                self._emit(running, "notice", ENGINE, f"the engine is {running.result.engine_choice}")
+                _emit(running, "notice", ENGINE, f"the engine is {running.result.engine_choice}")
                 result = self._timed(running, ENGINE, lambda: self._run_engine(engine, request, running))
                 running.advance(engine_result=result)
             return evolve(running.result, state=JobState.COMPLETED)
@@ -125,9 +117,7 @@ class BacktestManager:
 
     def _check_data_availability(self, request: BacktestRequest, running: _Running) -> DownloadReport:
         """Download the missing data of a resolved request; if none is missing, no request is sent."""
-        downloader = self._workspace.downloader(
-            listener=running.listener, on_report=self._on_report, provider=request.provider
-        )
+        downloader = self._workspace.downloader(events=running.events, provider=request.provider)
         return downloader.download(download_request(request), running.cancel)
 
     def _choose_engine(self, running: _Running, request: BacktestRequest) -> Engine:
@@ -161,7 +151,7 @@ class BacktestManager:
                 days=tuple(days),
             ),
             cancel=running.cancel,
-            progress=lambda line: self._emit(running, "notice", ENGINE, line),
+            progress=lambda line: _emit(running, "notice", ENGINE, line),
         )
 
     def _stop_if_cancelled(self, running: _Running, where: str) -> None:
@@ -169,16 +159,13 @@ class BacktestManager:
             raise Cancelled(f"the backtest was stopped before it {where}")
 
     def _timed(self, running: _Running, name: str, work: Callable[[], _T]) -> _T:
-        self._emit(running, "phase", name, "")
+        _emit(running, "phase", name, "")
         started_at, started = self._workspace.clock(), time.perf_counter()
         try:
             return work()
         finally:
             phase = Phase(name=name, started_at=started_at, duration_s=time.perf_counter() - started)
             running.advance(phases=(*running.result.phases, phase))
-
-    def _emit(self, running: _Running, kind: EventKind, phase: str, message: str) -> None:
-        running.listener(ProgressEvent(kind=kind, at=self._workspace.clock(), phase=phase, message=message))
 
     # --- jobs ---
 
@@ -251,10 +238,14 @@ class BacktestManager:
         result = self.run(
             from_json(job.request, BacktestRequest),
             handle.cancel,
-            listener=lambda event: handle.emit(event_json(event)),
+            listeners=[lambda event: handle.emit(event_json(event))],
             watch=lambda result: handle.update(to_json(result)),
         )
         return result.state, to_json(result)
+
+
+def _emit(running: _Running, kind: EventKind, phase: str, message: str) -> None:
+    running.events.emit(Event(kind=kind, phase=phase, message=message))
 
 
 def _refuse_incomplete(report: DownloadReport) -> None:
@@ -266,6 +257,6 @@ def _refuse_incomplete(report: DownloadReport) -> None:
         raise DownloadError(
             f"{report.days_failed} of {report.days_requested} symbol-days could not be had, so the backtest was not "
             f"run; {first.symbol}: {first.error}",
-            series=Series(first.symbol, first.resolution),
+            series=first.series,
             days=first.days,
         )

@@ -10,7 +10,7 @@ from attrs import frozen
 from server.core.cancel import CancelToken
 from server.corporate_actions.summary import FactorFile, MapFile, ShareFiles, share_files
 from server.data_download.availability import DayState
-from server.data_download.model import DownloadRequest
+from server.data_download.request import DownloadRequest
 from server.lean.series import Resolution
 from server.workspace import Workspace
 
@@ -63,7 +63,7 @@ def read_coverage(workspace: Workspace, request: DownloadRequest, cancel: Cancel
         ConfigurationError: The range lies outside the calendar or entirely in the future.
         Cancelled: It was cancelled.
     """
-    found = workspace.downloader().look(request, cancel)
+    found = workspace.downloader().plan(request, cancel)
     symbols = {}
     for symbol, states in found.states.items():
         files = share_files(workspace.folder.path, symbol, workspace.calendar, start=request.start, end=request.end)

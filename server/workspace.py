@@ -11,17 +11,17 @@ import attrs
 from attrs import evolve, frozen
 
 from server.core.cancel import CancelToken
-from server.core.events import ProgressEvent, ProgressListener, no_progress
+from server.core.events import Event, EventListener, EventStream
 from server.core.secret import Secret
 from server.corporate_actions.auto_refresh import DailyCheck
 from server.corporate_actions.context import Work
-from server.corporate_actions.model import CorporateActionSource, Watch
+from server.corporate_actions.model import CorporateActionSource
 from server.corporate_actions.tickers import TickersOnDisk
 from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
-from server.data_download.ledger import Ledger
-from server.data_download.model import DownloadReport
-from server.data_download.provider import DataProvider, NamedProvider, ProviderContext
+from server.data_download.hosted_provider import HostedProvider
+from server.data_download.provider import DataProvider, ProviderContext
+from server.data_download.steps import DownloadStep
 from server.lean.series import NEW_YORK
 from server.plugins.manager import Plugins
 from server.settings import Settings
@@ -58,11 +58,12 @@ class Workspace:
         for name in filter(None, (settings.chosen_provider[0], settings.chosen_fallback)):
             plugins.provider(name)
         state = settings.state_folder if settings.state_folder.is_dir() else None
+        calendar = USEquityTradingCalendar.load(state, clock().astimezone(NEW_YORK).date())
         return cls(
             settings=settings,
             plugins=plugins,
-            calendar=USEquityTradingCalendar.load(state, clock().astimezone(NEW_YORK).date()),
-            folder=DataFolder(settings.data_folder, Ledger(settings.state_folder / "ledger.sqlite")),
+            calendar=calendar,
+            folder=DataFolder.open(settings.data_folder, calendar, settings.state_folder),
             clock=clock,
             made_state=state is None,
             made_folder=not settings.data_folder.is_dir(),
@@ -72,57 +73,43 @@ class Workspace:
         """Close the ledger, and keep the calendar for the next run if this one left any state at all."""
         if self.settings.state_folder.is_dir():
             self.calendar.keep(self.settings.state_folder)
-        self.folder.ledger.close()
+        self.folder.close()
 
-    def downloader(
-        self,
-        *,
-        listener: ProgressListener = no_progress,
-        on_report: Callable[[DownloadReport], object] = lambda report: None,
-        provider: str | None = None,
-    ) -> DataDownloader:
-        """The downloader with the chosen provider and fallback; plugins that listen are told too.
+    def events(self, *listeners: EventListener) -> EventStream:
+        """A stream of events to these listeners and to the plugins that listen."""
+        return EventStream(self.clock, (*listeners, self.plugins.notify, self._after_download))
+
+    def downloader(self, *, events: EventStream | None = None, provider: str | None = None) -> DataDownloader:
+        """The downloader with the chosen provider and fallback.
 
         Args:
+            events: A stream that `events` returned; by default one without further listeners.
             provider: Instead of the settings' own.
 
         Raises:
             ConfigurationError: A setting of a provider does not fit.
         """
-
-        def finish(report: DownloadReport) -> None:
-            on_report(report)
-            if report.never_reached_vendor:
-                self.remove_empty_state()
-            self.plugins.download_finished(report)
-
         provider = provider or self.settings.chosen_provider[0]
         fallback = self.settings.fallback_data_provider
         return DataDownloader(
             folder=self.folder,
             calendar=self.calendar,
             clock=self.clock,
-            provider=self.named_provider(provider),
-            fallback=self.named_provider(fallback) if fallback and fallback != provider else None,
-            listener=self.told(listener),
-            on_finished=finish,
+            provider=self.hosted_provider(provider),
+            fallback=self.hosted_provider(fallback) if fallback and fallback != provider else None,
+            events=events or self.events(),
             tickers=TickersOnDisk(self.settings.data_folder),
-            companion=self._companion(provider),
+            steps=self._steps(provider),
         )
 
-    def told(self, listener: ProgressListener) -> ProgressListener:
-        """The listener, and the plugins that listen, as one."""
-
-        def tell(event: ProgressEvent, /) -> None:
-            listener(event)
-            self.plugins.progress(event)
-
-        return tell
-
     def remove_empty_state(self) -> None:
-        """Remove what this run made, if it was the first one here and nothing is known yet."""
+        """Remove the state that this run created, if it was the first one here and learned nothing."""
         if self._made_state:
-            self.folder.remove_empty_state(of_the_folder=self._made_folder)
+            self.folder.locks.remove_empty_state(and_root=self._made_folder)
+
+    def _after_download(self, event: Event, /) -> None:
+        if event.report is not None and event.report.never_reached_vendor:
+            self.remove_empty_state()
 
     def corporate_actions(self, provider: str | None = None) -> Work | None:
         """What makes factor and map files, with the chosen provider; None where that has no corporate actions.
@@ -141,17 +128,17 @@ class Workspace:
             return None
         config = self.settings.provider_config(name, spec.config_class)
 
-        def open_source(cancel: CancelToken, watch: Watch, refresh: bool) -> CorporateActionSource:
-            return create(config, evolve(self._context(cancel), refresh=refresh), watch)
+        def open_source(cancel: CancelToken, events: EventStream, refresh: bool) -> CorporateActionSource:
+            return create(config, evolve(self._context(cancel), refresh=refresh), events)
 
-        def bars_alone(listener: ProgressListener) -> DataDownloader:
+        def bars_alone(events: EventStream) -> DataDownloader:
             return DataDownloader(
                 folder=self.folder,
                 calendar=self.calendar,
                 clock=self.clock,
-                provider=self.named_provider(name),
-                fallback=self.named_provider(fallback) if fallback and fallback != name else None,
-                listener=listener,
+                provider=self.hosted_provider(name),
+                fallback=self.hosted_provider(fallback) if fallback and fallback != name else None,
+                events=events,
             )
 
         return Work(
@@ -164,9 +151,9 @@ class Workspace:
             daily=bars_alone,
         )
 
-    def _companion(self, provider: str) -> DailyCheck | None:
+    def _steps(self, provider: str) -> list[DownloadStep]:
         work = self.corporate_actions(provider) if self.settings.corporate_actions == "auto" else None
-        return DailyCheck(work=work) if work else None
+        return [DailyCheck(work=work)] if work else []
 
     def _context(self, cancel: CancelToken) -> ProviderContext:
         return ProviderContext(
@@ -177,7 +164,7 @@ class Workspace:
             cancel=cancel,
         )
 
-    def named_provider(self, name: str) -> NamedProvider:
+    def hosted_provider(self, name: str) -> HostedProvider:
         """The provider of this name with its settings, not yet opened."""
         spec = self.plugins.provider(name).spec
         config = self.settings.provider_config(name, spec.config_class)
@@ -185,7 +172,7 @@ class Workspace:
         def open_provider(cancel: CancelToken) -> DataProvider:
             return spec.create(config, self._context(cancel))
 
-        return NamedProvider(name, open_provider, lambda: spec.check(config))
+        return HostedProvider(name, open_provider, lambda: spec.check(config), _secrets(config))
 
     def secrets(self) -> list[Secret]:
         """Every secret in the settings of every provider, to be masked wherever text is written.
@@ -196,9 +183,10 @@ class Workspace:
         for name, offered in self.plugins.providers.items():
             with suppress(SettingMissing):
                 config = self.settings.provider_config(name, offered.spec.config_class)
-                found += [value for value in _values(config) if isinstance(value, Secret) and value]
+                found += _secrets(config)
         return found
 
 
-def _values(config: Any) -> list[object]:
-    return [getattr(config, field.name) for field in attrs.fields(type(config))]
+def _secrets(config: Any) -> list[Secret]:
+    values = (getattr(config, field.name) for field in attrs.fields(type(config)))
+    return [value for value in values if isinstance(value, Secret) and value]

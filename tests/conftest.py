@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # tests.support, also where pytest was not started as a module
 
 from tests.support.cassettes import UseCassette, key_to_record_with, use_cassette  # noqa: E402
+from tests.support.lean_samples import lean_samples  # noqa: E402
 from tests.support.market import Market  # noqa: E402
 from tests.support.polygon_server import KEY, PolygonServer  # noqa: E402
 
@@ -51,7 +53,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let live tests run when they are named; take the key for recording."""
+    """Let live tests run when they are named; take the key for recording; let no property fail for being slow."""
+    settings.register_profile("no time limit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("no time limit")
     config.addinivalue_line("markers", "damaged_zips: leaves zips on purpose that LEAN would not have written")
     config.stash[RECORDING_KEY] = key_to_record_with() if config.getoption("--record") else None
     given = [str(argument) for argument in config.invocation_params.args]
@@ -110,7 +114,7 @@ def _zips_are_leans(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     for usa in folder.rglob("equity/usa"):
         if usa.is_dir():
-            from server.lean.check import check_folder
+            from server.data_download.verify import check_folder
 
             check_folder(usa.parent.parent)
 
@@ -140,17 +144,5 @@ def polygon_server() -> Iterator[Callable[..., PolygonServer]]:
 
 @pytest.fixture(scope="session")
 def lean_sample_data() -> Path:
-    """LEAN's own sample data: a folder with ``equity/usa``, from the environment variable LEAN_SAMPLE_DATA."""
-    given = os.environ.get("LEAN_SAMPLE_DATA", "")
-    if not given:
-        reason = (
-            "set LEAN_SAMPLE_DATA to a copy of the folder Data of LEAN's public repository "
-            "(github.com/QuantConnect/Lean) to run this test"
-        )
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    folder = Path(given).expanduser().resolve()
-    if not (folder / "equity" / "usa").is_dir():
-        pytest.fail(f"LEAN_SAMPLE_DATA is {given}, but there is no folder equity/usa in it")
-    return folder
+    """LEAN's own sample data: a folder with ``equity/usa``. Skips the test where the samples are unavailable."""
+    return lean_samples(os.environ)

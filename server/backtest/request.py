@@ -8,7 +8,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from server.core.errors import ConfigurationError
-from server.data_download.model import DownloadRequest
+from server.data_download.request import DownloadRequest
 from server.lean.series import Resolution
 from server.project import read_project_parameters
 

@@ -10,7 +10,7 @@ from attrs import field, frozen
 from server.backtest.request import BacktestRequest
 from server.core.errors import BacktestServerError
 from server.core.json import json_options
-from server.data_download.model import DownloadReport
+from server.data_download.report import DownloadReport
 from server.engines.base import EngineResult
 from server.jobs import JobState
 from server.lean.series import Resolution

@@ -73,7 +73,7 @@ def _through_the_host(job: Job, provider: str, environ: Mapping[str, str], clock
     for module in _WHAT_A_RUN_IMPORTS:
         import_module(module)
     from server.core.cancel import CancelToken
-    from server.data_download.model import DownloadRequest
+    from server.data_download.request import DownloadRequest
     from server.lean.series import Resolution
     from server.plugins.manager import build_plugin_manager
     from server.plugins.polygon_provider import budget
@@ -112,13 +112,13 @@ def _through_the_host(job: Job, provider: str, environ: Mapping[str, str], clock
 
 def wire(job: Job, clock: SimulatedClock | None) -> Work:
     """The requests that `polygon` sends to an empty folder, and nothing else: the floor under its time."""
-    from server.data_download.model import Gap
-    from server.lean.series import Resolution
+    from server.data_download.availability import Gap
+    from server.lean.series import Resolution, Series
     from server.plugins.polygon_provider.windows import plan_windows
     from server.trading_calendar import USEquityTradingCalendar
 
     calendar = USEquityTradingCalendar.load(None, job.now.date())
-    gaps = [Gap(symbol=symbol, resolution=Resolution(job.resolution), days=job.days) for symbol in job.symbols]
+    gaps = [Gap(series=Series(symbol, Resolution(job.resolution)), days=job.days) for symbol in job.symbols]
     targets = [window.target for window in plan_windows(gaps, calendar, job.now, counted=False)]
     url = urlsplit(job.url)
     connect = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection

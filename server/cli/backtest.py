@@ -83,7 +83,7 @@ def backtest(
         ) as workspace,
         stopped_by_signals() as cancel,
     ):
-        manager = BacktestManager(workspace, environ=os.environ, listener=watch, on_report=watch.finish)
+        manager = BacktestManager(workspace, environ=os.environ, listeners=[watch])
         request = BacktestRequest(
             project=project,
             symbols=symbols,

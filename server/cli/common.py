@@ -18,7 +18,7 @@ import click
 
 if TYPE_CHECKING:
     from server.core.cancel import CancelToken
-    from server.data_download.model import DownloadRequest
+    from server.data_download.request import DownloadRequest
     from server.lean.series import Resolution
     from server.workspace import Workspace
 
@@ -114,7 +114,7 @@ def parsed_request(symbols: Sequence[str], resolution: str, start: date, end: da
     Raises:
         click.UsageError: They do not make one.
     """
-    from server.data_download.model import DownloadRequest
+    from server.data_download.request import DownloadRequest
 
     try:
         return DownloadRequest(symbols=tuple(symbols), resolution=as_resolution(resolution), start=start, end=end)

@@ -17,7 +17,8 @@ from server.cli.backtest import print_engine_result
 from server.cli.common import complain
 from server.cli.download import watching
 from server.cli.render import print_calendar
-from server.data_download.model import DownloadReport, DownloadRequest
+from server.data_download.report import DownloadReport
+from server.data_download.request import DownloadRequest
 from server.demo.recorded import RecordedAnswers
 from server.lean.series import Resolution
 from server.observability import configure_logging
@@ -53,7 +54,7 @@ def run_demo(data_folder: Path | None, *, debug: bool = False) -> int:
         )
         workspace = Workspace.open(settings, build_plugin_manager())
         configure_logging(state_folder=settings.state_folder, sink=watch.show, secrets=workspace.secrets())
-        manager = BacktestManager(workspace, environ=environ, listener=watch, on_report=watch.finish)
+        manager = BacktestManager(workspace, environ=environ, listeners=[watch])
         try:
             console.print(
                 Panel(
@@ -90,7 +91,7 @@ def _request() -> BacktestRequest:
 def _print_coverage(console: Console, title: str, workspace: Workspace) -> None:
     console.rule(title, align="left")
     request = DownloadRequest(symbols=SYMBOLS, resolution=Resolution.DAILY, start=START, end=END)
-    for symbol, states in workspace.downloader().look(request).states.items():
+    for symbol, states in workspace.downloader().plan(request).states.items():
         print_calendar(f"{symbol} daily", states)
 
 

@@ -31,7 +31,8 @@ from server.cli.common import (
 if TYPE_CHECKING:
     from server.cli.progress import Watch
     from server.core.cancel import CancelToken
-    from server.data_download.model import DownloadReport, DownloadRequest
+    from server.data_download.report import DownloadReport
+    from server.data_download.request import DownloadRequest
     from server.workspace import Workspace
 
 _STOPPED = "the run was stopped before this was fetched; run it again to go on"
@@ -73,7 +74,7 @@ def download(
     ):
         if dry_run:
             return _print_plan(workspace, request, cancel, as_json)
-        report = workspace.downloader(listener=watch, on_report=watch.finish).download(request, cancel)
+        report = workspace.downloader(events=workspace.events(watch)).download(request, cancel)
     if as_json:
         print_json(report)
     else:
@@ -135,30 +136,30 @@ def explain(report: DownloadReport) -> int:
 
 def _print_plan(workspace: Workspace, request: DownloadRequest, cancel: CancelToken, as_json: bool) -> int:
     """Print the missing days and the requests that would be sent."""
-    look = workspace.downloader().look(request, cancel)
+    plan = workspace.downloader().plan(request, cancel)
     name = workspace.settings.chosen_provider[0]
-    provider = workspace.named_provider(name).open(cancel)
+    provider = workspace.hosted_provider(name).open(cancel)
     try:
-        requests = list(provider.plan(look.gaps))
+        requests = list(provider.plan(plan.gaps))
     finally:
         provider.close()
     if as_json:
-        plan: dict[str, Any] = {
+        answer: dict[str, Any] = {
             "provider": name,
             "resolution": request.resolution,
-            "gaps": [{"symbol": gap.symbol, "days": gap.days} for gap in look.gaps],
+            "gaps": [{"symbol": gap.series.ticker, "days": gap.days} for gap in plan.gaps],
             "requests": requests,
-            "notices": look.notices,
+            "notices": plan.notices,
         }
-        print_json(plan)
+        print_json(answer)
         return 0
-    for notice in look.notices:
+    for notice in plan.notices:
         print(f"note: {notice}")
-    for gap in look.gaps:
-        print(f"{gap.symbol} {gap.resolution.value}: missing {days_text(gap.days)}")
+    for gap in plan.gaps:
+        print(f"{gap.series}: missing {days_text(gap.days)}")
     for line in requests:
         print(f"  {line}")
-    if look.gaps:
+    if plan.gaps:
         print(f"{len(requests)} requests would be sent to {name}; nothing was sent")
     else:
         print("nothing is missing; nothing would be sent")

@@ -63,7 +63,6 @@ def factor_files(
     """
     from server.core.errors import BacktestServerError, ConfigurationError
     from server.corporate_actions.build import Asked, make_files, plan_files
-    from server.data_download.model import nobody_was_asked
 
     asked = Asked(symbols=tuple(dict.fromkeys(symbols)), since=since, refresh=refresh, replace=replace)
     with (
@@ -86,11 +85,11 @@ def factor_files(
             _print_plan(work, asked, plan_files(work, asked), as_json)
             return 0
         try:
-            outcome = make_files(work, asked, cancel, workspace.told(watch), _counter(asked, as_json))
+            outcome = make_files(work, asked, cancel, workspace.events(watch), _counter(asked, as_json))
         except BacktestServerError:
             workspace.remove_empty_state()
             raise
-        if not outcome.made and nobody_was_asked(error.code for error in outcome.failures.values()):
+        if not outcome.made and outcome.never_reached_vendor:
             workspace.remove_empty_state()
     if as_json:
         print_json(_payload(work, asked, outcome))

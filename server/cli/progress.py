@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.text import Text
 
-    from server.core.events import ProgressEvent
-    from server.data_download.model import DownloadReport
+    from server.core.events import Event
 
 _WARNING_OR_WORSE = re.compile(r"[\d:]{8} (?:warning|error|critical): ")
 """How a line of the log begins that is more than information (see `server.observability.log_setup.people_line`)."""
@@ -44,8 +43,11 @@ class Watch:
 
         self._log = log_listener()
 
-    def __call__(self, event: ProgressEvent, /) -> None:
+    def __call__(self, event: Event, /) -> None:
         """Take an event."""
+        if event.report is not None:
+            self._finish(event)
+            return
         self._log(event)
         if event.kind == "started":
             self._began = True
@@ -76,16 +78,16 @@ class Watch:
         else:
             print(line, file=sys.stderr)
 
-    def finish(self, report: DownloadReport) -> None:
-        """Take the report: it goes into the log, and the command prints it for people itself.
+    def _finish(self, event: Event) -> None:
+        """Log the end of a download; the command prints its report for people.
 
         A download that was refused before it began, say for want of a key, leaves no trace on disk.
         """
         self.close()
-        if not self._began and not report.complete:
+        if not self._began and not event.report.complete:
             return
         self._muted = True
-        self._log.log_report(report)
+        self._log(event)
         self._muted = False
 
     def close(self) -> None:

@@ -41,7 +41,7 @@ def verify(
 ) -> int:
     """Open every file of a resolution, and every factor and map file, and name the damaged ones."""
     from server.corporate_actions.verify import check_files
-    from server.data_download.model import DownloadRequest
+    from server.data_download.request import DownloadRequest
     from server.data_download.verify import verify as verify_files
 
     wanted = as_resolution(resolution)
@@ -61,12 +61,12 @@ def verify(
         found = verify_files(workspace.folder, wanted, symbols, cancel=cancel, progress=_counter(as_json))
         if found.damaged and found.gaps and repair and not cancel.cancelled:
             request = DownloadRequest(
-                symbols=tuple(gap.symbol for gap in found.gaps),
+                symbols=tuple(gap.series.ticker for gap in found.gaps),
                 resolution=wanted,
                 start=min(gap.days[0] for gap in found.gaps),
                 end=max(gap.days[-1] for gap in found.gaps),
             )
-            downloader = workspace.downloader(listener=watch, on_report=watch.finish)
+            downloader = workspace.downloader(events=workspace.events(watch))
             report = downloader.repair(request, found.gaps, cancel)
             found = verify_files(workspace.folder, wanted, symbols, cancel=cancel)
         small = check_files(workspace.folder.path, symbols, cancel=cancel)

@@ -1,45 +1,66 @@
-"""One stream of events beside the way of the data, and the token that stops it.
+"""The one stream of events that long work emits, and what an event says.
 
-A terminal's bar, a page, the log and the metrics are listeners; they can be taken off without the download
-noticing. Counts in an event are increments, so that a listener only ever adds.
+The terminal's progress bar, a job's page, the log, the metrics, plugins and the counts of a report are listeners.
+Removing one does not change a download.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Literal, Protocol
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
-from attrs import frozen
+from attrs import evolve, field, fields, frozen
 
-from server.lean.series import Resolution
+from server.core.json import json_options
+
+if TYPE_CHECKING:
+    from server.lean.series import Resolution, Series
 
 EventKind = Literal["started", "symbol", "days", "request", "retry", "wait", "notice", "phase", "finished"]
-"""What an event tells:
+"""What an event reports:
 
-started: a download begins; ``days`` symbol-days are missing, ``days_present`` are there already.
-symbol: the gap of one symbol begins; ``days`` are missing of it.
-days: ``days`` of ``symbol`` came to ``outcome``, with ``bars`` bars.
-request: ``api_calls`` requests were answered with ``bytes`` bytes, or ``cache_hits`` came from the cache.
-retry: a request failed for a passing reason and is tried again after ``wait_seconds``; ``message`` says why.
-wait: a budget of requests or another run makes this one wait ``wait_seconds``.
-notice: ``message`` is for people.
+started: a download begins; ``days`` symbol-days are missing, ``days_present`` are present.
+symbol: the gap of one series begins; ``days`` of it are missing.
+days: ``days`` of ``series`` had the ``outcome``, with ``bars`` bars.
+request: ``api_calls`` requests were answered with ``bytes`` bytes, or ``cache_hits`` by the HTTP cache.
+retry: a request failed and is sent again after ``wait_seconds``; ``message`` says why it failed.
+wait: the request budget or another run makes this one wait ``wait_seconds``.
+notice: ``message`` is for people; it is part of the report unless it is ``transient``.
 phase: a backtest entered ``phase``.
 finished: the download is over.
 """
 
 Outcome = Literal["", "downloaded", "provisional", "empty", "failed"]
 
+_KINDS = frozenset(get_args(EventKind))
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+def _is_kind(instance: object, attribute: object, value: str) -> None:
+    if value not in _KINDS:
+        raise ValueError(f"{value!r} is not a kind of event; use one of {', '.join(sorted(_KINDS))}")
+
 
 @frozen(kw_only=True)
-class ProgressEvent:
-    """What happened, at which instant (UTC), to which symbol, and by how much the counts grew."""
+class Event:
+    """What happened, and by how much the counts grew. Counts are increments, so a listener only adds.
 
-    kind: EventKind
-    at: datetime
+    Attributes:
+        at: The instant, in UTC; set by the stream.
+        symbol: The ticker of the series, or the symbol concerned where there is no series.
+        resolution: That of the series, or of the download.
+        transient: Whether a notice is shown now and not repeated in the report.
+        report: The `DownloadReport` of a download that is over.
+    """
+
+    kind: EventKind = field(validator=_is_kind)
+    at: datetime = _EPOCH
     phase: str = "data_download"
     provider: str = ""
-    symbol: str | None = None
-    resolution: Resolution | None = None
+    series: Series | None = field(default=None, metadata=json_options(omit=True))
+    symbol: str | None = field()
+    resolution: Resolution | None = field()
     outcome: Outcome = ""
     days: int = 0
     days_present: int = 0
@@ -51,13 +72,61 @@ class ProgressEvent:
     status: int | None = None
     wait_seconds: float = 0.0
     message: str = ""
+    transient: bool = field(default=False, metadata=json_options(omit=True))
+    report: Any = field(default=None, eq=False, repr=False, metadata=json_options(omit=True))
+
+    @symbol.default
+    def _symbol_of_series(self) -> str | None:
+        return self.series.ticker if self.series else None
+
+    @resolution.default
+    def _resolution_of_series(self) -> Resolution | None:
+        return self.series.resolution if self.series else None
 
 
-class ProgressListener(Protocol):
-    """Whoever watches. Called from several threads at once; must be quick and must not raise."""
+class EventListener(Protocol):
+    """Receives events, from several threads at once; must be quick and must not raise."""
 
-    def __call__(self, event: ProgressEvent, /) -> None: ...
+    def __call__(self, event: Event, /) -> None: ...
 
 
-def no_progress(event: ProgressEvent, /) -> None:
-    """The listener that does nothing."""
+class EventStream:
+    """Passes events to listeners, with the fields of its scope filled in. Immutable and thread-safe."""
+
+    def __init__(
+        self,
+        clock: Callable[[], datetime],
+        listeners: Sequence[EventListener] = (),
+        scope: dict[str, Any] | None = None,
+    ) -> None:
+        """Create a stream.
+
+        Args:
+            clock: The instant now, in UTC.
+            scope: Fields of `Event` that are set where an event leaves them at their default.
+        """
+        self.clock = clock
+        self._listeners = tuple(listeners)
+        self._scope = scope or {}
+
+    def emit(self, event: Event) -> None:
+        """Pass an event to every listener."""
+        if not self._listeners:
+            return
+        event = evolve(event, **self._missing(event), at=self.clock())
+        for listener in self._listeners:
+            listener(event)
+
+    def scoped(self, **fields: Any) -> EventStream:
+        """Return a stream to the same listeners that also sets these fields."""
+        return EventStream(self.clock, self._listeners, {**self._scope, **fields})
+
+    def heard_by(self, *listeners: EventListener) -> EventStream:
+        """Return a stream with the same scope that also passes events to these listeners."""
+        return EventStream(self.clock, (*self._listeners, *listeners), self._scope)
+
+    def _missing(self, event: Event) -> dict[str, Any]:
+        return {name: value for name, value in self._scope.items() if getattr(event, name) == _DEFAULTS[name]}
+
+
+_DEFAULTS = {attribute.name: attribute.default for attribute in fields(Event)} | {"symbol": None, "resolution": None}

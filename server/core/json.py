@@ -9,6 +9,7 @@ import enum
 from collections.abc import Mapping
 from datetime import date
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ class JsonField:
     """A field of a class as its JSON object has it.
 
     Attributes:
-        name: The attribute.
+        name: The attribute, or the path to one of the field's value (``series.ticker``).
         key: The key of the JSON object.
         digits: Decimal places to which numbers of the field are rounded; None does not round.
     """
@@ -35,26 +36,36 @@ class JsonField:
     digits: int | None = None
 
 
-def json_options(*, key: str | None = None, omit: bool = False, digits: int | None = None) -> dict[str, Any]:
+def json_options(
+    *,
+    key: str | None = None,
+    omit: bool = False,
+    digits: int | None = None,
+    inline: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Return metadata of an attrs field that says how it appears in JSON.
 
     Args:
         key: The key, where it differs from the field's name.
         omit: Whether the field is left out.
         digits: Decimal places to which numbers of the field are rounded.
+        inline: Keys to have in place of the field's own, each with the attribute of the field's value.
     """
-    return {_OPTIONS: {"key": key, "omit": omit, "digits": digits}}
+    return {_OPTIONS: {"key": key, "omit": omit, "digits": digits, "inline": inline}}
 
 
 @cache
 def json_fields(cls: type[object]) -> tuple[JsonField, ...]:
     """Return the fields of an attrs class that its JSON object has, in order."""
-    found = ((field.name, field.metadata.get(_OPTIONS, {})) for field in attrs.fields(cls))  # type: ignore[arg-type]
-    return tuple(
-        JsonField(name=name, key=options.get("key") or name, digits=options.get("digits"))
-        for name, options in found
-        if not options.get("omit")
-    )
+    found: list[JsonField] = []
+    for field in attrs.fields(cls):  # type: ignore[arg-type]
+        options = field.metadata.get(_OPTIONS, {})
+        if options.get("inline"):
+            found += [JsonField(name=f"{field.name}.{name}", key=key) for key, name in options["inline"].items()]
+        elif not options.get("omit"):
+            key, digits = options.get("key") or field.name, options.get("digits")
+            found.append(JsonField(name=field.name, key=key, digits=digits))
+    return tuple(found)
 
 
 def to_json(value: Any, digits: int | None = None) -> Any:
@@ -70,7 +81,7 @@ def to_json(value: Any, digits: int | None = None) -> Any:
     """
     cls: type[object] = type(value)
     if attrs.has(cls):
-        return {field.key: to_json(getattr(value, field.name), field.digits) for field in json_fields(cls)}
+        return {field.key: to_json(attrgetter(field.name)(value), field.digits) for field in json_fields(cls)}
     if isinstance(value, Mapping):
         return {to_json(key): to_json(item, digits) for key, item in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):

@@ -15,6 +15,7 @@ from attrs import evolve, field, frozen
 
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled
+from server.core.events import Event, EventStream
 from server.corporate_actions.context import (
     PHASE,
     Work,
@@ -22,11 +23,10 @@ from server.corporate_actions.context import (
     ignored_for,
 )
 from server.corporate_actions.model import Renames
-from server.data_download.companion import Tell
 from server.data_download.errors import BadResponseError, SymbolNotFoundError
 from server.data_download.ledger import CorporateCheck
-from server.data_download.model import CorporateFiles, DownloadRequest
-from server.data_download.text_files import is_ours
+from server.data_download.report import CorporateFiles
+from server.data_download.request import DownloadRequest
 from server.lean.layout import EQUITY_USA
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ class DailyCheck:
     work: Work
     _told: dict[str, Renames] = field(factory=dict, init=False)
 
-    def before(self, symbols: Sequence[str], request: DownloadRequest, tell: Tell, cancel: CancelToken) -> bool:
+    def before(
+        self, symbols: Sequence[str], request: DownloadRequest, events: EventStream, cancel: CancelToken
+    ) -> bool:
         """Make the map files of renamed shares that have none; the rest can wait until the bars are there."""
         due = [
             symbol
@@ -56,11 +58,11 @@ class DailyCheck:
         with suppress(Exception):  # a source may be anybody's; `after` says what is still so then
             if due:
                 self.work.check()
-                made = self._make_maps(due, tell, cancel)
+                made = self._make_maps(due, events, cancel)
         return made
 
     def after(
-        self, symbols: Sequence[str], request: DownloadRequest, tell: Tell, cancel: CancelToken
+        self, symbols: Sequence[str], request: DownloadRequest, events: EventStream, cancel: CancelToken
     ) -> tuple[CorporateFiles, ...]:
         """Make the files of symbols of which it was not done today."""
         due = list(self._due(symbols, request))
@@ -72,23 +74,23 @@ class DailyCheck:
         try:
             if asked:
                 self.work.check()
-                self._make(asked, request, tell, cancel, found, failed)
+                self._make(asked, request, events, cancel, found, failed)
         except Exception as error:
             why = (
                 str(error) if isinstance(error, BacktestServerError) else f"unexpected: {type(error).__name__}: {error}"
             )
             made = {files.symbol for files in found}
             failed |= {symbol: why for symbol in asked if symbol not in made and symbol not in failed}
-        self._tell(found, failed, tell)
+        self._tell(found, failed, events)
         return (*found, *(self._failed(symbol, why) for symbol, why in failed.items()))
 
-    def _make_maps(self, symbols: Sequence[str], tell: Tell, cancel: CancelToken) -> bool:
+    def _make_maps(self, symbols: Sequence[str], events: EventStream, cancel: CancelToken) -> bool:
         made = False
-        with self.work.opened(tell, cancel, told=self._told) as service:
+        with self.work.opened(events, cancel, told=self._told) as service:
             renamed = dict(first_alone(symbols, lambda symbol: (symbol, service.was_renamed(symbol))))
             for symbol in symbols:
                 if renamed[symbol]:
-                    with self.work.alone(symbol, tell, cancel):
+                    with self.work.alone(symbol, events, cancel):
                         made |= service.make_map(symbol).files.map_file == "written"
         return made
 
@@ -96,7 +98,7 @@ class DailyCheck:
         self,
         asked: Mapping[str, date | None],
         request: DownloadRequest,
-        tell: Tell,
+        events: EventStream,
         cancel: CancelToken,
         found: list[CorporateFiles],
         failed: dict[str, str],
@@ -109,7 +111,7 @@ class DailyCheck:
             if everybodys or cancel.cancelled:
                 return
             try:
-                with self.work.alone(symbol, tell, cancel):
+                with self.work.alone(symbol, events, cancel):
                     if self._still_due(symbol, request):  # another run may have made it meanwhile
                         found.append(self._make_one(service, symbol, asked[symbol], request))
                     else:
@@ -123,7 +125,7 @@ class DailyCheck:
                 everybodys.append(str(error))
 
         done: set[str] = set()
-        with self.work.opened(tell, cancel, told=self._told) as service:
+        with self.work.opened(events, cancel, told=self._told) as service:
             list(first_alone(list(asked), make))
         done |= {files.symbol for files in found} | failed.keys()
         for symbol in [symbol for symbol in asked if symbol not in done] if everybodys else ():
@@ -197,7 +199,7 @@ class DailyCheck:
                 content = path.read_bytes()
             except OSError:
                 return False
-            if is_ours(self.work.folder.ledger, f"{EQUITY_USA}/{folder}/{path.name}", content):
+            if self.work.folder.ledger.wrote(f"{EQUITY_USA}/{folder}/{path.name}", content):
                 return False
         return True
 
@@ -216,17 +218,17 @@ class DailyCheck:
             notices=(why,),
         )
 
-    def _tell(self, found: Sequence[CorporateFiles], failed: Mapping[str, str], tell: Tell) -> None:
+    def _tell(self, found: Sequence[CorporateFiles], failed: Mapping[str, str], events: EventStream) -> None:
         """What was written and what people should know; one notice for all symbols that lack a file for one reason."""
         for files in found:
             outcomes = (("factor file", files.factor_file), ("map file", files.map_file))
             written = [kind for kind, outcome in outcomes if outcome == "written"]
             if written:
                 message = f"{files.symbol}: wrote its {' and its '.join(written)}"
-                tell("notice", phase=PHASE, symbol=files.symbol, message=message, kept=False)
+                events.emit(Event(kind="notice", phase=PHASE, symbol=files.symbol, message=message, transient=True))
             if files.factor_file != "kept":
                 for notice in files.notices:
-                    tell("notice", symbol=files.symbol, message=notice)
+                    events.emit(Event(kind="notice", symbol=files.symbol, message=notice))
         bare: dict[str, list[str]] = {}
         for symbol, why in failed.items():
             if not self._path("factor_files", symbol).exists():
@@ -238,4 +240,4 @@ class DailyCheck:
                 f"{why}. Once that is mended: backtest-server factor-files {' '.join(symbols[:5])}; or set "
                 "corporate-actions to off"
             )
-            tell("notice", message=message)
+            events.emit(Event(kind="notice", message=message))

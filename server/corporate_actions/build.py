@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -11,7 +11,7 @@ from attrs import Factory, define, frozen
 
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled, ConfigurationError
-from server.core.events import EventKind, ProgressEvent, ProgressListener
+from server.core.events import Event, EventStream
 from server.corporate_actions.context import (
     PHASE,
     Work,
@@ -25,7 +25,7 @@ from server.corporate_actions.map_file import read_map_file
 from server.corporate_actions.paths import factor_file_path, map_file_path
 from server.corporate_actions.service import CorporateActions, Made
 from server.data_download.errors import BadResponseError, SymbolNotFoundError
-from server.data_download.model import CorporateFiles
+from server.data_download.report import CorporateFiles
 
 _OF_ONE_SYMBOL = (BadResponseError, SymbolNotFoundError)
 
@@ -60,13 +60,18 @@ class Outcome:
     cancelled: bool = False
     _counting: threading.Lock = Factory(threading.Lock)
 
-    def count(self, facts: Mapping[str, Any], *, kept: bool) -> None:
-        """Add what one event tells, and its message where that is to be kept."""
+    @property
+    def never_reached_vendor(self) -> bool:
+        """Whether the vendor could not be asked at all: a wrong key, or a vendor that cannot be reached."""
+        return bool(self.failures) and all(error.unreachable for error in self.failures.values())
+
+    def __call__(self, event: Event, /) -> None:
+        """Add the counts of an event, and its message where it belongs into the report (an `EventListener`)."""
         with self._counting:
             for name in ("api_calls", "cache_hits", "retries", "bytes"):
-                setattr(self, name, getattr(self, name) + facts.get(name, 0))
-            if kept and facts["message"] not in self.notices:
-                self.notices.append(facts["message"])
+                setattr(self, name, getattr(self, name) + getattr(event, name))
+            if event.kind == "notice" and not event.transient and event.message not in self.notices:
+                self.notices.append(event.message)
 
 
 @frozen(kw_only=True)
@@ -95,7 +100,7 @@ def make_files(
     work: Work,
     asked: Asked,
     cancel: CancelToken,
-    listener: ProgressListener,
+    events: EventStream,
     done: Callable[[str], object] = lambda symbol: None,
 ) -> Outcome:
     """Make the files of each symbol, several at once.
@@ -112,10 +117,7 @@ def make_files(
         raise ConfigurationError(f"--since {asked.since} lies after {last}, the last session whose close is known")
     outcome = Outcome()
 
-    def tell(kind: EventKind, **facts: Any) -> None:
-        outcome.count(facts, kept=facts.pop("kept", kind == "notice"))
-        listener(ProgressEvent(kind=kind, at=work.clock(), **{"provider": work.provider, **facts}))
-
+    events = events.heard_by(outcome).scoped(provider=work.provider)
     due = [symbol for symbol in asked.symbols if not _planned(work, asked, symbol).done_today]
     outcome.made += [_as_it_stands(symbol) for symbol in asked.symbols if symbol not in due]
     if not due:
@@ -128,18 +130,19 @@ def make_files(
             return everybodys[0]
         done(symbol)
         try:
-            with work.alone(symbol, tell, cancel):
+            with work.alone(symbol, events, cancel):
                 return _make(work, service, symbol, asked.since)
         except BacktestServerError as error:
             if not (error.days or isinstance(error, _OF_ONE_SYMBOL)):
                 everybodys.append(error)
             return error
 
-    with work.opened(tell, cancel, refresh=asked.refresh, replace=asked.replace) as service:
+    with work.opened(events, cancel, refresh=asked.refresh, replace=asked.replace) as service:
         for symbol, made in zip(due, first_alone(due, make), strict=True):
             if isinstance(made, Made):
                 outcome.made.append(made)
-                tell("notice", phase=PHASE, symbol=symbol, message=_sentence(made.files), kept=False)
+                sentence = _sentence(made.files)
+                events.emit(Event(kind="notice", phase=PHASE, symbol=symbol, message=sentence, transient=True))
             elif isinstance(made, Cancelled):
                 outcome.cancelled = True
             else:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from typing import Literal
@@ -14,15 +12,13 @@ from attrs import frozen
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled
 from server.corporate_actions.renames import Handover
-from server.data_download.availability import DayState, find_gap
+from server.data_download.availability import DayState
+from server.data_download.catalog import first_day_on_disk
 from server.data_download.downloader import DataDownloader
 from server.data_download.errors import DownloadError, PlanLimitError
-from server.data_download.model import DownloadRequest
-from server.lean.check import identify
-from server.lean.layout import EQUITY_USA, folder_of, relative_path
-from server.lean.parse import daily_rows
-from server.lean.series import Resolution
-from server.lean.zip import only_member
+from server.data_download.request import DownloadRequest
+from server.lean.layout import layout_of
+from server.lean.series import Resolution, Series
 
 _UNITS = 10_000
 """LEAN's prices of equities are in ten thousandths of a dollar (LEAN: ``LeanData.GenerateLine``)."""
@@ -71,8 +67,8 @@ class DailyBars:
         """
         if not days:
             return {}
-        holdings, _ = self._folder.holdings(ticker, Resolution.DAILY, days)
-        gap = find_gap(days, holdings, self._downloader.clock(), self._downloader.calendar)
+        series = Series(ticker, Resolution.DAILY)
+        gap = self._folder.catalog.missing(series, days, self._downloader.clock())
         reasons: dict[date, Lack] = {}
         if gap is not None:
             request = DownloadRequest(
@@ -84,10 +80,8 @@ class DailyBars:
             for failure in report.failures:
                 lack = Lack(failure.error, "plan" if failure.code == PlanLimitError.code else "passing")
                 reasons.update(dict.fromkeys(failure.days, lack))
-            holdings, _ = self._folder.holdings(ticker, Resolution.DAILY, days)
         lacking = {}
-        for day in days:
-            state = holdings.state(day)
+        for day, state in self._folder.catalog.states(series, days).items():
             if state is DayState.EMPTY:
                 lacking[day] = Lack(f"{ticker} has no daily bar of {day}", "empty")
             elif state is not DayState.PRESENT:
@@ -144,23 +138,12 @@ class DailyBars:
 
     def first_day(self, ticker: str) -> date | None:
         """The first day of which there are bars of any resolution on disk."""
-        daily, _ = self._folder.holdings(ticker, Resolution.DAILY, [])
-        days = set(daily.on_disk)
-        for resolution in (Resolution.MINUTE, Resolution.SECOND):
-            place = folder_of(ticker, resolution)
-            names: list[str] = []
-            with suppress(OSError):
-                names = sorted(os.listdir(self._folder.path / place))
-            for name in names:
-                known = identify(f"{place.removeprefix(f'{EQUITY_USA}/')}/{name}")
-                if known and known[2]:
-                    days.add(known[2])
-                    break
-        return min(days, default=None)
+        return first_day_on_disk(self._folder.path, ticker)
 
     def _rows(self, ticker: str) -> dict[date, bytes]:
-        path = self._folder.path / relative_path(ticker, Resolution.DAILY, None)
+        layout = layout_of(Series(ticker, Resolution.DAILY))
+        path = self._folder.path / layout.path(None)
         try:
-            return daily_rows(only_member(path.read_bytes())[1])
+            return layout.rows_by_day(layout.member_content(path.read_bytes(), None), None)
         except OSError as error:  # it was verified a moment ago
             raise DownloadError(f"{path} cannot be read: {error.strerror}", symbol=ticker) from error

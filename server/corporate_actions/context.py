@@ -6,19 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from attrs import asdict, frozen
+from attrs import frozen
 
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled
-from server.core.events import ProgressEvent, ProgressListener
-from server.corporate_actions.model import CorporateActionSource, Renames, Watch
-from server.data_download.companion import Tell
+from server.core.events import Event, EventStream
+from server.corporate_actions.model import CorporateActionSource, Renames
 from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
 from server.data_download.ledger import CorporateCheck
-from server.data_download.model import CorporateFiles
+from server.data_download.report import CORPORATE_ACTIONS, CorporateFiles
 from server.lean.layout import EQUITY_USA
 from server.lean.series import NEW_YORK
 from server.trading_calendar import USEquityTradingCalendar
@@ -26,8 +25,8 @@ from server.trading_calendar import USEquityTradingCalendar
 if TYPE_CHECKING:
     from server.corporate_actions.service import CorporateActions
 
-PHASE = "corporate_actions"
-"""The phase of events that tell of this work."""
+PHASE = CORPORATE_ACTIONS
+"""The phase of events of this work."""
 
 _LOCK_POLL_SECONDS = 0.1
 _AT_ONCE = 5
@@ -54,9 +53,9 @@ class Work:
     calendar: USEquityTradingCalendar
     clock: Callable[[], datetime]
     provider: str
-    open_source: Callable[[CancelToken, Watch, bool], CorporateActionSource]
+    open_source: Callable[[CancelToken, EventStream, bool], CorporateActionSource]
     check: Callable[[], object]
-    daily: Callable[[ProgressListener], DataDownloader]
+    daily: Callable[[EventStream], DataDownloader]
 
     @property
     def today(self) -> date:
@@ -98,7 +97,7 @@ class Work:
     @contextmanager
     def opened(
         self,
-        tell: Tell,
+        events: EventStream,
         cancel: CancelToken,
         *,
         refresh: bool = False,
@@ -114,22 +113,19 @@ class Work:
         from server.corporate_actions.closes import DailyBars
         from server.corporate_actions.service import CorporateActions
 
-        def watch(kind: Any, **facts: Any) -> None:
-            tell(kind, phase=PHASE, **facts)
+        own = events.scoped(phase=PHASE)
 
-        def listen(event: ProgressEvent, /) -> None:
+        def pass_on(event: Event, /) -> None:
             if event.kind in _PASSED_ON:
-                facts = asdict(event, filter=lambda attribute, value: value != attribute.default)
-                facts.pop("at")
-                tell(**{**facts, "phase": PHASE})
+                own.emit(event)
 
-        source = self.open_source(cancel, watch, refresh)
+        source = self.open_source(cancel, own, refresh)
         try:
             yield CorporateActions(
                 folder=self.folder,
                 calendar=self.calendar,
                 source=source,
-                bars=DailyBars(self.daily(listen), cancel),
+                bars=DailyBars(self.daily(EventStream(self.clock, [pass_on])), cancel),
                 last_day=self.last_settled(),
                 replace=replace,
                 told={} if told is None else told,
@@ -138,7 +134,7 @@ class Work:
             source.close()
 
     @contextmanager
-    def alone(self, symbol: str, tell: Tell, cancel: CancelToken) -> Iterator[None]:
+    def alone(self, symbol: str, events: EventStream, cancel: CancelToken) -> Iterator[None]:
         """Hold the symbol's lock; another run that holds it is waited for.
 
         Raises:
@@ -148,12 +144,13 @@ class Work:
 
         waited = False
         while not cancel.cancelled:
-            with self.folder.lock_texts(symbol, (FACTOR_FILES, MAP_FILES)) as mine:
+            with self.folder.locks.take_texts(symbol, (FACTOR_FILES, MAP_FILES)) as mine:
                 if mine:
                     yield
                     return
             if not waited:
-                tell("wait", phase=PHASE, message=f"another run makes the factor file of {symbol}; waiting for it")
+                message = f"another run makes the factor file of {symbol}; waiting for it"
+                events.emit(Event(kind="wait", phase=PHASE, message=message))
                 waited = True
             cancel.wait(_LOCK_POLL_SECONDS)
         raise Cancelled(f"stopped before the factor file of {symbol} was made")

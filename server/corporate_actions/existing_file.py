@@ -9,8 +9,7 @@ from typing import Generic, TypeVar
 from attrs import frozen
 
 from server.data_download.data_folder import DataFolder
-from server.data_download.model import FileOutcome
-from server.data_download.text_files import is_ours
+from server.data_download.report import FileOutcome
 from server.lean.zip import FormatError
 
 Row = TypeVar("Row")
@@ -43,7 +42,7 @@ class Standing(Generic[Row]):
             return "unchanged"
         if self.content is not None and not self.ours and not replace:
             return "kept"
-        folder.write_text(symbol, self.path, text, self.read)
+        folder.writer.write_text(symbol, self.path, text, self.read)
         return "written"
 
     def notices(self, symbol: str, kind: str, outcome: FileOutcome) -> list[str]:
@@ -70,5 +69,5 @@ def place(folder: DataFolder, path: Path, read: Callable[[str], list[Row]]) -> S
         rows, problem = read(content.decode("utf-8", "replace")), ""
     except FormatError as error:
         rows, problem = None, str(error)
-    ours = is_ours(folder.ledger, relative, content)
+    ours = folder.ledger.wrote(relative, content)
     return Standing(path=relative, read=read, content=content, rows=rows, problem=problem, ours=ours)

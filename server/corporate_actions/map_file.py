@@ -13,6 +13,7 @@ from attrs import frozen
 
 from server.corporate_actions.lines import LAST_DATE, day_of, lines_of, shown
 from server.corporate_actions.model import Listing, Renames
+from server.data_download.tickers import TickerSpan
 from server.lean.series import parse_symbol
 from server.lean.zip import FormatError
 from server.trading_calendar import USEquityTradingCalendar
@@ -129,7 +130,7 @@ def ticker_on(rows: Sequence[MapRow], day: date) -> str | None:
     return next((row.ticker for row in rows if row.date >= day), None)
 
 
-def split_by_ticker(rows: Sequence[MapRow], first: date, last: date) -> list[tuple[str, date, date]]:
+def split_by_ticker(rows: Sequence[MapRow], first: date, last: date) -> list[TickerSpan]:
     """The days from first to last, both included, by the ticker they were traded under, ascending.
 
     Days before the first row or after the last one are in none. Days follow upon one another without a gap, and
@@ -138,7 +139,7 @@ def split_by_ticker(rows: Sequence[MapRow], first: date, last: date) -> list[tup
     Raises:
         FormatError: A ticker is no US equity symbol; no path and no address must be built from it.
     """
-    parts: list[tuple[str, date, date]] = []
+    parts: list[TickerSpan] = []
     start = max(first, rows[0].date) if rows else first
     for row in rows:
         end = min(row.date, last)
@@ -148,10 +149,10 @@ def split_by_ticker(rows: Sequence[MapRow], first: date, last: date) -> list[tup
             ticker = parse_symbol(row.ticker)
         except ValueError as error:
             raise FormatError(f"the map file's row of {row.date}: {error}") from error
-        if parts and parts[-1][0] == ticker:
-            parts[-1] = (ticker, parts[-1][1], end)
+        if parts and parts[-1].ticker == ticker:
+            parts[-1] = TickerSpan(ticker, parts[-1].first, end)
         else:
-            parts.append((ticker, start, end))
+            parts.append(TickerSpan(ticker, start, end))
         start = end + timedelta(days=1)
     return parts
 

@@ -96,21 +96,3 @@ class CorporateActionSource(Protocol):
 
     def close(self) -> None:
         """Let go of connections and files."""
-
-
-class Watch(Protocol):
-    """Told of what a source sends, as `DataSink.progress` is."""
-
-    def __call__(
-        self,
-        kind: str,
-        *,
-        symbol: str | None = None,
-        bytes: int = 0,
-        api_calls: int = 0,
-        cache_hits: int = 0,
-        retries: int = 0,
-        status: int | None = None,
-        wait_seconds: float = 0.0,
-        message: str = "",
-    ) -> None: ...

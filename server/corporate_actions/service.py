@@ -29,7 +29,7 @@ from server.corporate_actions.model import CorporateActionSource, Events, Listin
 from server.corporate_actions.paths import factor_file_path, map_file_path
 from server.corporate_actions.renames import handovers, plausible_renames
 from server.data_download.data_folder import DataFolder
-from server.data_download.model import CorporateFiles, FileOutcome
+from server.data_download.report import CorporateFiles, FileOutcome
 from server.trading_calendar import USEquityTradingCalendar
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from server.data_download.companion import same_ticker
+from server.data_download.tickers import TickerSpan, same_ticker
 from server.lean.layout import EQUITY_USA
 
 
@@ -20,11 +20,11 @@ class TickersOnDisk:
 
     root: Path
 
-    def __call__(self, symbol: str, first: date, last: date) -> tuple[list[tuple[str, date, date]], str]:
-        """The range in parts by ticker.
+    def __call__(self, symbol: str, first: date, last: date) -> tuple[list[TickerSpan], str]:
+        """Return the range as spans by ticker.
 
-        On days of which the map file says nothing the symbol is its own ticker. So it is, with a notice, where the
-        file cannot be read: LEAN passes over such a file.
+        On days of which the map file says nothing the symbol is its own ticker. So it is, with a notice, where the file
+        cannot be read: LEAN ignores such a file.
         """
         try:
             content = (self.root / EQUITY_USA / "map_files" / f"{symbol.lower()}.csv").read_bytes()
@@ -40,19 +40,20 @@ class TickersOnDisk:
         try:
             known = split_by_ticker(load_map_rows(self.root, symbol) or [], first, last)
         except FormatError as error:
-            notice = f"the map file of {symbol} cannot be used, so all days are asked for as {symbol}: {error}"
+            notice = f"the map file of {symbol} cannot be used, so all days are requested as {symbol}: {error}"
             return same_ticker(symbol, first, last)[0], notice
         return _filled(symbol, known, first, last), ""
 
 
-def _filled(symbol: str, known: list[tuple[str, date, date]], first: date, last: date) -> list[tuple[str, date, date]]:
-    parts: list[tuple[str, date, date]] = []
+def _filled(symbol: str, known: list[TickerSpan], first: date, last: date) -> list[TickerSpan]:
+    """The known spans, with spans of the symbol's own name for the days between them."""
+    spans: list[TickerSpan] = []
     day = timedelta(days=1)
-    for ticker, start, end in known:
-        if start > first:
-            parts.append((symbol, first, start - day))
-        parts.append((ticker, start, end))
-        first = end + day
+    for span in known:
+        if span.first > first:
+            spans.append(TickerSpan(symbol, first, span.first - day))
+        spans.append(span)
+        first = span.last + day
     if first <= last:
-        parts.append((symbol, first, last))
-    return parts
+        spans.append(TickerSpan(symbol, first, last))
+    return spans

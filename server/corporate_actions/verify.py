@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from datetime import date, timedelta
 from itertools import pairwise
@@ -20,12 +19,9 @@ from server.corporate_actions.paths import (
     load_map_rows,
     read_text,
 )
-from server.data_download.data_folder import DamagedFile
-from server.lean.layout import folder_of, relative_path
-from server.lean.series import Resolution, parse_symbol
-from server.lean.zip import FormatError, first_member
-
-_DAY_FILE = re.compile(r"(\d{8})_trade\.zip")
+from server.data_download.catalog import DamagedFile, first_day_on_disk
+from server.lean.series import parse_symbol
+from server.lean.zip import FormatError
 
 
 @frozen(kw_only=True)
@@ -118,36 +114,10 @@ def _hidden(data_folder: Path, symbol: str, read_from: date, first_row: date) ->
         ticker = parse_symbol(mapped[0].ticker) if mapped else symbol
     except (FormatError, ValueError):
         ticker = symbol
-    earliest = earliest_bars(data_folder, ticker)
+    earliest = first_day_on_disk(data_folder, ticker)
     if earliest is None or earliest >= read_from:
         return None
     return f"it begins on {first_row}, and bars are there from {earliest} on; LEAN does not read those before it"
-
-
-def earliest_bars(data_folder: Path, ticker: str) -> date | None:
-    """The first day of which there are trade bars of any resolution under this ticker.
-
-    Raises:
-        ValueError: It is no US equity symbol.
-    """
-    ticker = parse_symbol(ticker)
-    found = [_earliest_daily(data_folder, ticker)]
-    for resolution in (Resolution.MINUTE, Resolution.SECOND):
-        try:
-            names = [path.name for path in (data_folder / folder_of(ticker, resolution)).iterdir()]
-        except OSError:
-            continue
-        days = (day_of(match[1]) for match in map(_DAY_FILE.fullmatch, names) if match)
-        found.append(min((day for day in days if day), default=None))
-    return min((day for day in found if day), default=None)
-
-
-def _earliest_daily(data_folder: Path, ticker: str) -> date | None:
-    try:
-        _, content = first_member((data_folder / relative_path(ticker, Resolution.DAILY, None)).read_bytes())
-    except (OSError, FormatError):
-        return None
-    return day_of(content[:8].decode("ascii", "replace"))
 
 
 def _files(folder: Path, symbols: Collection[str]) -> Iterator[tuple[Path, str]]:

@@ -52,3 +52,10 @@ class BadResponseError(DownloadError):
     allows_fallback = True
     concerns_one_symbol = True
     code = "bad_response"
+
+
+class ProviderError(DownloadError):
+    """A provider raised an exception that is not one of these errors: a fault of the provider's own."""
+
+    allows_fallback = True
+    code = "provider_failed"

@@ -1,8 +1,8 @@
-"""What is known about the data beside the data itself: verified files, empty and provisional days, files of ours.
+"""State about the data folder: verified files, empty and provisional days, and which text files this program wrote.
 
-One SQLite file in the state folder. It only saves work: a file is believed only while its size and time of change
-are those that were recorded, and without the ledger everything is looked at again. One thing it alone knows: which
-factor and map files this program wrote. Without it they count as somebody else's, and are left as they are.
+One SQLite file in the state folder. It only saves work: a file counts as verified only while its size and modification
+time are those recorded, and without the ledger every file is checked again. Only the ledger knows which factor and map
+files this program wrote; without it they count as foreign and are not replaced.
 """
 
 from __future__ import annotations
@@ -20,26 +20,24 @@ from typing import Any
 from attrs import frozen
 
 from server.core.errors import WriteFailedError
-from server.lean.series import Resolution
+from server.data_download.availability import EmptyMark
+from server.lean.series import Series
 
-_VERSION = 2
-_UPGRADED = (0, 1)
-"""Versions, 0 that of a new file, that lack tables of today's and nothing else."""
+_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
-    symbol TEXT NOT NULL, resolution TEXT NOT NULL, day INTEGER NOT NULL,
+    series TEXT NOT NULL, day INTEGER NOT NULL,
     size INTEGER NOT NULL, changed INTEGER NOT NULL, row_count INTEGER NOT NULL, days BLOB,
-    PRIMARY KEY (symbol, resolution, day)
+    PRIMARY KEY (series, day)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS empty_days (
-    symbol TEXT NOT NULL, resolution TEXT NOT NULL, day INTEGER NOT NULL,
-    asked_at REAL NOT NULL, times INTEGER NOT NULL,
-    PRIMARY KEY (symbol, resolution, day)
+    series TEXT NOT NULL, day INTEGER NOT NULL, asked_at REAL NOT NULL, times INTEGER NOT NULL,
+    PRIMARY KEY (series, day)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS provisional_days (
-    symbol TEXT NOT NULL, resolution TEXT NOT NULL, day INTEGER NOT NULL, fetched_at REAL NOT NULL,
-    PRIMARY KEY (symbol, resolution, day)
+    series TEXT NOT NULL, day INTEGER NOT NULL, fetched_at REAL NOT NULL,
+    PRIMARY KEY (series, day)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS texts (
     path TEXT NOT NULL, digest BLOB NOT NULL,
@@ -51,39 +49,41 @@ CREATE TABLE IF NOT EXISTS corporate_checks (
 ) WITHOUT ROWID;
 """
 
+_KEYED_BY_SERIES = ("files", "empty_days", "provisional_days")
+"""Tables that versions 1 and 2 key by symbol and resolution."""
+
 _VALUES = 500
 """Values in one statement at most."""
 
 
 @frozen
 class FileMark:
-    """A file that was verified: its size and time of change (ns) then, its rows, and a daily zip's days."""
+    """A file that was verified.
+
+    Attributes:
+        size: Bytes.
+        modified_ns: Its modification time, in nanoseconds since 1970 UTC.
+        rows: Number of rows.
+        days: The days of a file that holds all days of its series; empty for a file of one day.
+    """
 
     size: int
-    changed: int
+    modified_ns: int
     rows: int
     days: tuple[date, ...] = ()
 
 
-@frozen
-class EmptyMark:
-    """A settled day without bars: when it was last asked for (seconds since 1970 UTC), and how often."""
-
-    asked_at: float
-    times: int
-
-
 @frozen(kw_only=True)
 class CorporateCheck:
-    """When a share's splits, dividends and tickers were last asked for, and what came of it.
+    """When a symbol's splits, dividends and tickers were last requested, and the result.
 
     Attributes:
-        provider: Who was asked.
+        provider: The provider that was asked.
         checked_at: Seconds since 1970 UTC.
         asked_from: The first day that the files are known not to hide; None where that is not known.
-        since: The day at which the factor file was told to begin; None where it was not.
-        made: Whether there are files for this symbol at all: an earlier ticker of a share has none of its own.
-        trouble: Why it failed; "" where it did not.
+        since: The first day requested for the factor file; None for the security's first day.
+        made: Whether files exist for this symbol: an earlier ticker of a security has none of its own.
+        trouble: Why it failed; empty where it did not.
     """
 
     provider: str
@@ -100,8 +100,8 @@ class Ledger:
     def __init__(self, path: Path | None) -> None:
         """Take the path; None, or one whose folder cannot be written, keeps the ledger in memory.
 
-        The file is made when there is something to remember. One that is damaged or of another version is set
-        aside and begun anew.
+        The file is created when there is something to record. One that is damaged or of a later version is renamed, and
+        an empty one takes its place.
         """
         self._lock = threading.RLock()
         self.path = path
@@ -142,7 +142,7 @@ class Ledger:
                     yield self._connection
             except sqlite3.DatabaseError as error:
                 if _is_damage(error):
-                    self._begin_anew()
+                    self._replace_damaged()
                 raise WriteFailedError(
                     f"the ledger {self.path} could not be written ({error}); see that the disk has space, and run again"
                 ) from error
@@ -156,96 +156,90 @@ class Ledger:
             except sqlite3.DatabaseError as error:
                 if not _is_damage(error):
                     raise
-            self._begin_anew()
+            self._replace_damaged()
             return self._connection.execute(sql, values).fetchall()
 
-    def _begin_anew(self) -> None:
-        """Go on with an empty ledger after damage that showed only when its rows were read."""
+    def _replace_damaged(self) -> None:
+        """Continue with an empty ledger after damage that appeared only when rows were read."""
         self.close()
         if self.path is not None:
             with suppress(OSError):
                 _set_aside(self.path)
 
-    def files(self, symbol: str, resolution: Resolution) -> dict[int, FileMark]:
-        """Verified files by the ordinal of their day (`date.toordinal`), 0 for a daily zip."""
-        rows = self._rows(
-            "SELECT day, size, changed, row_count, days FROM files WHERE symbol = ? AND resolution = ?",
-            symbol,
-            resolution.value,
-        )
-        return {day: FileMark(size, changed, count, _unpack(days)) for day, size, changed, count, days in rows}
+    def files(self, series: Series) -> dict[int, FileMark]:
+        """VerifyResult files by the ordinal of their day (`date.toordinal`), 0 for a file of all days."""
+        rows = self._rows("SELECT day, size, changed, row_count, days FROM files WHERE series = ?", series.key)
+        return {day: FileMark(size, modified, count, _unpack(days)) for day, size, modified, count, days in rows}
 
-    def empty_days(self, symbol: str, resolution: Resolution) -> dict[date, EmptyMark]:
-        """Settled days that had no bars when last asked for."""
-        rows = self._rows(
-            "SELECT day, asked_at, times FROM empty_days WHERE symbol = ? AND resolution = ?", symbol, resolution.value
-        )
+    def empty_days(self, series: Series) -> dict[date, EmptyMark]:
+        """Settled days that had no bars when last requested."""
+        rows = self._rows("SELECT day, asked_at, times FROM empty_days WHERE series = ?", series.key)
         return {date.fromordinal(day): EmptyMark(asked_at, times) for day, asked_at, times in rows}
 
-    def provisional_days(self, symbol: str, resolution: Resolution) -> set[date]:
+    def provisional_days(self, series: Series) -> set[date]:
         """Days that were fetched before they were settled."""
-        rows = self._rows(
-            "SELECT day FROM provisional_days WHERE symbol = ? AND resolution = ?", symbol, resolution.value
-        )
+        rows = self._rows("SELECT day FROM provisional_days WHERE series = ?", series.key)
         return {date.fromordinal(day) for (day,) in rows}
 
-    def record_files(self, symbol: str, resolution: Resolution, marks: Iterable[tuple[date | None, FileMark]]) -> None:
-        """Remember that these files (day None: the daily zip) were verified."""
+    def record_files(self, series: Series, marks: Iterable[tuple[date | None, FileMark]]) -> None:
+        """Record that these files (day None: the file of all days) were verified."""
         rows = [
-            (symbol, resolution.value, day.toordinal() if day else 0, mark.size, mark.changed, mark.rows, _pack(mark))
+            (series.key, day.toordinal() if day else 0, mark.size, mark.modified_ns, mark.rows, _pack(mark))
             for day, mark in marks
         ]
         with self._writing() as connection:
-            connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
 
-    def forget_file(self, symbol: str, resolution: Resolution, day: date | None) -> None:
-        """Forget that a file was verified: it is damaged or gone."""
+    def forget_file(self, series: Series, day: date | None) -> None:
+        """Remove the record of a file that is damaged or gone."""
         with self._writing() as connection:
             connection.execute(
-                "DELETE FROM files WHERE symbol = ? AND resolution = ? AND day = ?",
-                (symbol, resolution.value, day.toordinal() if day else 0),
+                "DELETE FROM files WHERE series = ? AND day = ?", (series.key, day.toordinal() if day else 0)
             )
 
     def record_days(
         self,
-        symbol: str,
-        resolution: Resolution,
+        series: Series,
         *,
         now: datetime,
         settled: Sequence[date] = (),
         provisional: Sequence[date] = (),
         empty: Sequence[date] = (),
     ) -> None:
-        """Remember what became of days: on disk for good, on disk for now, or without bars."""
+        """Record days as on disk for good, on disk for now, or without bars."""
         at = now.timestamp()
-        code = resolution.value
 
-        def keys(days: Iterable[date]) -> list[tuple[str, str, int]]:
-            return [(symbol, code, day.toordinal()) for day in days]
+        def keys(days: Iterable[date]) -> list[tuple[str, int]]:
+            return [(series.key, day.toordinal()) for day in days]
 
-        delete = "WHERE symbol = ? AND resolution = ? AND day = ?"
-        no_longer_empty = self.empty_days(symbol, resolution).keys() & {*settled, *provisional}
-        no_longer_provisional = self.provisional_days(symbol, resolution) & {*settled, *empty}
+        no_longer_empty = self.empty_days(series).keys() & {*settled, *provisional}
+        no_longer_provisional = self.provisional_days(series) & {*settled, *empty}
         if not (no_longer_empty or no_longer_provisional or provisional or empty):
             return
         with self._writing() as connection:
-            connection.executemany(f"DELETE FROM empty_days {delete}", keys(no_longer_empty))  # noqa: S608
-            connection.executemany(f"DELETE FROM provisional_days {delete}", keys(no_longer_provisional))  # noqa: S608
+            connection.executemany("DELETE FROM empty_days WHERE series = ? AND day = ?", keys(no_longer_empty))
             connection.executemany(
-                "INSERT OR REPLACE INTO provisional_days VALUES (?, ?, ?, ?)", [(*key, at) for key in keys(provisional)]
+                "DELETE FROM provisional_days WHERE series = ? AND day = ?", keys(no_longer_provisional)
             )
             connection.executemany(
-                "INSERT INTO empty_days VALUES (?, ?, ?, ?, 1) ON CONFLICT DO UPDATE"
+                "INSERT OR REPLACE INTO provisional_days VALUES (?, ?, ?)", [(*key, at) for key in keys(provisional)]
+            )
+            connection.executemany(
+                "INSERT INTO empty_days VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE"
                 " SET asked_at = excluded.asked_at, times = times + 1",
                 [(*key, at) for key in keys(empty)],
             )
 
     def texts(self, path: str) -> set[bytes]:
-        """Digests of what this program wrote, or was about to write, at a path below the data folder."""
+        """SHA-256 digests of what this program wrote, or was about to write, at a path below the data folder."""
         return {digest for (digest,) in self._rows("SELECT digest FROM texts WHERE path = ?", path)}
 
+    def wrote(self, path: str, content: bytes) -> bool:
+        """Whether this program wrote this content at a path below the data folder."""
+        return digest(content) in self.texts(path)
+
     def record_text(self, path: str, digest: bytes, *, only: bool = False) -> None:
-        """Remember content as ours: before it is put in place, and then (`only`) in place of all other."""
+        """Record content as this program's: before it is put in place, and then (`only`) instead of any other."""
         with self._writing() as connection:
             if only:
                 connection.execute("DELETE FROM texts WHERE path = ? AND digest <> ?", (path, digest))
@@ -272,7 +266,7 @@ class Ledger:
         return found
 
     def record_corporate_check(self, symbol: str, check: CorporateCheck) -> None:
-        """Remember a check in place of the one before."""
+        """Record a check instead of the previous one."""
         days = [day.toordinal() if day else 0 for day in (check.asked_from, check.since)]
         with self._writing() as connection:
             connection.execute(
@@ -281,8 +275,15 @@ class Ledger:
             )
 
 
+def digest(content: bytes) -> bytes:
+    """The SHA-256 of a file's content, as `Ledger.record_text` takes it."""
+    import hashlib  # not needed by a run that writes no such file
+
+    return hashlib.sha256(content).digest()
+
+
 def _is_damage(error: Exception) -> bool:
-    """Whether the file is at fault, and not the place where it stands or another process that holds it."""
+    """Whether the file itself is damaged, and not its folder or a lock of another process."""
     return isinstance(error, sqlite3.DatabaseError) and not isinstance(
         error, (sqlite3.OperationalError, sqlite3.ProgrammingError)
     )
@@ -300,14 +301,42 @@ def _connect(path: str) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (*_UPGRADED, _VERSION):
+        if version > _VERSION:
             raise sqlite3.DatabaseError(f"the ledger has version {version}, this program reads {_VERSION}")
-        if version in _UPGRADED:  # looking at a ledger of today's does not change it
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+        if version < _VERSION:
+            _migrate(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Create the tables; those of versions 1 and 2, which key by symbol and resolution, are copied."""
+    connection.isolation_level = None
+    connection.execute("BEGIN IMMEDIATE")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version != _VERSION:  # another process may have done it meanwhile
+        old = [table for table in _KEYED_BY_SERIES if version and _has_table(connection, table)]
+        for table in old:
+            connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+        for table in old:
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info(old_{table})")][2:]
+            connection.execute(
+                f"INSERT INTO {table} SELECT 'equity/usa/' || resolution || '/trade/' || symbol, {', '.join(columns)} "  # noqa: S608
+                f"FROM old_{table}"
+            )
+            connection.execute(f"DROP TABLE old_{table}")
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+    connection.execute("COMMIT")
+    connection.isolation_level = "DEFERRED"
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)).fetchone()
+    return found is not None
 
 
 def _pack(mark: FileMark) -> bytes | None:

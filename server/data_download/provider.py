@@ -1,71 +1,87 @@
-"""What a provider is to the host, and what the host is to a provider."""
+"""The contract between the host and a provider of market data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Literal, Protocol
 
 from attrs import frozen
 
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError
-from server.core.events import EventKind
-from server.data_download.model import Gap
+from server.core.events import EventStream
+from server.data_download.availability import Gap
 from server.lean.bars import Bars
-from server.lean.series import Resolution
+from server.lean.series import DataType, Resolution, SecurityType, Series
 from server.trading_calendar import USEquityTradingCalendar
 
-if TYPE_CHECKING:
-    from server.data_download.workers import Task
+
+@frozen(kw_only=True)
+class Capabilities:
+    """What a provider can deliver, and in which order it wants gaps.
+
+    Attributes:
+        order: ``symbol`` where a request covers days of one series; the host then passes the gaps of as many series at
+            a time as it may lock. ``day`` where a request covers one day of a whole market; the host then passes all
+            gaps of the download at once, under one lock.
+    """
+
+    resolutions: frozenset[Resolution]
+    data_types: frozenset[DataType] = frozenset({DataType.TRADE})
+    security_types: frozenset[SecurityType] = frozenset({SecurityType.EQUITY})
+    markets: frozenset[str] = frozenset({"usa"})
+    order: Literal["symbol", "day"] = "symbol"
+
+    def include(self, series: Series) -> bool:
+        """Whether the provider can deliver a series."""
+        return (
+            series.resolution in self.resolutions
+            and series.data_type in self.data_types
+            and series.security_type in self.security_types
+            and series.market in self.markets
+        )
 
 
 class DataSink(Protocol):
-    """Where a provider puts what it fetched. All methods may be called from several threads at once."""
+    """Where a provider delivers what it fetched. All methods may be called from several threads at once."""
 
-    def bars(self, symbol: str, resolution: Resolution, days: Sequence[date], bars: Bars | Task) -> None:
-        """Hand over all the bars there are for these trading days; days without bars are remembered as empty.
-
-        The bars may be what a task of `Workers` holds: then they are written where they are.
+    def bars(self, series: Series, days: Sequence[date], bars: Bars) -> None:
+        """Deliver all the bars of these trading days; settled days without bars are recorded as empty.
 
         Once it returns, the data is on disk.
 
+        Args:
+            days: Ascending, each once, all of them requested.
+
         Raises:
-            BadResponseError: A bar lies outside the days or out of order, or a day was not asked for.
-            WriteFailedError: The files could not be written; what stood there still stands.
-            Cancelled: The run is over; nothing more is taken.
+            BadResponseError: A bar is outside the days or out of order, a column has another length or type than
+                `Bars` documents, or a day was not requested.
+            WriteFailedError: The files could not be written; the previous files are unchanged.
+            Cancelled: The run is over; nothing more is accepted.
         """
 
-    def lean_file(self, symbol: str, resolution: Resolution, day: date | None, path: Path) -> None:
-        """Hand over a zip in LEAN's format, for one day or (day None) a daily zip whose rows are merged in.
+    def lean_file(self, series: Series, day: date | None, path: Path) -> None:
+        """Deliver a zip in LEAN's format.
 
-        The host verifies it, takes only the days it asked for, and leaves the file at `path` alone.
+        The host checks it, takes the rows of requested days and nothing else, and leaves the file at `path` alone.
+
+        Args:
+            day: The day of a file that holds one day. For a file of all days: the one day to take from it, or None for
+                all requested days.
 
         Raises:
-            BadResponseError: The file is not what LEAN would have written for that day.
+            BadResponseError: The file is not what LEAN would have written for that series and day.
             WriteFailedError, Cancelled: As for `bars`.
         """
 
-    def unavailable(
-        self, symbol: str, resolution: Resolution, days: Sequence[date], error: BacktestServerError
-    ) -> None:
-        """Say that these days cannot be had now, and why. They are never remembered as empty."""
+    def unavailable(self, series: Series, days: Sequence[date], error: BacktestServerError) -> None:
+        """Report that these days cannot be fetched now, and why. They are never recorded as empty."""
 
-    def progress(
-        self,
-        kind: EventKind,
-        *,
-        symbol: str | None = None,
-        bytes: int = 0,
-        api_calls: int = 0,
-        cache_hits: int = 0,
-        retries: int = 0,
-        status: int | None = None,
-        wait_seconds: float = 0.0,
-        message: str = "",
-    ) -> None:
-        """Tell whoever watches (see `EventKind`); the host counts what the report needs from here."""
+    @property
+    def events(self) -> EventStream:
+        """Where requests, retries, waits and notices are emitted; the host counts them for the report."""
 
     @property
     def cancelled(self) -> bool:
@@ -73,32 +89,33 @@ class DataSink(Protocol):
 
 
 class DataProvider(Protocol):
-    """A source of bars, made by `ProviderSpec.create` for one download at a time."""
+    """A source of bars, made by `ProviderSpec.create` for one download."""
 
     @property
-    def resolutions(self) -> frozenset[Resolution]:
-        """The resolutions it can deliver."""
+    def capabilities(self) -> Capabilities:
+        """What it can deliver."""
 
     def plan(self, gaps: Sequence[Gap]) -> Sequence[str]:
         """One line for each request or command that `fetch` would make. Sends nothing, needs no key."""
 
     def fetch(self, gaps: Sequence[Gap], sink: DataSink) -> None:
-        """Fetch these days into the sink.
+        """Fetch these days into the sink. May be called several times, with different gaps.
 
-        Days it cannot get it reports through `sink.unavailable`, or it raises a `BacktestServerError` that then
-        stands for every day not delivered. Afterwards the host looks for itself: a day that is neither on
-        disk nor known to be empty counts as failed.
+        Days it cannot fetch it reports through `sink.unavailable`, or it raises an error that then counts for every day
+        not delivered. Afterwards the host checks the data folder: a day that is neither on disk nor known to be empty
+        has failed.
         """
 
     def close(self) -> None:
-        """Let go of connections and files. Called once, also after an error."""
+        """Release connections and files. Called once, also after an error."""
 
 
 @frozen(kw_only=True)
 class ProviderContext:
     """What the host gives a provider.
 
-    ``refresh`` is for sources of corporate actions: answers kept from before are passed over.
+    Attributes:
+        refresh: For sources of corporate actions: cached responses are not used.
     """
 
     calendar: USEquityTradingCalendar
@@ -107,15 +124,3 @@ class ProviderContext:
     clock: Callable[[], datetime]
     cancel: CancelToken
     refresh: bool = False
-
-
-@frozen
-class NamedProvider:
-    """A provider that can be opened when it is needed, by the name it was chosen by.
-
-    ``check`` raises a `BacktestServerError` where its settings do not let it fetch at all; it opens nothing.
-    """
-
-    name: str
-    open: Callable[[CancelToken], DataProvider]
-    check: Callable[[], object] = lambda: None

@@ -1,4 +1,4 @@
-"""Where a provider's bars arrive: turned into LEAN's text, written, remembered, counted."""
+"""Where a provider's bars arrive: checked, rendered, written, recorded, reported."""
 
 from __future__ import annotations
 
@@ -8,242 +8,187 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
-from typing import cast
+
+from attrs import Factory, define, field, frozen
 
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled
-from server.core.events import (
-    EventKind,
-    Outcome,
-    ProgressEvent,
-    ProgressListener,
-)
+from server.core.events import Event, EventStream, Outcome
+from server.data_download.availability import DayState
 from server.data_download.data_folder import DataFolder
+from server.data_download.delivery import DeliveryError, check_delivery, take_days
 from server.data_download.errors import BadResponseError, DownloadError
-from server.data_download.tally import Tally
 from server.data_download.workers import Task
 from server.lean.bars import Bars
-from server.lean.check import check_zip
-from server.lean.parse import daily_rows, normalised
-from server.lean.render import DayText, render_days
-from server.lean.series import Resolution, Series
-from server.lean.zip import FormatError, only_member
+from server.lean.layout import layout_of
+from server.lean.series import Series
+from server.lean.trade_csv import DayText
+from server.lean.zip import FormatError
 from server.trading_calendar import USEquityTradingCalendar
 
 
-class HostSink:
-    """The `DataSink` of one provider during one download (see provider.py for what its methods promise)."""
+@define
+class Deliveries:
+    """What providers delivered or could not deliver during one download. Thread-safe through its methods."""
 
-    def __init__(
-        self,
-        *,
-        provider: str,
-        folder: DataFolder,
-        calendar: USEquityTradingCalendar,
-        clock: Callable[[], datetime],
-        cancel: CancelToken,
-        listener: ProgressListener,
-        tally: Tally,
-        wanted: Mapping[str, frozenset[date]],
-    ) -> None:
-        self._provider = provider
-        self._folder = folder
-        self._calendar = calendar
-        self._clock = clock
-        self._cancel = cancel
-        self._listener = listener
-        self._tally = tally
-        self._wanted = wanted
-        self._changed = threading.Condition()
-        self._writing = 0
-        self._open = True
-        self._symbol_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+    delivered: defaultdict[Series, set[date]] = Factory(lambda: defaultdict(set))
+    reasons: defaultdict[Series, dict[date, BacktestServerError]] = Factory(lambda: defaultdict(dict))
+    _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
+
+    def add(self, series: Series, days: Sequence[date]) -> None:
+        """Record days that were written."""
+        with self._lock:
+            self.delivered[series].update(days)
+
+    def fail(self, series: Series, days: Sequence[date], error: BacktestServerError) -> None:
+        """Record why days could not be delivered, instead of an earlier reason."""
+        with self._lock:
+            self.reasons[series].update(dict.fromkeys(days, error))
+
+
+@frozen(eq=False, kw_only=True)
+class HostSink:
+    """The `DataSink` of one provider for some gaps (see `DataSink` for what its methods promise).
+
+    Attributes:
+        wanted: The days of each series that are accepted.
+        events: A stream whose scope names the provider.
+    """
+
+    provider: str
+    folder: DataFolder
+    calendar: USEquityTradingCalendar
+    clock: Callable[[], datetime]
+    cancel: CancelToken
+    events: EventStream
+    deliveries: Deliveries
+    wanted: Mapping[Series, frozenset[date]]
+    _gate: _Gate = field(factory=lambda: _Gate(), init=False)
+    _series_locks: defaultdict[Series, threading.Lock] = field(factory=lambda: defaultdict(threading.Lock), init=False)
 
     @property
     def cancelled(self) -> bool:
         """Whether the provider should stop."""
-        return self._cancel.cancelled or not self._open
+        return self.cancel.cancelled or not self._gate.open
 
     def close(self) -> None:
-        """Take nothing more, and wait for what is being written: the locks are let go after this."""
-        with self._changed:
-            self._open = False
-            self._changed.wait_for(lambda: self._writing == 0)
+        """Accept nothing more, and wait for what is being written: the locks are released after this."""
+        self._gate.close()
 
-    def bars(self, symbol: str, resolution: Resolution, days: Sequence[date], bars: Bars | Task) -> None:
-        """Write these days; those without bars are remembered as empty once they are settled."""
-        with self._admitted():
-            try:
-                if not self._wanted.get(symbol, frozenset()).issuperset(days):
-                    strange = min(set(days).difference(self._wanted.get(symbol, ())))
-                    raise FormatError(f"{strange} was not asked for")
-                if isinstance(bars, Task):
-                    if resolution is not Resolution.DAILY and self._calendar.settled(days[-1], self._clock()):
-                        written = self._folder.write_held(symbol, resolution, days, bars)
-                        self._note(symbol, resolution, days, written)
-                        return
-                    bars = cast(Bars, bars.bring())
-                texts = render_days(bars, resolution, days)
-            except FormatError as error:
-                raise BadResponseError(
-                    f"{symbol} {resolution.value} from {self._provider}: {error}",
-                    series=Series(symbol, resolution),
-                    days=days,
-                ) from error
-            self._write(symbol, resolution, days, texts)
+    def bars(self, series: Series, days: Sequence[date], bars: Bars) -> None:
+        """Write these days; those without bars are recorded as empty once they are settled."""
+        with self._accepted(series, days):
+            check_delivery(series, days, bars, self.wanted)
+            self._write(series, days, layout_of(series).render(bars, days))
 
-    def lean_file(self, symbol: str, resolution: Resolution, day: date | None, path: Path) -> None:
-        """Take over what a LEAN zip holds of the days asked for: one day, or (day None) those of a daily zip."""
-        with self._admitted():
-            try:
-                data = path.read_bytes()
-                rows = len(check_zip(data, symbol, resolution, day))
-                content = normalised(only_member(data)[1])
-                if day is None:
-                    texts = [DayText(key, row, 1) for key, row in sorted(daily_rows(content).items())]
-                else:
-                    texts = [DayText(day, content, rows)]
-                texts = [text for text in texts if text.day in self._wanted.get(symbol, ())]
-            except (FormatError, OSError) as error:
-                raise BadResponseError(
-                    f"{symbol} {resolution.value} from {self._provider}: {path.name} is not a file of LEAN's ({error})",
-                    series=Series(symbol, resolution),
-                    days=[day] if day else [],
-                ) from error
-            self._write(symbol, resolution, [text.day for text in texts], texts)
+    def bars_of_task(self, series: Series, days: Sequence[date], task: Task) -> None:
+        """Write days whose bars a worker task holds: in its own process where each day has a file of its own."""
+        with self._accepted(series, days):
+            check_delivery(series, days, None, self.wanted)
+            if not layout_of(series).one_file and self.calendar.settled(days[-1], self.clock()):
+                self._record(series, days, self.folder.writer.write_held(series, days, task), self.clock())
+            else:
+                bars = task.bring()
+                check_delivery(series, days, bars, self.wanted)
+                self._write(series, days, layout_of(series).render(bars, days))
 
-    def unavailable(
-        self, symbol: str, resolution: Resolution, days: Sequence[date], error: BacktestServerError
-    ) -> None:
-        """Remember why these days cannot be had now."""
-        with self._changed:
-            self._tally.reasons[symbol].update(dict.fromkeys(days, error))
+    def lean_file(self, series: Series, day: date | None, path: Path) -> None:
+        """Take the requested days of a LEAN zip."""
+        with self._accepted(series, [day] if day else []):
+            texts = take_days(series, day, path, self.wanted.get(series, frozenset()))
+            self._write(series, [text.day for text in texts], texts)
 
-    def progress(
-        self,
-        kind: EventKind,
-        *,
-        symbol: str | None = None,
-        resolution: Resolution | None = None,
-        bytes: int = 0,
-        api_calls: int = 0,
-        cache_hits: int = 0,
-        retries: int = 0,
-        status: int | None = None,
-        wait_seconds: float = 0.0,
-        message: str = "",
-    ) -> None:
-        """Count, and tell whoever watches."""
-        with self._changed:
-            self._tally.api_calls += api_calls
-            self._tally.cache_hits += cache_hits
-            self._tally.retries += retries
-            self._tally.bytes += bytes
-            if kind == "notice" and message not in self._tally.notices:
-                self._tally.notices.append(message)
-        self._listener(
-            ProgressEvent(
-                kind=kind,
-                at=self._clock(),
-                provider=self._provider,
-                symbol=symbol,
-                resolution=resolution,
-                bytes=bytes,
-                api_calls=api_calls,
-                cache_hits=cache_hits,
-                retries=retries,
-                status=status,
-                wait_seconds=wait_seconds,
-                message=message,
-            )
-        )
+    def unavailable(self, series: Series, days: Sequence[date], error: BacktestServerError) -> None:
+        """Record why these days cannot be fetched now."""
+        self.deliveries.fail(series, days, error)
 
     @contextmanager
-    def _admitted(self) -> Iterator[None]:
-        with self._changed:
-            if self.cancelled:
-                raise Cancelled("the run is over; nothing more is written")
-            self._writing += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._writing -= 1
-                self._changed.notify_all()
+    def _accepted(self, series: Series, days: Sequence[date]) -> Iterator[None]:
+        """Let one delivery in, and name the provider where it is not valid."""
+        with self._gate.entered(self.cancel):
+            try:
+                yield
+            except (FormatError, DeliveryError) as error:
+                raise BadResponseError(f"{series} from {self.provider}: {error}", series=series, days=days) from error
 
-    def _write(self, symbol: str, resolution: Resolution, days: Sequence[date], texts: Sequence[DayText]) -> None:
-        now = self._clock()
-        with self._symbol_locks[symbol]:  # two windows of one symbol may share the daily zip
-            through = self._calendar.settled_through(now)
+    def _write(self, series: Series, days: Sequence[date], texts: Sequence[DayText]) -> None:
+        now = self.clock()
+        with self._series_locks[series]:  # two requests for one series may share a file of all days
+            through = self.calendar.settled_through(now)
             provisional = [text.day for text in texts if text.day > through]
-            if provisional:  # before the files, so that a run that dies meanwhile does not leave them as whole days
-                self._folder.ledger.record_days(symbol, resolution, now=now, provisional=provisional)
+            if provisional:  # before the files, so that a killed run does not leave them as whole days
+                self.folder.ledger.record_days(series, now=now, provisional=provisional)
             if texts:
-                self._tell_aside(symbol, self._folder.write_days(symbol, resolution, texts))
-            self._note(symbol, resolution, days, {text.day: text.rows for text in texts}, now)
+                self._report_aside(series, self.folder.writer.write_days(series, texts))
+            self._record(series, days, {text.day: text.rows for text in texts}, now)
 
-    def _note(
-        self,
-        symbol: str,
-        resolution: Resolution,
-        days: Sequence[date],
-        written: Mapping[date, int],
-        now: datetime | None = None,
-    ) -> None:
-        """Remember, count and tell what became of days, of which some were written with so many bars."""
-        now = now or self._clock()
-        through = self._calendar.settled_through(now)
+    def _record(self, series: Series, days: Sequence[date], written: Mapping[date, int], now: datetime) -> None:
+        """Record, count and report days, of which some were written with this number of bars each."""
+        through = self.calendar.settled_through(now)
         without = [day for day in days if day not in written]
         kept: list[date] = []
         if without:
-            bare = self._clear_damaged(symbol, resolution, without)
+            bare = self._clear_damaged(series, without)
             kept = sorted(day for day in set(without).difference(bare) if day <= through)
             without = bare
         settled = [day for day in written if day <= through]
         empty = [day for day in without if day <= through]
-        self._folder.ledger.record_days(symbol, resolution, now=now, settled=settled, empty=empty)
-        bars = sum(written.values())
-        with self._changed:
-            self._tally.bars += bars
-            self._tally.delivered[symbol].update(written)
+        self.folder.ledger.record_days(series, now=now, settled=settled, empty=empty)
+        self.deliveries.add(series, list(written))
         early = [day for day in without if day > through]
-        self._not_yet(symbol, resolution, early, "no bars yet for {}, its session is not over; try later")
-        why = f"{self._provider} has no bars of {{}} now; what came before its session was over is kept; try later"
-        self._not_yet(symbol, resolution, kept, why)
+        self._not_yet(series, early, "no bars yet for {}, its session is not over; try later")
+        why = f"{self.provider} has no bars of {{}} now; those fetched before its session was over are kept; try later"
+        self._not_yet(series, kept, why)
+        bars = sum(written.values())
         early_bars = sum(rows for day, rows in written.items() if day > through)
-        self._tell(symbol, resolution, "downloaded", len(settled), bars - early_bars)
-        self._tell(symbol, resolution, "provisional", len(written) - len(settled), early_bars)
-        self._tell(symbol, resolution, "empty", len(empty), 0)
+        self._report(series, "downloaded", len(settled), bars - early_bars)
+        self._report(series, "provisional", len(written) - len(settled), early_bars)
+        self._report(series, "empty", len(empty), 0)
 
-    def _not_yet(self, symbol: str, resolution: Resolution, days: Sequence[date], why: str) -> None:
+    def _not_yet(self, series: Series, days: Sequence[date], why: str) -> None:
         if days:
-            message = f"{symbol} {resolution.value}: {why.format(days[0])}"
-            error = DownloadError(message, series=Series(symbol, resolution), days=days)
-            self.unavailable(symbol, resolution, days, error)
+            self.unavailable(series, days, DownloadError(f"{series}: {why.format(days[0])}", series=series, days=days))
 
-    def _clear_damaged(self, symbol: str, resolution: Resolution, days: Sequence[date]) -> list[date]:
-        """Set aside damaged files of days without bars; returns the days of which no good file stands there."""
-        holdings, _ = self._folder.holdings(symbol, resolution, days)
-        for day in days:
-            if day in holdings.damaged:
-                self._tell_aside(symbol, self._folder.set_aside(symbol, resolution, day))
-        return [day for day in days if day not in holdings.on_disk]
+    def _clear_damaged(self, series: Series, days: Sequence[date]) -> list[date]:
+        """Set aside damaged files of days without bars; returns the days that have no usable file."""
+        states = self.folder.catalog.states(series, days)
+        for day, state in states.items():
+            if state is DayState.DAMAGED:
+                self._report_aside(series, self.folder.writer.set_aside(series, day))
+        return [day for day, state in states.items() if state not in (DayState.PRESENT, DayState.PROVISIONAL)]
 
-    def _tell_aside(self, symbol: str, aside: Path | None) -> None:
+    def _report_aside(self, series: Series, aside: Path | None) -> None:
         if aside is not None:
-            self.progress("notice", symbol=symbol, message=f"the damaged file is kept as {aside}")
+            message = f"the damaged file is kept as {aside}"
+            self.events.emit(Event(kind="notice", symbol=series.ticker, message=message))
 
-    def _tell(self, symbol: str, resolution: Resolution, outcome: Outcome, days: int, bars: int) -> None:
+    def _report(self, series: Series, outcome: Outcome, days: int, bars: int) -> None:
         if days:
-            self._listener(
-                ProgressEvent(
-                    kind="days",
-                    at=self._clock(),
-                    provider=self._provider,
-                    symbol=symbol,
-                    resolution=resolution,
-                    outcome=outcome,
-                    days=days,
-                    bars=bars,
-                )
-            )
+            self.events.emit(Event(kind="days", series=series, outcome=outcome, days=days, bars=bars))
+
+
+class _Gate:
+    """Lets deliveries in until it is closed, and then waits for those inside."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self.open = True
+
+    @contextmanager
+    def entered(self, cancel: CancelToken) -> Iterator[None]:
+        with self._changed:
+            if cancel.cancelled or not self.open:
+                raise Cancelled("the run is over; nothing more is written")
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        with self._changed:
+            self.open = False
+            self._changed.wait_for(lambda: self._inside == 0)

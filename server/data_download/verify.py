@@ -1,25 +1,25 @@
-"""Opens every file of a data folder and names what LEAN could not have written."""
+"""Opens every file of a data folder and names those that LEAN could not have written."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from datetime import date
 from pathlib import Path
 
 from attrs import frozen
 
 from server.core.cancel import CancelToken
-from server.data_download.data_folder import DamagedFile, DataFolder
-from server.data_download.model import Gap
-from server.lean.check import check_zip, identify
-from server.lean.layout import EQUITY_USA
-from server.lean.series import Resolution, parse_symbol
+from server.data_download.availability import Gap
+from server.data_download.catalog import DamagedFile
+from server.data_download.data_folder import DataFolder
+from server.lean.layout import EQUITY_USA, layout_of, parse_path
+from server.lean.series import DataType, Resolution, Series
 from server.lean.zip import FormatError
 
 
 @frozen(kw_only=True)
-class Verified:
+class VerifyResult:
     """What a check of all files found. ``gaps`` are the days of the damaged files, as far as they are known."""
 
     files: int
@@ -34,43 +34,53 @@ def verify(
     *,
     cancel: CancelToken,
     progress: Callable[[int], object] = lambda files: None,
-) -> Verified:
+) -> VerifyResult:
     """Open every file of a resolution.
 
     Args:
-        symbols: Only these; all if there are none.
-        progress: Told how many files were opened so far.
+        symbols: Only these; all where it is empty.
+        progress: Receives the number of files opened so far.
     """
     files = 0
     damaged: list[DamagedFile] = []
-    days: defaultdict[str, set[date]] = defaultdict(set)
-    for path, symbol, day in _files(folder.path, resolution, symbols):
+    days: defaultdict[Series, set[date]] = defaultdict(set)
+    for path, series, day in folder.catalog.files(resolution, symbols):
         if cancel.cancelled:
             break
         files += 1
         try:
-            check_zip(path.read_bytes(), symbol, resolution, day)
+            layout_of(series).check_zip(path.read_bytes(), day)
         except (FormatError, OSError) as error:
             damaged.append(DamagedFile(path=path, reason=str(error)))
-            folder.ledger.forget_file(symbol, resolution, day) if day else None
-            days[symbol].update([day] if day else folder.days_once_held(symbol, path))
+            days[series] |= folder.catalog.days_once_held(series, day)
+            if day:
+                folder.ledger.forget_file(series, day)
         progress(files)
-    gaps = [
-        Gap(symbol=symbol, resolution=resolution, days=tuple(sorted(known))) for symbol, known in days.items() if known
-    ]
-    return Verified(files=files, damaged=tuple(damaged), gaps=tuple(gaps))
+    gaps = [Gap(series=series, days=tuple(sorted(known))) for series, known in days.items() if known]
+    return VerifyResult(files=files, damaged=tuple(damaged), gaps=tuple(gaps))
 
 
-def _files(
-    data_folder: Path, resolution: Resolution, symbols: Collection[str]
-) -> Iterator[tuple[Path, str, date | None]]:
-    """The trade bar zips of a resolution, in the order of their names."""
-    root = data_folder / EQUITY_USA
-    for path in sorted((root / resolution.value).rglob("*.zip")):
-        try:
-            known = identify(path.relative_to(root).as_posix())
-            symbol = parse_symbol(known[0]) if known else None
-        except ValueError:
+def check_folder(data_folder: Path, *, strict: bool = True) -> int:
+    """Check every file of trade bars of a data folder.
+
+    Args:
+        strict: As in `Layout.check_zip`.
+
+    Returns:
+        The number of files.
+
+    Raises:
+        FormatError: Names the first file that is wrong.
+    """
+    count = 0
+    for path in sorted((data_folder / EQUITY_USA).rglob("*.zip")):
+        found = parse_path(path.relative_to(data_folder).as_posix())
+        if found is None or found[0].data_type is not DataType.TRADE:
             continue
-        if known and symbol and (not symbols or symbol in symbols):
-            yield path, symbol, known[2]
+        series, day = found
+        try:
+            layout_of(series).check_zip(path.read_bytes(), day, strict=strict)
+        except FormatError as error:
+            raise FormatError(f"{path}: {error}") from error
+        count += 1
+    return count

@@ -14,12 +14,18 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from server.core.errors import Cancelled
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from server.data_download.provider import DataSink
+    from server.lean.series import Series
 
 _MOST = 4
 _TASKS_EACH = 4
@@ -152,6 +158,16 @@ class Workers:
     def _give_back(self, worker: _Process) -> None:
         if worker.alive:
             self._free.put(worker)
+
+
+def deliver(sink: DataSink, series: Series, days: Sequence[date], task: Task) -> None:
+    """Deliver the bars that a task holds to a sink (see `DataSink.bars`): the host's writes them where they are."""
+    from server.data_download.sink import HostSink
+
+    if isinstance(sink, HostSink):
+        sink.bars_of_task(series, days, task)
+    else:
+        sink.bars(series, days, task.bring())
 
 
 class _Process:

@@ -32,7 +32,8 @@ from server.core.secret import Secret
 from server.core.subprocess_runner import CommandOutcome, CommandRequest, run_command
 from server.engines.base import EngineRequest, EngineResult
 from server.engines.results import LeanResults, algorithm_error, read_results
-from server.lean.layout import relative_path
+from server.lean.layout import layout_of
+from server.lean.series import Series
 from server.settings.lean_json import parse_json_with_comments, read_lean_json
 
 TIME_LIMIT = 6 * 3600.0
@@ -131,9 +132,8 @@ class LeanEngine:
                     on_line=progress,
                 )
             self._raise_for(outcome, output, request.data_folder)
-            wanted = {
-                relative_path(symbol, request.resolution, day) for symbol in request.symbols for day in request.days
-            }
+            layouts = [layout_of(Series(symbol, request.resolution)) for symbol in request.symbols]
+            wanted = {layout.path(day) for layout in layouts for day in layout.files(request.days)}
             results = read_results(output, wanted)
         finally:
             with suppress(OSError):

@@ -25,9 +25,9 @@ from server.engines.adjusted_history import (
 )
 from server.engines.base import EngineRequest, EngineResult, Equity
 from server.lean.bars import Bars
-from server.lean.layout import relative_path
-from server.lean.parse import parse_csv
-from server.lean.series import NEW_YORK, Resolution, Series
+from server.lean.days import MS_PER_DAY, midnights
+from server.lean.layout import Layout, layout_of
+from server.lean.series import Series
 from server.lean.zip import FormatError, first_member
 from server.trading_calendar import USEquityTradingCalendar
 
@@ -112,37 +112,34 @@ class SmokeEngine:
     def _read_ticker(
         self, ticker: str, days: Sequence[date], request: EngineRequest, reading: _Reading, cancel: CancelToken
     ) -> dict[date, DayPrices]:
-        if request.resolution is Resolution.DAILY:
-            bars = _read_file(request.data_folder, ticker, Resolution.DAILY, None, reading, cancel)
-            return self._daily(bars, days, reading) if bars is not None else {}
-        sessions = {}
-        for day in days:
-            bars = _read_file(request.data_folder, ticker, request.resolution, day, reading, cancel)
-            prices = self._regular_session(bars, day, request.resolution, reading) if bars is not None else None
-            if prices:
-                sessions[day] = prices
+        layout = layout_of(Series(ticker, request.resolution))
+        sessions: dict[date, DayPrices] = {}
+        for file_day in layout.files(days):
+            bars = _read_file(request.data_folder, layout, file_day, reading, cancel)
+            if bars is not None:
+                sessions |= self._regular_sessions(bars, [file_day] if file_day else days, layout.bar_ms, reading)
         return sessions
 
-    def _daily(self, bars: Bars, days: Sequence[date], reading: _Reading) -> dict[date, DayPrices]:
-        """The rows of the wanted trading days; LEAN gives a daily row its day's session as its time."""
-        midnights = np.array([_milliseconds(datetime(day.year, day.month, day.day, tzinfo=NEW_YORK)) for day in days])
-        _, rows, places = np.intersect1d(bars.time, midnights, assume_unique=True, return_indices=True)
-        reading.bars += len(rows)
-        return {
-            days[place]: DayPrices(float(bars.open[row]), float(bars.close[row]), 1)
-            for row, place in zip(rows, places, strict=True)
-        }
+    def _regular_sessions(
+        self, bars: Bars, days: Sequence[date], bar_ms: int, reading: _Reading
+    ) -> dict[date, DayPrices]:
+        """The bars that overlap each day's regular session, early closes included.
 
-    def _regular_session(self, bars: Bars, day: date, resolution: Resolution, reading: _Reading) -> DayPrices | None:
-        """The bars that overlap the regular session (LEAN: ``MarketHoursSegment.Overlaps``), early closes minded."""
-        opens = _milliseconds(self._calendar.session_open(day))
-        closes = _milliseconds(self._calendar.session_close(day))
-        first = int(np.searchsorted(bars.time, opens - resolution.milliseconds, side="right"))
-        end = int(np.searchsorted(bars.time, closes, side="left"))
-        count = max(end - first, 0)
-        reading.bars += count
-        reading.unused += len(bars) - count
-        return DayPrices(float(bars.open[first]), float(bars.close[end - 1]), count) if count else None
+        Source: LEAN, ``MarketHoursSegment.Overlaps``; a daily bar overlaps its day's session.
+        """
+        opens = np.array([_milliseconds(self._calendar.session_open(day)) for day in days], np.int64)
+        closes = np.array([_milliseconds(self._calendar.session_close(day)) for day in days], np.int64)
+        first = np.searchsorted(bars.time, opens - bar_ms, side="right")
+        end = np.searchsorted(bars.time, closes, side="left")
+        starts = midnights(days)
+        held = np.searchsorted(bars.time, starts + MS_PER_DAY) - np.searchsorted(bars.time, starts)
+        counts = np.maximum(end - first, 0)
+        reading.bars += int(counts.sum())
+        reading.unused += int((held - counts).sum())
+        return {
+            days[at]: DayPrices(float(bars.open[first[at]]), float(bars.close[end[at] - 1]), int(counts[at]))
+            for at in np.flatnonzero(counts).tolist()
+        }
 
 
 def _adjusted(share: Share, sessions: Mapping[date, DayPrices]) -> dict[date, DayPrices]:
@@ -155,14 +152,14 @@ def _adjusted(share: Share, sessions: Mapping[date, DayPrices]) -> dict[date, Da
 
 
 def _read_file(
-    data_folder: Path, symbol: str, resolution: Resolution, day: date | None, reading: _Reading, cancel: CancelToken
+    data_folder: Path, layout: Layout, day: date | None, reading: _Reading, cancel: CancelToken
 ) -> Bars | None:
     if cancel.cancelled:
-        raise Cancelled("the smoke test was cancelled", series=Series(symbol, resolution))
-    path = relative_path(symbol, resolution, day)
+        raise Cancelled("the smoke test was cancelled", series=layout.series)
+    path = layout.path(day)
     try:
         _, content = first_member((data_folder / path).read_bytes())
-        bars = parse_csv(content, resolution, day)
+        bars = layout.parse(content, day)
     except (FileNotFoundError, NotADirectoryError):
         reading.missing.append(path)
         return None

@@ -9,6 +9,7 @@ from datetime import date, datetime
 import numpy as np
 import numpy.typing as npt
 
+from server.lean.bars import PRICES, Bars
 from server.lean.series import NEW_YORK
 
 MS_PER_DAY = 86_400_000
@@ -31,3 +32,15 @@ def _midnights(days: tuple[date, ...]) -> npt.NDArray[np.int64]:
     found = np.fromiter(map(midnight, days), np.int64, len(days))
     found.flags.writeable = False
     return found
+
+
+def select_days(bars: Bars, days: Sequence[date]) -> Bars:
+    """The bars of these New York days. ``days`` ascend."""
+    if not len(bars):
+        return bars
+    starts = midnights(days)
+    first, last = np.searchsorted(bars.time, starts), np.searchsorted(bars.time, starts + MS_PER_DAY)
+    if int((last - first).sum()) == len(bars):
+        return bars
+    keep = np.concatenate([np.arange(begin, end) for begin, end in zip(first, last, strict=True)])
+    return Bars(time=bars.time[keep], **{name: getattr(bars, name)[keep] for name in (*PRICES, "volume")})

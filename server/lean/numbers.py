@@ -37,13 +37,17 @@ class Column:
     digits: int = 0
 
 
+Field = Column | bytes | npt.NDArray[np.uint8]
+"""A field of all rows: a column of numbers, one text for all rows, or a text for each row as (rows, width) bytes."""
+
+
 def price_column(dollars: Floats) -> tuple[Column, npt.NDArray[np.bool_]]:
-    """Dollars to 1/10,000 dollars, and which rows the column cannot express (left to `price_text`)."""
+    """Dollars to 1/10,000 dollars, and which rows the column cannot express (rendered by `price_text`)."""
     return _column(dollars, shift=4, digits=4)
 
 
 def volume_column(shares: Floats) -> tuple[Column, npt.NDArray[np.bool_]]:
-    """Shares, and which rows the column cannot express (left to `volume_text`)."""
+    """Shares, and which rows the column cannot express (rendered by `volume_text`)."""
     return _column(shares, shift=0, digits=6)
 
 
@@ -63,21 +67,21 @@ def _plain(number: Decimal) -> str:
 
 
 def _column(values: Floats, shift: int, digits: int) -> tuple[Column, npt.NDArray[np.bool_]]:
-    with np.errstate(over="ignore"):  # infinite is odd, and left to decimal arithmetic
+    with np.errstate(over="ignore"):  # an infinite product is inexact, and rendered by decimal arithmetic
         whole = np.rint(values * 10.0**shift)
-    odd = (whole / 10.0**shift != values) | (whole >= _LIMIT)
-    if not odd.any():
-        return Column(whole.astype(np.int64)), odd
+    inexact = (whole / 10.0**shift != values) | (whole >= _LIMIT)
+    if not inexact.any():
+        return Column(whole.astype(np.int64)), inexact
     with np.errstate(over="ignore"):
         scaled = np.rint(values * 10.0 ** (shift + digits))
-    odd = (scaled / 10.0 ** (shift + digits) != values) | (scaled >= _LIMIT)
-    units = np.where(odd, 0, scaled).astype(np.int64)
+    inexact = (scaled / 10.0 ** (shift + digits) != values) | (scaled >= _LIMIT)
+    units = np.where(inexact, 0, scaled).astype(np.int64)
     unit = int(_POWERS[digits])
-    return Column(units // unit, units % unit, digits), odd
+    return Column(units // unit, units % unit, digits), inexact
 
 
-def rows_text(fields: Sequence[Column | bytes]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Print the rows, each field in turn; bytes stand in every row as they are.
+def rows_text(fields: Sequence[Field]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Render the rows, field by field.
 
     Returns:
         The bytes of all rows without anything between them, and the offset at which each row begins (one more
@@ -106,7 +110,9 @@ def rows_text(fields: Sequence[Column | bytes]) -> tuple[npt.NDArray[np.uint8], 
 _Block = tuple[npt.NDArray[np.uint8], "npt.NDArray[np.bool_] | None"]
 
 
-def _block(field: Column | bytes) -> _Block:
+def _block(field: Field) -> _Block:
+    if isinstance(field, np.ndarray):
+        return field, None
     if isinstance(field, bytes):
         return np.frombuffer(field, np.uint8).reshape(1, -1), None
     text, keep = _whole(field.whole)

@@ -19,14 +19,6 @@ class Resolution(enum.StrEnum):
     MINUTE = "minute"
     SECOND = "second"
 
-    @property
-    def milliseconds(self) -> int:
-        """Length of one bar in milliseconds."""
-        return _MILLISECONDS[self]
-
-
-_MILLISECONDS = {Resolution.DAILY: 86_400_000, Resolution.MINUTE: 60_000, Resolution.SECOND: 1_000}
-
 
 class DataType(enum.StrEnum):
     """What a row holds, named as in LEAN's file names (LEAN: ``TickType``)."""
@@ -57,6 +49,12 @@ class Series:
     data_type: DataType = DataType.TRADE
     security_type: SecurityType = SecurityType.EQUITY
     market: str = "usa"
+
+    @property
+    def key(self) -> str:
+        """The series as one text, unique and stable, for databases: ``equity/usa/minute/trade/SPY``."""
+        kind, size, what = self.security_type.value, self.resolution.value, self.data_type.value
+        return f"{kind}/{self.market}/{size}/{what}/{self.ticker}"
 
     def __str__(self) -> str:
         """The series for people: ``SPY minute``, and the data type where it is not trades."""

@@ -13,7 +13,7 @@ import msgspec
 from attrs import frozen
 
 from server.core.errors import ConfigurationError
-from server.data_download.model import DownloadReport
+from server.data_download.report import DownloadReport
 from server.lean.series import Resolution
 
 

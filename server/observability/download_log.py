@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define
 
-from server.core.events import ProgressEvent
-from server.data_download.model import DownloadReport, Failure
+from server.core.events import Event
+from server.data_download.report import DownloadReport, Failure
 
 if TYPE_CHECKING:
     from loguru import Logger
@@ -32,7 +32,7 @@ class _SymbolCounts:
     days_empty: int = 0
     days_failed: int = 0
 
-    def add(self, event: ProgressEvent) -> None:
+    def add(self, event: Event) -> None:
         self.finished_at = max(self.finished_at, event.at)
         for name in _COUNTED:
             setattr(self, name, getattr(self, name) + getattr(event, name))
@@ -53,14 +53,16 @@ class DownloadLog:
         self._lock = threading.Lock()
         self._symbols: dict[str, _SymbolCounts] = {}
 
-    def __call__(self, event: ProgressEvent, /) -> None:
-        """Log an event, and count it for its symbol."""
+    def __call__(self, event: Event, /) -> None:
+        """Log an event, and count it for its symbol; the last one of a download carries its report."""
         if event.symbol is not None:
             with self._lock:
                 counts = self._symbols.setdefault(event.symbol, _SymbolCounts(event.at, event.at))
                 counts.add(event)
         level, text = describe_event(event)
         self._log.bind(**_event_fields(event)).log(level, text)
+        if event.report is not None:
+            self.log_report(event.report)
 
     def log_report(self, report: DownloadReport) -> None:
         """Write a line for each symbol something was done for, for each failure, and for the whole."""
@@ -73,8 +75,7 @@ class DownloadLog:
             self._log_symbol(log.bind(symbol=symbol), symbol, counts, report)
         for failure in report.failures:
             log.bind(**_failure_fields(failure)).warning(
-                f"{failure.symbol} {failure.resolution.value}: {_count(len(failure.days), 'day')} failed: "
-                f"{failure.error}"
+                f"{failure.series}: {_count(len(failure.days), 'day')} failed: {failure.error}"
             )
         log.bind(**_report_fields(report)).log("INFO" if report.complete else "WARNING", describe_report(report))
 
@@ -94,7 +95,7 @@ class DownloadLog:
         )
 
 
-def describe_event(event: ProgressEvent) -> tuple[str, str]:
+def describe_event(event: Event) -> tuple[str, str]:
     """The level of an event and its sentence for people."""
     what = " ".join(filter(None, [event.symbol, event.resolution.value if event.resolution else ""])) or "download"
     match event.kind:
@@ -132,7 +133,7 @@ def describe_report(report: DownloadReport) -> str:
     )
 
 
-def _event_fields(event: ProgressEvent) -> dict[str, Any]:
+def _event_fields(event: Event) -> dict[str, Any]:
     """What is bound to an event's line; counts that are zero are left out."""
     fields: dict[str, Any] = {"event": event.kind, "phase": event.phase, "provider": event.provider}
     if event.symbol is not None:
@@ -150,7 +151,7 @@ def _failure_fields(failure: Failure) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "event": "failure",
         "symbol": failure.symbol,
-        "resolution": failure.resolution.value,
+        "resolution": failure.series.resolution.value,
         "code": failure.code,
         "days_failed": len(failure.days),
     }

@@ -20,8 +20,8 @@ from prometheus_client.registry import Collector
 
 from server import __version__
 from server.core.errors import Cancelled
-from server.core.events import ProgressEvent
-from server.data_download.model import DownloadReport
+from server.core.events import Event
+from server.data_download.report import DownloadReport
 from server.jobs import Job, JobState, JobStore
 from server.lean.series import Resolution
 from server.observability.baseline import Baseline
@@ -41,7 +41,7 @@ _REMEMBERED_JOBS = 1000
 
 
 class Metrics:
-    """What the server counts. A `ProgressListener`; thread-safe; keeps to a registry of its own.
+    """What the server counts. A `EventListener`; thread-safe; keeps to a registry of its own.
 
     Each series that can be known beforehand begins at zero, so that its first increase is not missed.
     """
@@ -133,7 +133,7 @@ class Metrics:
         for engine, state in product(ENGINES, (state for state in JobState if state.over)):
             self._engine_duration.labels(engine, state.value)
 
-    def __call__(self, event: ProgressEvent, /) -> None:
+    def __call__(self, event: Event, /) -> None:
         """Count what an event tells."""
         provider = self._provider(event.provider)
         if event.api_calls:
@@ -150,6 +150,8 @@ class Metrics:
         if event.kind == "days" and event.resolution is not None and event.outcome:
             self._days.labels(provider, event.resolution.value, event.outcome).inc(event.days)
             self._bars.labels(provider, event.resolution.value).inc(event.bars)
+        if event.report is not None:
+            self.download_finished(event.report)
 
     def download_finished(self, report: DownloadReport) -> None:
         """Count a download, and those of its days that no event tells of: present, failed and not reached."""

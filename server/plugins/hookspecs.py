@@ -8,15 +8,17 @@ A plugin is a module (or object) with functions marked `hookimpl`, found through
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 from attrs import field, frozen
 
-from server.core.events import ProgressEvent
-from server.corporate_actions.model import CorporateActionSource, Watch
-from server.data_download.model import DownloadReport
+from server.core.events import Event, EventStream
+from server.corporate_actions.model import CorporateActionSource
 from server.data_download.provider import DataProvider, DataSink, ProviderContext
+
+if TYPE_CHECKING:
+    from server.data_download.report import DownloadReport
 
 __all__ = [
     "PROJECT_NAME",
@@ -25,7 +27,6 @@ __all__ = [
     "DataSink",
     "ProviderContext",
     "ProviderSpec",
-    "Watch",
     "backtest_data_providers",
     "backtest_download_finished",
     "backtest_progress",
@@ -60,7 +61,7 @@ class ProviderSpec:
     config_class: type[Any]
     create: Callable[[Any, ProviderContext], DataProvider]
     check: Callable[[Any], object] = lambda config: None
-    corporate_actions: Callable[[Any, ProviderContext, Watch], CorporateActionSource] | None = None
+    corporate_actions: Callable[[Any, ProviderContext, EventStream], CorporateActionSource] | None = None
 
 
 def setting(*, env: Sequence[str] = (), lean: str | None = None, help: str = "", **kwargs: Any) -> Any:
@@ -84,7 +85,7 @@ def backtest_data_providers() -> Iterable[ProviderSpec]:
 
 
 @hookspec
-def backtest_progress(event: ProgressEvent) -> None:
+def backtest_progress(event: Event) -> None:
     """Called for each event of a download or backtest, from several threads. Must be quick."""
 
 

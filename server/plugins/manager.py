@@ -17,8 +17,7 @@ import pluggy
 from attrs import field, frozen
 
 from server.core.errors import ConfigurationError
-from server.core.events import ProgressEvent
-from server.data_download.model import DownloadReport
+from server.core.events import Event
 from server.plugins import hookspecs
 from server.plugins.hookspecs import PROJECT_NAME, ProviderSpec
 from server.settings.values import is_provider_name, shown_name
@@ -68,15 +67,13 @@ class Plugins:
         broken = "".join(f"; the plugin {problem.plugin} was left out: {problem.reason}" for problem in self.problems)
         raise ConfigurationError(f"there is no data provider {shown_name(name)}; installed are: {known}{broken}")
 
-    def progress(self, event: ProgressEvent) -> None:
-        """Tell every plugin that listens. A listener that fails is not asked again."""
-        self._tell("backtest_progress", event=event)
+    def notify(self, event: Event, /) -> None:
+        """Call the hooks of an event (an `EventListener`). A plugin whose hook fails is not called again."""
+        self._call("backtest_progress", event=event)
+        if event.report is not None:
+            self._call("backtest_download_finished", report=event.report)
 
-    def download_finished(self, report: DownloadReport) -> None:
-        """Tell every plugin that listens that a download is over."""
-        self._tell("backtest_download_finished", report=report)
-
-    def _tell(self, hook: str, **facts: Any) -> None:
+    def _call(self, hook: str, **facts: Any) -> None:
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             try:
                 implementation.function(*(facts[name] for name in implementation.argnames))

@@ -14,10 +14,9 @@ from server.backtest import BacktestRequest
 from server.core.errors import ConfigurationError
 from server.core.json import to_json
 from server.coverage import read_coverage
-from server.data_download.model import DownloadRequest
+from server.data_download.request import DownloadRequest
 from server.jobs import Job
-from server.lean.layout import EQUITY_USA
-from server.lean.series import Resolution, parse_symbol
+from server.lean.series import Resolution, Series
 from server.web import models
 from server.web.projects import find_project, list_projects, name_of
 from server.web.state import State
@@ -203,14 +202,7 @@ def calendar(
 @router.get("/symbols", responses=_READING)
 def symbols(server: Server, resolution: Annotated[models.ResolutionName, Query()]) -> models.Symbols:
     """The symbols that have files of a resolution."""
-    folder = server.workspace.settings.data_folder / EQUITY_USA / resolution
-    names = set()
-    for path in folder.glob("*.zip") if resolution == "daily" else folder.glob("*/"):
-        try:
-            names.add(parse_symbol(path.stem if resolution == "daily" else path.name))
-        except ValueError:
-            continue
-    return models.Symbols(symbols=sorted(names))
+    return models.Symbols(symbols=server.workspace.folder.catalog.tickers(Resolution(resolution)))
 
 
 @router.get("/coverage", responses=_READING)
@@ -240,19 +232,18 @@ def bars(
 ) -> models.BarsAnswer:
     """Bars on disk, merged to about `points` points; of a renamed symbol under the ticker of each day."""
     from server.corporate_actions.tickers import TickersOnDisk
-    from server.data_download.companion import parts_of
-    from server.data_download.downloader import trading_days
+    from server.data_download.plan import days_by_ticker, trading_days
     from server.web.bars import read_bars, thinned
 
     wanted = _range([symbol], resolution, start, end)
     if end - start > timedelta(days=_MOST_DAYS[wanted.resolution]):
         raise ConfigurationError(f"ask for {_MOST_DAYS[wanted.resolution]} days of {resolution} bars at most")
     days, _ = trading_days(start, end, server.workspace.calendar, server.workspace.clock())
-    ranges, _ = TickersOnDisk(server.workspace.folder.path)(wanted.symbols[0], start, end)
+    spans, _ = TickersOnDisk(server.workspace.folder.path)(wanted.symbols[0], start, end)
     parts = [
         bars
-        for part in parts_of(ranges, days)
-        for bars in read_bars(server.workspace.folder, part.ticker, wanted.resolution, part.days)
+        for ticker, days_of_ticker in days_by_ticker(spans, days)
+        for bars in read_bars(server.workspace.folder, Series(ticker, wanted.resolution), days_of_ticker)
     ]
     return models.BarsAnswer(symbol=wanted.symbols[0], resolution=resolution, **thinned(parts, points))
 

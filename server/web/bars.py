@@ -10,41 +10,34 @@ import numpy as np
 
 from server.data_download.data_folder import DataFolder
 from server.lean.bars import PRICES, Bars
-from server.lean.days import midnight
-from server.lean.layout import relative_path
-from server.lean.parse import parse_csv
-from server.lean.series import Resolution
+from server.lean.days import select_days
+from server.lean.layout import layout_of
+from server.lean.series import Series
 from server.lean.zip import FormatError, first_member
 
 _COLUMNS = ("time", *PRICES, "volume")
 
 
-def read_bars(folder: DataFolder, symbol: str, resolution: Resolution, days: Sequence[date]) -> list[Bars]:
-    """Read the bars of these days; days without a readable file are omitted.
+def read_bars(folder: DataFolder, series: Series, days: Sequence[date]) -> list[Bars]:
+    """Read the bars of these days; files that cannot be read are omitted.
 
     Args:
         folder: The data folder.
-        symbol: The ticker that names the files.
-        resolution: The length of a bar.
+        series: The series.
         days: Trading days, ascending.
 
     Returns:
-        The bars of each day; of daily bars one part.
+        The bars of each file.
     """
-    if resolution is Resolution.DAILY:
-        bars = _read(folder, symbol, resolution, None)
-        if bars is None:
-            return []
-        wanted = np.isin(bars.time, [midnight(day) for day in days])
-        return [Bars(**{name: getattr(bars, name)[wanted] for name in _COLUMNS})]
-    found = (_read(folder, symbol, resolution, day) for day in days)
-    return [bars for bars in found if bars is not None]
+    found = (_read(folder, series, day) for day in layout_of(series).files(days))
+    return [select_days(bars, days) for bars in found if bars is not None]
 
 
-def _read(folder: DataFolder, symbol: str, resolution: Resolution, day: date | None) -> Bars | None:
+def _read(folder: DataFolder, series: Series, day: date | None) -> Bars | None:
+    layout = layout_of(series)
     try:
-        data = (folder.path / relative_path(symbol, resolution, day)).read_bytes()
-        return parse_csv(first_member(data)[1], resolution, day)
+        data = (folder.path / layout.path(day)).read_bytes()
+        return layout.parse(first_member(data)[1], day)
     except (OSError, FormatError):
         return None
 

@@ -48,12 +48,21 @@ class JsonOf:
 @cache
 def _object(cls: type[object], stored: bool) -> Any:
     """The typed dictionary of an attrs class or a named tuple."""
-    hints = get_type_hints(cls)
-    names = {field.key: field.name for field in json_fields(cls)} if attrs.has(cls) else {name: name for name in hints}
-    fields = {key: _json_type(hints[name], stored) for key, name in names.items()}
+    if attrs.has(cls):
+        types = {field.key: _type_at(cls, field.name) for field in json_fields(cls)}
+    else:
+        types = get_type_hints(cls)
+    fields = {key: _json_type(type_, stored) for key, type_ in types.items()}
     found = TypedDict(cls.__name__, {key: NotRequired[type_] if stored else type_ for key, type_ in fields.items()})  # type: ignore[misc]
     found.__doc__ = (cls.__doc__ or "").partition("\n\n")[0]
     return found
+
+
+def _type_at(cls: Any, path: str) -> Any:
+    """The type of an attribute, or of one of its value."""
+    for name in path.split("."):
+        cls = get_type_hints(cls)[name]
+    return cls
 
 
 def _json_type(type_: Any, stored: bool) -> Any:

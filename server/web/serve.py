@@ -13,8 +13,6 @@ from filelock import FileLock, Timeout
 
 from server.backtest_server import BacktestManager
 from server.core.errors import ConfigurationError
-from server.core.events import ProgressEvent
-from server.data_download.model import DownloadReport
 from server.jobs import JobStore
 from server.observability import add_secret, log_listener
 from server.observability.baseline import Baseline
@@ -61,23 +59,7 @@ def serve(
         workspace.calendar.keep(state)
         store = JobStore(state / "jobs.sqlite", workspace.clock)
         metrics = Metrics(providers=workspace.plugins.providers, store=store, baseline=baseline)
-        log = log_listener()
-
-        def listen(event: ProgressEvent) -> None:
-            log(event)
-            metrics(event)
-
-        def report(finished: DownloadReport) -> None:
-            log.log_report(finished)
-            metrics.download_finished(finished)
-
-        manager = BacktestManager(
-            workspace,
-            environ=environ,
-            listener=listen,
-            on_report=report,
-            store=store,
-        )
+        manager = BacktestManager(workspace, environ=environ, listeners=[log_listener(), metrics], store=store)
 
         def count(identity: str, over: bool) -> None:
             if over:

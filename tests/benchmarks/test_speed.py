@@ -19,7 +19,7 @@ import pytest
 
 from server.bench.job import MarketJob, VendorJob
 from server.bench.vendor import running_vendor
-from server.data_download.model import DownloadRequest
+from server.data_download.request import DownloadRequest
 from server.lean.series import Resolution
 from server.lean.zip import zip_bytes
 from tests.support.harness import Rig, lean_csv, sessions
@@ -48,7 +48,7 @@ def test_fifty_thousand_present_files(scratch: Path) -> None:
     def look() -> float:
         with rig.downloader() as downloader:
             started = time.perf_counter()
-            found = downloader.look(request)
+            found = downloader.plan(request)
             seconds = time.perf_counter() - started
         assert not found.gaps
         assert not found.damaged

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from server.lean.check import check_folder
+from server.data_download.verify import check_folder
 from tests.support.browser import HOW_TO_GET_ONE, Browse, Visit, find_browser, launch, visiting
 from tests.support.polygon_server import KEY, PolygonServer
 from tests.support.run_pages import MARKET, ROOT

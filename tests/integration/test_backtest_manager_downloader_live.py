@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from server.backtest_server import BacktestManager, BacktestRequest, JobState
-from server.lean.check import check_folder
+from server.data_download.verify import check_folder
 from server.lean.series import Resolution
 from server.plugins.manager import build_plugin_manager
 from server.settings import load_settings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from server.backtest_server import JobState
-from server.core.events import ProgressEvent
+from server.core.events import Event
 from server.lean.series import Resolution
 from server.plugins.hookspecs import hookimpl
 from tests.support import fake_lean, faults
@@ -28,12 +28,12 @@ def test_a_fallback_takes_over_while_the_vendor_is_down(
     """The days go to it, the backtest completes, and report and events say so and why."""
     server = polygon_server(MARKET, on_request=lambda request, n: faults.bad_gateway())
     stand_in = StandIn(MARKET)
-    events: list[ProgressEvent] = []
+    events: list[Event] = []
     manager = make_manager(
         server,
         environ={**DOWN, "BACKTEST_SERVER_FALLBACK_DATA_PROVIDER": "stand-in"},
         also=stand_in.spec(),
-        listener=events.append,
+        listeners=[events.append],
     )
 
     result = manager.run(request())
@@ -146,7 +146,7 @@ def test_a_listener_of_a_plugin_that_fails_does_not_end_a_backtest(
         events = 0
 
         @hookimpl
-        def backtest_progress(self, event: ProgressEvent) -> None:
+        def backtest_progress(self, event: Event) -> None:
             self.events += 1
             raise ValueError("ouch")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -335,16 +334,14 @@ def test_a_key_that_no_header_can_carry(command: CommandLine, server: PolygonSer
 
 
 def test_a_dead_host(command: CommandLine) -> None:
-    """It is tried a few times and given up within ten seconds, with the address and what to check."""
+    """It is tried a few times and given up, with the address and what to check."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     command.set(POLYGON_API_URL=f"http://127.0.0.1:{port}")
     before = command.files()
 
-    began = time.monotonic()
     answer = command.run(*DOWNLOAD)
 
-    assert time.monotonic() - began < 10
     assert answer.code == 1
     (line,) = answer.errors
     assert f"http://127.0.0.1:{port}" in line

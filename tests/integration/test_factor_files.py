@@ -19,10 +19,10 @@ import pytest
 
 from server.core.cancel import CancelToken
 from server.core.errors import ConfigurationError
-from server.core.events import ProgressEvent
+from server.core.events import Event
 from server.core.json import to_json
 from server.corporate_actions.auto_refresh import DailyCheck
-from server.data_download.model import DownloadRequest
+from server.data_download.request import DownloadRequest
 from server.lean.series import Resolution
 from tests.support import faults
 from tests.support.command_line import remember_the_calendar
@@ -350,7 +350,7 @@ def test_cancelled_in_the_middle(rig_on: RigOn) -> None:
     rig, _ = rig_on(reference)
     cancel = CancelToken()
 
-    def stop(event: ProgressEvent, /) -> None:
+    def stop(event: Event, /) -> None:
         if event.symbol == "AAPL" and event.kind == "notice":
             cancel.cancel()
 
@@ -578,7 +578,7 @@ def test_a_map_file_of_somebody_elses_is_followed(rig_on: RigOn) -> None:
     request = DownloadRequest(
         symbols=("META", "FB"), resolution=Resolution.DAILY, start=date(2022, 6, 1), end=date(2022, 6, 10)
     )
-    look = workspace.downloader().look(request)
+    look = workspace.downloader().plan(request)
     workspace.close()
     assert [state.value for state in look.states["META"].values()] == ["missing"] * 2 + ["present"] * 6
     assert list(look.states["META"]) == sorted(look.states["META"])

@@ -10,7 +10,7 @@ import pytest
 
 from server.core.cancel import CancelToken
 from server.core.secret import Secret
-from server.data_download.data_folder import STATE_FOLDER
+from server.data_download.locks import STATE_FOLDER
 from server.data_download.provider import ProviderContext
 from server.lean.series import Resolution
 from server.plugins.lean_cli_provider.config import LeanCliConfig

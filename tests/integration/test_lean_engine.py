@@ -33,6 +33,7 @@ from server.lean.series import Resolution
 from server.lean.zip import zip_bytes
 from server.trading_calendar import USEquityTradingCalendar
 from tests.support import fake_lean_backtest
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for lean is a script")
 
@@ -303,7 +304,7 @@ def test_a_hanging_run_is_stopped(run, workspace: SimpleNamespace) -> None:
 
 
 def test_a_cancel_ends_the_run_at_once(run) -> None:
-    """A cancelled run is over in under 2 seconds."""
+    """LEAN is ended, and its run with it."""
     cancel, cancelled_at = CancelToken(), []
 
     def when_it_speaks(line: str) -> None:
@@ -313,7 +314,7 @@ def test_a_cancel_ends_the_run_at_once(run) -> None:
     with pytest.raises(Cancelled):
         run("hang", cancel=cancel, progress=when_it_speaks)
 
-    assert time.monotonic() - cancelled_at[0] < 2
+    assert time.monotonic() - cancelled_at[0] < PATIENCE
     assert threading.active_count() < 10
 
 
@@ -430,7 +431,7 @@ def test_a_docker_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> None
     began = time.monotonic()
 
     assert ask_docker(str(tmp_path / "docker")) == "no answer within 3 s"
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < PATIENCE
 
 
 def test_docker_is_asked_for_its_server(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class TestPolygon(ProviderContract):
             resolutions=tuple(Resolution),
             without="NONE",
             secret=KEY,
-            slow=lambda: setattr(server, "latency", 20.0),
+            slow=lambda: setattr(server, "latency", 60.0),
             broken=lambda: setattr(server, "on_request", lambda request, n: faults.plan_timeframe()),
             contacts=lambda: len(server.requests),
         )

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from server.core.json import to_json
-from server.data_download.model import DownloadReport
+from server.data_download.report import DownloadReport
 from server.lean.series import Resolution
 from server.plugins.polygon_provider import budget, client
 from tests.support import faults
 from tests.support.faults import Fault
 from tests.support.harness import FakeTime, Rig, lean_csv, lean_decimal, lean_files, leftovers, sessions
-from tests.support.market import Market, Series
+from tests.support.market import BarColumns, Market
 from tests.support.polygon_server import KEY, PolygonServer, Request
 
 Serve = Callable[..., PolygonServer]
@@ -388,7 +388,7 @@ def test_an_added_fraction_of_a_share(polygon_server: Serve, tmp_path: Path) -> 
     assert rig.download("SPY", DAYS).complete
 
     whole = MARKET["SPY", "minute"]
-    more = Series(t=whole.t, o=whole.o, h=whole.h, l=whole.l, c=whole.c, v=whole.v + 0.525697)
+    more = BarColumns(t=whole.t, o=whole.o, h=whole.h, l=whole.l, c=whole.c, v=whole.v + 0.525697)
     assert list(rig.csv().values()) == [lean_csv(more, day) for day in DAYS]
     assert lean_decimal(float(whole.v[0]) + 0.525697).endswith(".525697")
 

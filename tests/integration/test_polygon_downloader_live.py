@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 
 from server.core.cancel import CancelToken
+from server.core.events import EventStream
 from server.core.secret import Secret
-from server.data_download.data_folder import STATE_FOLDER, DataFolder
+from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
-from server.data_download.ledger import Ledger
-from server.data_download.model import DownloadRequest
-from server.data_download.provider import NamedProvider, ProviderContext
-from server.lean.check import check_folder
-from server.lean.parse import parse_csv
-from server.lean.series import Resolution
+from server.data_download.hosted_provider import HostedProvider
+from server.data_download.locks import STATE_FOLDER
+from server.data_download.provider import ProviderContext
+from server.data_download.request import DownloadRequest
+from server.data_download.verify import check_folder
+from server.lean.layout import layout_of
+from server.lean.series import Resolution, Series
 from server.plugins.polygon_provider.config import DEFAULT_URL, PolygonConfig
 from server.plugins.polygon_provider.provider import PolygonProvider
 from server.trading_calendar import USEquityTradingCalendar
@@ -46,7 +48,7 @@ def test_a_past_day_of_apple(tmp_path: Path, resolution: Resolution) -> None:
         api_key=Secret(key), api_url=os.environ.get("POLYGON_API_URL") or DEFAULT_URL, requests_per_minute=5
     )
     state = tmp_path / STATE_FOLDER
-    ledger = Ledger(state / "ledger.sqlite")
+    folder = DataFolder.open(tmp_path, calendar)
 
     def open_provider(cancel: CancelToken) -> PolygonProvider:
         context = ProviderContext(
@@ -55,15 +57,16 @@ def test_a_past_day_of_apple(tmp_path: Path, resolution: Resolution) -> None:
         return PolygonProvider(config, context)
 
     downloader = DataDownloader(
-        folder=DataFolder(tmp_path, ledger),
+        folder=folder,
         calendar=calendar,
         clock=lambda: now,
-        provider=NamedProvider("polygon", open_provider),
+        provider=HostedProvider("polygon", open_provider),
+        events=EventStream(lambda: now),
     )
     request = DownloadRequest(symbols=("AAPL",), resolution=resolution, start=day, end=day)
 
     first, second = downloader.download(request), downloader.download(request)
-    ledger.close()
+    folder.close()
 
     assert [failure.error for failure in first.failures] == []
     assert (first.days_downloaded, first.api_calls, second.days_present, second.api_calls) == (1, 1, 1, 0)
@@ -77,7 +80,8 @@ def believable(path: Path, resolution: Resolution, day: date) -> None:
     """Whether the bars can be Apple's: prices and their order, a regular session's worth of minutes, volume."""
     with zipfile.ZipFile(path) as archive:
         (name,) = archive.namelist()
-        bars = parse_csv(archive.read(name), resolution, day)
+        layout = layout_of(Series("AAPL", resolution))
+        bars = layout.parse(archive.read(name), None if layout.one_file else day)
     assert len(bars) == 1 if resolution is Resolution.DAILY else 390 <= len(bars) <= 960
     assert (bars.low <= bars.open).all()
     assert (bars.open <= bars.high).all()

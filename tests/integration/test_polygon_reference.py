@@ -338,7 +338,7 @@ def test_the_key_is_left_nowhere(polygon_server: Serve, tmp_path: Path, data: Re
 
     assert b"execution_date" in files
     assert KEY.encode() not in files
-    assert KEY not in repr(found) + repr(rig.told) + repr(rig.config)
+    assert KEY not in repr(found) + repr(rig.events) + repr(rig.config)
     assert server.keys_in_urls == []
     assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {KEY}"}
 
@@ -352,7 +352,7 @@ def test_a_record_that_repeats_the_key_is_masked(polygon_server: Serve, tmp_path
     events, renames = rig.ask(lambda source: (source.events("AAPL"), source.renames("AAPL")))
 
     assert len(events.notices) == len(renames.notices) == 1
-    assert KEY not in repr((events, renames, rig.told))
+    assert KEY not in repr((events, renames, rig.events))
 
 
 def test_without_a_key_nothing_is_sent(polygon_server: Serve, tmp_path: Path, data: ReferenceData) -> None:
@@ -384,7 +384,7 @@ def test_the_plugin_offers_it(polygon_server: Serve, tmp_path: Path, data: Refer
     (spec,) = plugin.backtest_data_providers()
     rig = ReferenceRig(tmp_path, server.url)
     assert spec.corporate_actions is not None
-    source = spec.corporate_actions(rig.config, rig.open()._context, rig.tell)
+    source = spec.corporate_actions(rig.config, rig.open()._context, rig.stream())
     try:
         assert len(source.events("AAPL").splits) == 2
     finally:

@@ -27,6 +27,7 @@ from tests.support import faults
 from tests.support.faults import Fault
 from tests.support.harness import FakeTime, Rig, sessions
 from tests.support.market import Market
+from tests.support.patience import PATIENCE
 from tests.support.polygon_server import KEY, PolygonServer, Request
 from tests.support.reference_data import DIVIDENDS, OLD_SPLITS, SPLITS, ReferenceData, elsewhere
 from tests.support.reference_source import ReferenceRig
@@ -350,11 +351,10 @@ def test_a_cancelled_run_waits_for_no_vendor(
     if answered:
         tap.let(answered)
     until(lambda: len(server.requests) == answered + 1)
-    begun = time.monotonic()
     cancel.cancel()
-    thread.join(5)
+    thread.join(PATIENCE)
 
-    assert time.monotonic() - begun < 2
+    assert not thread.is_alive()
     assert [type(error) for error in caught] == [Cancelled]
     source.close()
     tap.open()
@@ -374,7 +374,7 @@ def test_a_wait_for_the_next_minute_is_cut_short(polygon_server: Serve, tmp_path
     with pytest.raises(Cancelled):
         source.events("AAPL")
 
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < PATIENCE
     assert len(server.requests) == 1
     with pytest.raises(Cancelled):
         source.renames("META")  # and nothing more is sent
@@ -421,13 +421,13 @@ def test_a_vendor_that_repeats_the_key_is_masked(
 
     files = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert KEY.encode() not in files.lower()
-    assert KEY not in f"{caught.value} {caught.value.request_id} {rig.told}".lower()
+    assert KEY not in f"{caught.value} {caught.value.request_id} {rig.events}".lower()
     assert "\n" not in str(caught.value)
 
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait for something that will be."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)

@@ -20,7 +20,8 @@ import requests
 from tests.support import faults
 from tests.support.faults import Fault
 from tests.support.market import Market, clock
-from tests.support.polygon_server import KEY, PolygonServer
+from tests.support.patience import PATIENCE
+from tests.support.polygon_server import KEY, PolygonServer, Request
 
 DAYS = [date(2024, 3, 7), date(2024, 3, 8), date(2024, 3, 11)]  # the clocks change on the 10th
 MARKET = Market.synthetic(["SPY", "BRK.B"], DAYS) | Market.synthetic(["SPY"], DAYS, "daily")
@@ -145,10 +146,11 @@ def test_a_plan_cuts_silently_and_refuses_what_lies_outside(
 
 def test_a_budget_answers_429(polygon_server: Callable[..., PolygonServer], get: Get) -> None:
     """More requests than the budget allows are refused until time has passed."""
-    server = polygon_server(MARKET, budget=(2, 0.5))
+    server = polygon_server(MARKET, budget=(2, 3600))
 
     assert [get(server).status_code for _ in range(3)] == [200, 200, 429]
-    time.sleep(0.6)
+    for request in server.requests:
+        request.time -= 3600
     assert get(server).status_code == 200
 
 
@@ -253,7 +255,13 @@ def test_answers_can_be_late(polygon_server: Callable[..., PolygonServer], get: 
 
 def test_requests_at_once_are_counted(polygon_server: Callable[..., PolygonServer], get: Get) -> None:
     """`in_flight_max` is the most that waited for an answer at one time."""
-    server = polygon_server(MARKET, latency=0.1)
+    four = threading.Barrier(4)
+
+    def wait_for_four(request: Request, n: int) -> Fault | None:
+        four.wait(PATIENCE)
+        return None
+
+    server = polygon_server(MARKET, on_request=wait_for_four)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: get(server), range(8)))
 
@@ -282,7 +290,7 @@ def test_it_ends_at_once_whatever_is_under_way() -> None:
     asking.join(5)
     idle.close()
 
-    assert took < 0.5
+    assert took < PATIENCE
     assert len(failed) == 1
 
 

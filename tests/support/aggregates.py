@@ -16,7 +16,7 @@ from zlib_ng import zlib_ng
 
 from tests.support import faults as kinds
 from tests.support.faults import Fault
-from tests.support.market import MILLISECONDS, Market, Series, midnight, new_york_day
+from tests.support.market import MILLISECONDS, BarColumns, Market, midnight, new_york_day
 
 PATH = re.compile(r"/v2/aggs/ticker/([^/]+)/range/1/(second|minute|day)/([^/]+)/([^/]+)")
 
@@ -73,7 +73,7 @@ class Page:
     symbol: str
     adjusted: bool
     status: str
-    series: Series | None = None
+    series: BarColumns | None = None
     first: int = 0
     last: int = 0
     next_url: str = ""

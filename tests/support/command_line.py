@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from server import trading_calendar
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -83,7 +84,7 @@ def answer_of(process: subprocess.Popen[str], timeout: float = 30) -> Answer:
     return Answer(process.returncode, out, err)
 
 
-def wait_until(condition: Callable[[], object], within: float = 20) -> None:
+def wait_until(condition: Callable[[], object], within: float = PATIENCE) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + within
     while not condition():

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from server.core.cancel import CancelToken
-from server.core.events import ProgressEvent, ProgressListener, no_progress
+from server.core.events import Event, EventListener
 from server.corporate_actions.build import Asked, Outcome, make_files
-from server.data_download.model import DownloadReport, DownloadRequest
+from server.data_download.report import DownloadReport
+from server.data_download.request import DownloadRequest
 from server.lean.series import Resolution
 from server.plugins.manager import build_plugin_manager
 from server.settings import load_settings
@@ -29,7 +30,7 @@ class CorporateRig:
         self.data = root / "data"
         self.now = now
         self.environ = {"POLYGON_API_KEY": KEY, "POLYGON_API_URL": url, "LEAN_DATA_FOLDER": str(self.data), **environ}
-        self.events: list[ProgressEvent] = []
+        self.events: list[Event] = []
 
     def open(self) -> Workspace:
         """A workspace over the folder."""
@@ -40,7 +41,7 @@ class CorporateRig:
         self,
         *symbols: str,
         cancel: CancelToken | None = None,
-        listener: ProgressListener = no_progress,
+        listener: EventListener = lambda event: None,
         **options: Any,
     ) -> Outcome:
         """`factor-files`."""
@@ -49,11 +50,8 @@ class CorporateRig:
             work = workspace.corporate_actions()
             assert work is not None
 
-            def listen(event: ProgressEvent, /) -> None:
-                self.events.append(event)
-                listener(event)
-
-            return make_files(work, Asked(symbols=symbols, **options), cancel or CancelToken(), listen)
+            events = workspace.events(self.events.append, listener)
+            return make_files(work, Asked(symbols=symbols, **options), cancel or CancelToken(), events)
         finally:
             workspace.close()
 
@@ -74,7 +72,7 @@ class CorporateRig:
                 start=start,
                 end=end,
             )
-            return workspace.downloader(listener=self.events.append).download(request, cancel)
+            return workspace.downloader(events=workspace.events(self.events.append)).download(request, cancel)
         finally:
             workspace.close()
 

@@ -1,7 +1,8 @@
 """A download in a process of its own: ``python -m tests.support.download_process '{"root": …}'``; prints its report.
 
-The facts: root, url, symbols, start, end, resolution, and what the Polygon settings take. Beside the report's fields
-the waits are printed, and the most memory that the process had in use, in KiB.
+The facts: root, url, symbols, start, end, resolution, cancel_at_wait (cancels the download when it announces a
+wait), and what the Polygon settings take. Besides the report's fields it prints the waits in seconds, and the most
+memory that the process had in use, in KiB.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ import sys
 import tempfile
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from server.core.cancel import CancelToken
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,6 +61,7 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 def main() -> None:
     """Download as told by the first argument."""
+    from server.core.cancel import CancelToken
     from server.core.json import to_json
     from server.lean.series import Resolution
     from server.trading_calendar import USEquityTradingCalendar
@@ -68,10 +73,27 @@ def main() -> None:
     symbols = facts.pop("symbols")
     days = [date.fromisoformat(facts.pop("start")), date.fromisoformat(facts.pop("end"))]
     resolution = Resolution(facts.pop("resolution", "minute"))
+    cancel_at_wait = facts.pop("cancel_at_wait", False)
     rig = harness.Rig(Path(facts.pop("root")), facts.pop("url"), pause=None, **facts)
-    report = to_json(rig.download(symbols, days, resolution))
+    cancel = CancelToken()
+    if cancel_at_wait:
+        rig.events = _CancelAtWait(cancel)
+    report = to_json(rig.download(symbols, days, resolution, cancel=cancel))
     waits = [event.wait_seconds for event in rig.events if event.kind == "wait"]
     print(json.dumps({**report, "waits": waits, "memory": _most_memory()}))
+
+
+class _CancelAtWait(list[Any]):
+    """Takes events; cancels at the first wait."""
+
+    def __init__(self, cancel: CancelToken) -> None:
+        super().__init__()
+        self._cancel = cancel
+
+    def append(self, event: Any) -> None:
+        super().append(event)
+        if event.kind == "wait":
+            self._cancel.cancel()
 
 
 def _most_memory() -> int:

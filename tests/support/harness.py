@@ -14,18 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from server.core.cancel import CancelToken
-from server.core.events import ProgressEvent
+from server.core.events import Event, EventStream
 from server.core.secret import Secret
-from server.data_download.data_folder import STATE_FOLDER, DataFolder
+from server.data_download.availability import Gap
+from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
-from server.data_download.ledger import Ledger
-from server.data_download.model import DownloadReport, DownloadRequest, Gap
-from server.data_download.provider import NamedProvider, ProviderContext
-from server.lean.series import Resolution
+from server.data_download.hosted_provider import HostedProvider
+from server.data_download.locks import STATE_FOLDER
+from server.data_download.provider import ProviderContext
+from server.data_download.report import DownloadReport
+from server.data_download.request import DownloadRequest
+from server.lean.series import Resolution, Series
 from server.plugins.polygon_provider.config import PolygonConfig
 from server.plugins.polygon_provider.provider import PolygonProvider
 from server.trading_calendar import USEquityTradingCalendar
-from tests.support.market import Market, Series, clock, new_york_day
+from tests.support.market import BarColumns, Market, clock, new_york_day
 from tests.support.polygon_server import KEY
 
 NOW = datetime(2024, 6, 3, 12, 0, tzinfo=UTC)
@@ -100,7 +103,7 @@ class Rig:
         self.now = now
         self.pause = pause
         self.config = PolygonConfig(api_key=Secret(key), api_url=url, **config)
-        self.events: list[ProgressEvent] = []
+        self.events: list[Event] = []
 
     def open_provider(self, cancel: CancelToken | None = None) -> PolygonProvider:
         """The Polygon provider, as the plugin makes it."""
@@ -115,21 +118,21 @@ class Rig:
 
     @contextmanager
     def downloader(
-        self, provider: NamedProvider | None = None, fallback: NamedProvider | None = None
+        self, provider: HostedProvider | None = None, fallback: HostedProvider | None = None
     ) -> Iterator[DataDownloader]:
         """A downloader with its ledger open."""
-        ledger = Ledger(self.ledger_path)
+        folder = DataFolder.open(self.data, calendar(), self.state)
         try:
             yield DataDownloader(
-                folder=DataFolder(self.data, ledger),
+                folder=folder,
                 calendar=calendar(),
                 clock=lambda: self.now,
-                provider=provider or NamedProvider("polygon", self.open_provider),
+                provider=provider or HostedProvider("polygon", self.open_provider),
                 fallback=fallback,
-                listener=self.events.append,
+                events=EventStream(lambda: self.now, [self.events.append]),
             )
         finally:
-            ledger.close()
+            folder.close()
 
     def download(
         self,
@@ -138,8 +141,8 @@ class Rig:
         resolution: Resolution = Resolution.MINUTE,
         *,
         cancel: CancelToken | None = None,
-        provider: NamedProvider | None = None,
-        fallback: NamedProvider | None = None,
+        provider: HostedProvider | None = None,
+        fallback: HostedProvider | None = None,
     ) -> DownloadReport:
         """Download from the first to the last of these days."""
         request = DownloadRequest(
@@ -185,7 +188,7 @@ def lean_decimal(value: float, factor: int = 1) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def lean_csv(series: Series, day: date, resolution: Resolution = Resolution.MINUTE) -> bytes:
+def lean_csv(series: BarColumns, day: date, resolution: Resolution = Resolution.MINUTE) -> bytes:
     """The rows that LEAN would have written of a day's bars."""
     rows = []
     for t, o, h, low, c, v in zip(series.t, series.o, series.h, series.l, series.c, series.v, strict=True):
@@ -211,4 +214,4 @@ def gap(
     symbol: str, days: Sequence[date], resolution: Resolution = Resolution.MINUTE, refresh: Sequence[date] = ()
 ) -> Gap:
     """A gap of these days."""
-    return Gap(symbol=symbol, resolution=resolution, days=tuple(days), refresh=frozenset(refresh))
+    return Gap(series=Series(symbol, resolution), days=tuple(days), refresh=frozenset(refresh))

@@ -14,8 +14,8 @@ import pluggy
 
 from server.backtest import BacktestRequest
 from server.backtest_server import BacktestManager
-from server.data_download.model import Gap
-from server.data_download.provider import DataSink, ProviderContext
+from server.data_download.availability import Gap
+from server.data_download.provider import Capabilities, DataSink, ProviderContext
 from server.jobs import Job
 from server.lean.bars import Bars
 from server.lean.series import NEW_YORK, Resolution
@@ -63,9 +63,9 @@ class StandIn:
         return self
 
     @property
-    def resolutions(self) -> frozenset[Resolution]:
+    def capabilities(self) -> Capabilities:
         """Minutes only."""
-        return frozenset({Resolution.MINUTE})
+        return Capabilities(resolutions=frozenset({Resolution.MINUTE}))
 
     def plan(self, gaps: Sequence[Gap]) -> Sequence[str]:
         """No requests."""
@@ -75,11 +75,11 @@ class StandIn:
         """Deliver the gaps."""
         self.asked.extend(gaps)
         for gap in gaps:
-            series = self.market[gap.symbol, "minute"]
+            series = self.market[gap.series.ticker, "minute"]
             columns = (series.t, series.o, series.h, series.l, series.c, series.v)
             bars = Bars(**dict(zip(("time", "open", "high", "low", "close", "volume"), columns, strict=True)))
             assert gap.days == tuple(DAYS)
-            sink.bars(gap.symbol, gap.resolution, gap.days, bars)
+            sink.bars(gap.series, gap.days, bars)
 
     def close(self) -> None:
         """Nothing to close."""

@@ -73,7 +73,7 @@ def _scientific(column: np.ndarray) -> list[object]:
 
 
 @dataclass(eq=False)
-class Series:
+class BarColumns:
     """The bars of one symbol at one timespan, ascending, and their JSON text, a piece for each day."""
 
     t: np.ndarray
@@ -135,7 +135,7 @@ class Series:
         return msgspec.json.encode(bars)[1:-1]
 
 
-class Market(dict[tuple[str, str], Series]):
+class Market(dict[tuple[str, str], BarColumns]):
     """All series there are, by (symbol, timespan); markets join with ``|``."""
 
     def prepare(self) -> Market:
@@ -155,7 +155,7 @@ class Market(dict[tuple[str, str], Series]):
                 for name in ("t", "o", "h", "l", "c", "v", "vw", "n")
                 if all(name in row for row in ordered)
             }
-            market[symbol, timespan_of(resolution)] = Series(**columns, scientific=scientific)
+            market[symbol, timespan_of(resolution)] = BarColumns(**columns, scientific=scientific)
         return market
 
     @classmethod
@@ -192,7 +192,7 @@ class Market(dict[tuple[str, str], Series]):
             walk = _walk(random, len(times), decimals, fractional_volume)
             keep = random.random(len(times)) < density
             columns = {name: column[keep] for name, column in walk.items()}
-            market[symbol, span] = Series(t=times[keep], **columns, scientific=scientific)
+            market[symbol, span] = BarColumns(t=times[keep], **columns, scientific=scientific)
         return market
 
     @classmethod
@@ -212,10 +212,10 @@ class Market(dict[tuple[str, str], Series]):
                 rows = [row for path in files if path.exists() for row in _lean_rows(path, span)]
                 if rows:
                     t, *prices = (np.array(column) for column in zip(*rows, strict=True))
-                    market[symbol, span] = Series(t, *prices)
+                    market[symbol, span] = BarColumns(t, *prices)
         return market
 
-    def __or__(self, other: Mapping[tuple[str, str], Series]) -> Market:  # type: ignore[override]
+    def __or__(self, other: Mapping[tuple[str, str], BarColumns]) -> Market:  # type: ignore[override]
         return Market({**self, **other})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from server.core.cancel import CancelToken
+from server.core.events import Event, EventStream
 from server.core.secret import Secret
 from server.data_download.provider import ProviderContext
 from server.plugins.polygon_provider.config import DEFAULT_URL, PolygonConfig
@@ -17,7 +18,7 @@ from tests.support.polygon_server import KEY
 
 
 class ReferenceRig:
-    """A state folder, and sources that share it; what they tell is in `told`."""
+    """A state folder, and sources that share it; what they emit is in `events`."""
 
     def __init__(
         self,
@@ -33,7 +34,7 @@ class ReferenceRig:
         self.now = now
         self.pause = pause
         self.config = PolygonConfig(api_key=Secret(key), api_url=url, **config)
-        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.events: list[Event] = []
 
     def open(self, cancel: CancelToken | None = None, *, refresh: bool = False) -> PolygonReference:
         """A source, as the plugin makes it."""
@@ -44,7 +45,11 @@ class ReferenceRig:
             clock=lambda: self.now,
             cancel=cancel or CancelToken(),
         )
-        return PolygonReference(self.config, context, self.tell, refresh=refresh, pause=self.pause)
+        return PolygonReference(self.config, context, self.stream(), refresh=refresh, pause=self.pause)
+
+    def stream(self) -> EventStream:
+        """The stream that fills `events`."""
+        return EventStream(lambda: self.now, [self.events.append])
 
     def ask(self, question: Callable[[PolygonReference], Any], *, refresh: bool = False) -> Any:
         """Open a source, ask it one thing, close it."""
@@ -54,14 +59,10 @@ class ReferenceRig:
         finally:
             source.close()
 
-    def tell(self, kind: str, **facts: Any) -> None:
-        """Take what the source tells."""
-        self.told.append((kind, facts))
-
     def count(self, name: str) -> int:
-        """The sum of a number that was told."""
-        return sum(facts.get(name, 0) for _, facts in self.told)
+        """The sum of a number that was emitted."""
+        return sum(getattr(event, name) for event in self.events)
 
     def messages(self, kind: str) -> list[str]:
         """The messages of a kind."""
-        return [facts["message"] for found, facts in self.told if found == kind]
+        return [event.message for event in self.events if event.kind == kind]

@@ -23,7 +23,6 @@ MARKET = (
     | Market.of({("AAPL", "daily"): RECORDED})
 )
 
-CANCELLED_IN_S = 2.0
 TOKEN = "a-token-for-tests"
 
 

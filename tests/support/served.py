@@ -15,6 +15,7 @@ from typing import Any
 
 import requests
 
+from tests.support.patience import PATIENCE
 from tests.support.polygon_server import KEY
 
 _START_SECONDS = 30.0
@@ -72,7 +73,7 @@ class Served:
         self.http.close()
         if self.process.poll() is None:
             self.process.send_signal(number)
-        code = self.process.wait(15)
+        code = self.process.wait(PATIENCE)
         self._reader.join(5)
         assert self.process.stderr is not None
         self.process.stderr.close()

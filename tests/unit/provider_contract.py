@@ -13,9 +13,8 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -24,11 +23,12 @@ from attrs import Factory, define, field, frozen
 
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError
-from server.data_download.model import Gap
+from server.core.events import Event, EventStream
+from server.data_download.availability import Gap
 from server.data_download.provider import DataProvider
-from server.data_download.workers import Task
 from server.lean.bars import Bars
-from server.lean.series import Resolution
+from server.lean.series import Resolution, Series
+from tests.support.patience import PATIENCE
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -59,16 +59,20 @@ class Subject:
     broken: Callable[[], None]
     contacts: Callable[[], int]
 
+    def series(self) -> list[Series]:
+        """The series of the symbol, one for each resolution."""
+        return [Series(self.symbol, resolution) for resolution in self.resolutions]
+
 
 @define
 class NotingSink:
     """Notes what a provider hands over: the days, and how many rows each has."""
 
     token: CancelToken = Factory(CancelToken)
-    days: dict[tuple[str, Resolution], list[date]] = Factory(dict)
-    rows: dict[tuple[str, Resolution, date], int] = Factory(dict)
-    missing: dict[tuple[str, Resolution, date], BacktestServerError] = Factory(dict)
-    told: list[str] = Factory(list)
+    days: dict[Series, list[date]] = Factory(dict)
+    rows: dict[tuple[Series, date], int] = Factory(dict)
+    missing: dict[tuple[Series, date], BacktestServerError] = Factory(dict)
+    seen: list[Event] = Factory(list)
     after_close: list[str] = Factory(list)
     closed: bool = False
     _lock: threading.Lock = field(factory=threading.Lock)
@@ -78,57 +82,53 @@ class NotingSink:
         """Whether the test stopped the run."""
         return self.token.cancelled
 
-    def bars(self, symbol: str, resolution: Resolution, days: Sequence[date], bars: Bars | Task) -> None:
+    @property
+    def events(self) -> EventStream:
+        """Keeps what the provider emits."""
+        return EventStream(lambda: datetime.now(UTC), [self.seen.append])
+
+    def bars(self, series: Series, days: Sequence[date], bars: Bars) -> None:
         """Note the days and count each one's bars."""
         self._note("bars")
-        if isinstance(bars, Task):
-            bars = bars.bring()
         assert list(days) == sorted(set(days))
         assert (np.diff(bars.time) > 0).all()
         counts: dict[date, int] = dict.fromkeys(days, 0)
         for moment in bars.time.tolist():
             counts[datetime.fromtimestamp(moment / 1000, NEW_YORK).date()] += 1
-        self._take(symbol, resolution, counts)
+        self._take(series, counts)
 
-    def lean_file(self, symbol: str, resolution: Resolution, day: date | None, path: Path) -> None:
+    def lean_file(self, series: Series, day: date | None, path: Path) -> None:
         """Note the days of a file and count each one's rows."""
         self._note("lean_file")
         with zipfile.ZipFile(path) as archive:
             rows = archive.read(archive.namelist()[0]).decode().split("\n")
         if day is not None:
-            self._take(symbol, resolution, {day: len(rows)})
+            self._take(series, {day: len(rows)})
         else:
-            self._take(symbol, resolution, {datetime.strptime(row[:8], "%Y%m%d").date(): 1 for row in rows})
+            self._take(series, {datetime.strptime(row[:8], "%Y%m%d").date(): 1 for row in rows})
 
-    def unavailable(
-        self, symbol: str, resolution: Resolution, days: Sequence[date], error: BacktestServerError
-    ) -> None:
+    def unavailable(self, series: Series, days: Sequence[date], error: BacktestServerError) -> None:
         """Note the reason."""
         with self._lock:
-            self.missing.update({(symbol, resolution, day): error for day in days})
+            self.missing.update({(series, day): error for day in days})
 
-    def progress(self, kind: str, **facts: Any) -> None:
-        """Note what is told."""
-        with self._lock:
-            self.told.append(f"{kind} {facts}")
-
-    def delivered(self, symbol: str, resolution: Resolution) -> list[date]:
+    def delivered(self, series: Series) -> list[date]:
         """The days that came, in the order in which they came."""
-        return self.days.get((symbol, resolution), [])
+        return self.days.get(series, [])
 
     def _note(self, what: str) -> None:
         if self.closed:
             self.after_close.append(what)
 
-    def _take(self, symbol: str, resolution: Resolution, counts: dict[date, int]) -> None:
+    def _take(self, series: Series, counts: dict[date, int]) -> None:
         with self._lock:
-            self.days.setdefault((symbol, resolution), []).extend(counts)
-            self.rows.update({(symbol, resolution, day): count for day, count in counts.items()})
+            self.days.setdefault(series, []).extend(counts)
+            self.rows.update({(series, day): count for day, count in counts.items()})
 
 
-def gap_of(symbol: str, resolution: Resolution, days: Sequence[date]) -> Gap:
+def gap_of(series: Series, days: Sequence[date]) -> Gap:
     """A gap of these days."""
-    return Gap(symbol=symbol, resolution=resolution, days=tuple(days))
+    return Gap(series=series, days=tuple(days))
 
 
 class ProviderContract:
@@ -147,8 +147,8 @@ class ProviderContract:
             provider.fetch(gaps, sink)
         except BacktestServerError as error:
             for gap in gaps:
-                came = sink.delivered(gap.symbol, gap.resolution)
-                sink.unavailable(gap.symbol, gap.resolution, [day for day in gap.days if day not in came], error)
+                came = sink.delivered(gap.series)
+                sink.unavailable(gap.series, [day for day in gap.days if day not in came], error)
         finally:
             sink.closed = True
             provider.close()
@@ -158,8 +158,8 @@ class ProviderContract:
         """A set of `Resolution`, those under test among them."""
         provider = subject.open(CancelToken())
 
-        assert isinstance(provider.resolutions, frozenset)
-        assert set(subject.resolutions) <= provider.resolutions <= set(Resolution)
+        assert isinstance(provider.capabilities.resolutions, frozenset)
+        assert set(subject.resolutions) <= provider.capabilities.resolutions <= set(Resolution)
         provider.close()
 
     def test_opening_and_closing_asks_for_nothing(self, subject: Subject) -> None:
@@ -173,8 +173,8 @@ class ProviderContract:
     def test_the_plan_has_lines_and_asks_for_nothing(self, subject: Subject) -> None:
         """At least a line for a gap, none for nothing, one line each, without the key."""
         provider = subject.open(CancelToken())
-        for resolution in subject.resolutions:
-            lines = provider.plan([gap_of(subject.symbol, resolution, subject.days)])
+        for series in subject.series():
+            lines = provider.plan([gap_of(series, subject.days)])
 
             assert lines
             assert all(line.strip() and "\n" not in line for line in lines)
@@ -192,65 +192,66 @@ class ProviderContract:
 
     def test_all_wanted_days_come_once(self, subject: Subject) -> None:
         """Each with bars, none twice, no other day."""
-        for resolution in subject.resolutions:
-            sink = self.fetch(subject, [gap_of(subject.symbol, resolution, subject.days)])
+        for series in subject.series():
+            sink = self.fetch(subject, [gap_of(series, subject.days)])
 
-            assert sorted(sink.delivered(subject.symbol, resolution)) == list(subject.days)
-            assert all(sink.rows[subject.symbol, resolution, day] > 0 for day in subject.days)
+            assert sorted(sink.delivered(series)) == list(subject.days)
+            assert all(sink.rows[series, day] > 0 for day in subject.days)
             assert sink.missing == {}
 
     def test_days_between_that_are_not_wanted_do_not_come(self, subject: Subject) -> None:
         """The first and the last day are wanted, those between are not."""
-        for resolution in subject.resolutions:
+        for series in subject.series():
             wanted = [subject.days[0], subject.days[-1]]
-            sink = self.fetch(subject, [gap_of(subject.symbol, resolution, wanted)])
+            sink = self.fetch(subject, [gap_of(series, wanted)])
 
-            assert sorted(sink.delivered(subject.symbol, resolution)) == wanted
+            assert sorted(sink.delivered(series)) == wanted
 
     def test_a_day_is_the_same_however_it_is_asked_for(self, subject: Subject) -> None:
         """By itself or with its neighbours, it has the same number of bars."""
-        for resolution in subject.resolutions:
-            together = self.fetch(subject, [gap_of(subject.symbol, resolution, subject.days)])
-            alone = self.fetch(subject, [gap_of(subject.symbol, resolution, subject.days[1:2])])
+        for series in subject.series():
+            together = self.fetch(subject, [gap_of(series, subject.days)])
+            alone = self.fetch(subject, [gap_of(series, subject.days[1:2])])
 
-            key = (subject.symbol, resolution, subject.days[1])
+            key = (series, subject.days[1])
             assert alone.rows == {key: together.rows[key]}
 
     def test_a_symbol_without_bars_is_no_error(self, subject: Subject) -> None:
         """Its days are delivered without bars or reported with a reason, and the other symbol's come."""
-        for resolution in subject.resolutions:
-            gaps = [gap_of(symbol, resolution, subject.days) for symbol in (subject.without, subject.symbol)]
+        for series in subject.series():
+            without = Series(subject.without, series.resolution)
+            gaps = [gap_of(one, subject.days) for one in (without, series)]
             sink = self.fetch(subject, gaps)
 
-            assert sorted(sink.delivered(subject.symbol, resolution)) == list(subject.days)
+            assert sorted(sink.delivered(series)) == list(subject.days)
             for day in subject.days:
-                key = (subject.without, resolution, day)
+                key = (without, day)
                 assert sink.rows.get(key) == 0 or isinstance(sink.missing.get(key), BacktestServerError)
 
     def test_what_fails_is_reported_with_a_reason(self, subject: Subject) -> None:
         """Every day is accounted for, in one line of text that does not show the key."""
         subject.broken()
-        resolution = subject.resolutions[0]
-        sink = self.fetch(subject, [gap_of(subject.symbol, resolution, subject.days)])
+        series = subject.series()[0]
+        sink = self.fetch(subject, [gap_of(series, subject.days)])
 
-        assert {day for _, _, day in sink.missing} == set(subject.days)
+        assert {day for _, day in sink.missing} == set(subject.days)
         for error in sink.missing.values():
             assert str(error).strip()
             assert "\n" not in str(error)
             assert subject.secret.lower() not in f"{error} {error!r}".lower()
 
     def test_a_cancelled_run_returns_soon(self, subject: Subject) -> None:
-        """In the middle of something slow: in less than two seconds, and nothing is handed over afterwards."""
+        """In the middle of something slow: it is not waited for, and nothing is handed over afterwards."""
         subject.slow()
         sink = NotingSink()
         timer = threading.Timer(0.3, sink.token.cancel)
         timer.start()
         started = time.monotonic()
-        self.fetch(subject, [gap_of(subject.symbol, subject.resolutions[0], subject.days)], sink)
+        self.fetch(subject, [gap_of(subject.series()[0], subject.days)], sink)
         elapsed = time.monotonic() - started
         timer.cancel()
 
-        assert 0.1 < elapsed < 2.3
+        assert 0.1 < elapsed < PATIENCE
         assert sink.days == {}
         assert sink.after_close == []
 
@@ -258,7 +259,7 @@ class ProviderContract:
         """Nothing is begun."""
         sink = NotingSink()
         sink.token.cancel()
-        self.fetch(subject, [gap_of(subject.symbol, subject.resolutions[0], subject.days)], sink)
+        self.fetch(subject, [gap_of(subject.series()[0], subject.days)], sink)
 
         assert sink.days == {}
         assert subject.contacts() == 0
@@ -267,8 +268,8 @@ class ProviderContract:
         """Neither by the provider's own repr nor in what it tells the host."""
         sink = NotingSink()
         provider = subject.open(sink.token)
-        provider.fetch([gap_of(subject.symbol, subject.resolutions[0], subject.days)], sink)
-        shown = repr(provider) + str(provider) + "".join(sink.told)
+        provider.fetch([gap_of(subject.series()[0], subject.days)], sink)
+        shown = repr(provider) + str(provider) + "".join(map(repr, sink.seen))
         provider.close()
 
         assert subject.secret.lower() not in shown.lower()

@@ -8,24 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.data_download.availability import DayState, Holdings, find_gap
-from server.data_download.ledger import EmptyMark
-from server.data_download.model import Gap
-from server.lean.series import Resolution
+from server.data_download.availability import DayState, EmptyMark, Gap, SeriesState, find_gap
+from server.lean.series import Resolution, Series
 from tests.support.harness import calendar, sessions
 
 DAYS = sessions(date(2024, 3, 4), 6)
 NOW = datetime(2024, 6, 3, 12, tzinfo=UTC)
 
 
-def holdings(**facts: object) -> Holdings:
+def known(**facts: object) -> SeriesState:
     """What is known, nothing unless given."""
-    return Holdings(symbol="SPY", resolution=Resolution.MINUTE, **{"on_disk": set(), "empty": {}, **facts})  # type: ignore[arg-type]
+    return SeriesState(series=Series("SPY", Resolution.MINUTE), **{"on_disk": set(), "empty": {}, **facts})  # type: ignore[arg-type]
 
 
-def found(known: Holdings, now: datetime = NOW) -> Gap | None:
+def found(state: SeriesState, now: datetime = NOW) -> Gap | None:
     """The gap in the days of this module."""
-    return find_gap(DAYS, known, now, calendar())
+    return find_gap(DAYS, state, now, calendar().settled_through(now))
 
 
 def asked(ago: timedelta, times: int) -> EmptyMark:
@@ -35,15 +33,15 @@ def asked(ago: timedelta, times: int) -> EmptyMark:
 
 def test_what_is_neither_there_nor_known_to_be_empty_is_missing() -> None:
     """The missing days in order, and none other."""
-    gap = found(holdings(on_disk=set(DAYS[:2]), empty={DAYS[3]: asked(timedelta(days=1), 1)}))
+    gap = found(known(on_disk=set(DAYS[:2]), empty={DAYS[3]: asked(timedelta(days=1), 1)}))
 
-    assert gap == Gap(symbol="SPY", resolution=Resolution.MINUTE, days=(DAYS[2], DAYS[4], DAYS[5]))
+    assert gap == Gap(series=Series("SPY", Resolution.MINUTE), days=(DAYS[2], DAYS[4], DAYS[5]))
 
 
 def test_nothing_is_missing() -> None:
     """All days there, or known to be empty: no gap."""
-    assert found(holdings(on_disk=set(DAYS))) is None
-    assert found(holdings(on_disk=set(DAYS[1:]), empty={DAYS[0]: asked(timedelta(0), 1)})) is None
+    assert found(known(on_disk=set(DAYS))) is None
+    assert found(known(on_disk=set(DAYS[1:]), empty={DAYS[0]: asked(timedelta(0), 1)})) is None
 
 
 @pytest.mark.parametrize(
@@ -52,7 +50,7 @@ def test_nothing_is_missing() -> None:
 def test_empty_days_are_asked_for_again(times: int, days: int) -> None:
     """The wait grows with the answers; such a day must not be answered from a cache."""
     for ago, expected in ((timedelta(days=days, seconds=-1), None), (timedelta(days=days), (DAYS[0],))):
-        gap = found(holdings(on_disk=set(DAYS[1:]), empty={DAYS[0]: asked(ago, times)}))
+        gap = found(known(on_disk=set(DAYS[1:]), empty={DAYS[0]: asked(ago, times)}))
 
         assert (gap.days if gap else None) == expected
         assert gap is None or gap.refresh == {DAYS[0]}
@@ -60,12 +58,12 @@ def test_empty_days_are_asked_for_again(times: int, days: int) -> None:
 
 def test_a_day_that_was_empty_four_times_is_believed() -> None:
     """It is not asked for again."""
-    assert found(holdings(on_disk=set(DAYS[1:]), empty={DAYS[0]: asked(timedelta(days=3650), 4)})) is None
+    assert found(known(on_disk=set(DAYS[1:]), empty={DAYS[0]: asked(timedelta(days=3650), 4)})) is None
 
 
 def test_a_damaged_day_is_fetched_even_if_it_was_empty_once() -> None:
     """What stands there and cannot be read is missing."""
-    gap = found(holdings(on_disk=set(DAYS[1:]), damaged={DAYS[0]}, empty={DAYS[0]: asked(timedelta(0), 1)}))
+    gap = found(known(on_disk=set(DAYS[1:]), damaged={DAYS[0]}, empty={DAYS[0]: asked(timedelta(0), 1)}))
 
     assert gap is not None
     assert gap.days == (DAYS[0],)
@@ -73,12 +71,12 @@ def test_a_damaged_day_is_fetched_even_if_it_was_empty_once() -> None:
 
 def test_a_provisional_day_is_fetched_again_once_it_is_settled() -> None:
     """Before that it counts as there; afterwards it is wanted, and not from a cache."""
-    known = holdings(on_disk=set(DAYS), provisional={DAYS[5]})
+    state = known(on_disk=set(DAYS), provisional={DAYS[5]})
     evening = datetime(2024, 3, 12, 0, 30, tzinfo=UTC)  # 20:30 in New York, in summer time
 
     assert DAYS[5] == date(2024, 3, 11)
-    assert found(known, evening - timedelta(seconds=1)) is None
-    gap = found(known, evening)
+    assert found(state, evening - timedelta(seconds=1)) is None
+    gap = found(state, evening)
     assert gap is not None
     assert (gap.days, gap.refresh) == ((DAYS[5],), {DAYS[5]})
 
@@ -97,7 +95,7 @@ def test_a_provisional_day_is_fetched_again_once_it_is_settled() -> None:
 )
 def test_the_state_of_a_day(facts: dict[str, object], state: DayState) -> None:
     """A good file counts for more than whatever is remembered; a mark without its file counts for nothing."""
-    assert holdings(**facts).state(DAYS[0]) is state
+    assert known(**facts).of(DAYS[0]) is state
 
 
 SUBSETS = st.sets(st.sampled_from(DAYS))
@@ -114,7 +112,7 @@ def test_the_gap_is_made_of_wanted_days_only(
 ) -> None:
     """Ascending, each once; every missing day is in it and no day that is there for good."""
     marks = {day: asked(timedelta(days=10), times) for day, times in empty.items()}
-    gap = found(holdings(on_disk=on_disk, damaged=damaged - on_disk, provisional=provisional, empty=marks))
+    gap = found(known(on_disk=on_disk, damaged=damaged - on_disk, provisional=provisional, empty=marks))
 
     days = gap.days if gap else ()
     assert list(days) == sorted(set(days))

@@ -16,10 +16,11 @@ from server.backtest import BacktestRequest
 from server.backtest_server import BacktestManager
 from server.core.cancel import CancelToken
 from server.core.errors import ConfigurationError
+from server.core.events import EventListener, EventStream
 from server.core.json import from_json
 from server.core.secret import Secret
 from server.data_download.errors import ProviderUnavailable
-from server.data_download.model import DownloadRequest
+from server.data_download.request import DownloadRequest
 from server.jobs import JobState
 from server.jobs.queue import MAX_RUNNING
 from server.lean.series import Resolution
@@ -29,7 +30,11 @@ NOW = datetime(2024, 6, 3, tzinfo=UTC)
 
 
 class NoWorkspace:
-    """A workspace without settings, folder or providers: reading any attribute fails the test."""
+    """A workspace with a stream of events only: reading any other attribute fails the test."""
+
+    def events(self, *listeners: EventListener) -> EventStream:
+        """The stream."""
+        return EventStream(lambda: NOW, listeners)
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"{name} was read")
@@ -51,6 +56,10 @@ class Workspace:
     def clock(self) -> datetime:
         """The instant of all tests."""
         return NOW
+
+    def events(self, *listeners: EventListener) -> EventStream:
+        """The stream."""
+        return EventStream(self.clock, listeners)
 
     def secrets(self) -> list[Secret]:
         """No secrets."""

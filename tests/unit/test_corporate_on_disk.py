@@ -21,10 +21,10 @@ from server.corporate_actions.summary import (
 )
 from server.corporate_actions.verify import (
     check_files,
-    earliest_bars,
     factor_fault,
     map_fault,
 )
+from server.data_download.catalog import first_day_on_disk
 from server.trading_calendar import USEquityTradingCalendar
 from tests.support.corporate import APPLE, weekdays
 
@@ -293,20 +293,20 @@ def test_bars_of_a_renamed_share_are_those_of_its_first_ticker(tmp_path: Path) -
 
 
 @pytest.mark.damaged_zips
-def test_the_earliest_bars_of_any_resolution(tmp_path: Path) -> None:
+def test_the_first_day_on_disk_of_any_resolution(tmp_path: Path) -> None:
     """By the names of files, and the first row of daily bars; what is no such file or damaged tells nothing."""
     usa = tmp_path / "equity/usa"
-    assert earliest_bars(tmp_path, "X") is None
+    assert first_day_on_disk(tmp_path, "X") is None
     for name in ("20240105_trade.zip", "20240102_quote.zip", "20239999_trade.zip", ".20230101_trade.zip.part"):
         put_zip(usa / "second/x" / name)
-    assert earliest_bars(tmp_path, "X") == date(2024, 1, 5)
+    assert first_day_on_disk(tmp_path, "X") == date(2024, 1, 5)
     (usa / "daily").mkdir()
     (usa / "daily/x.zip").write_bytes(b"junk")
-    assert earliest_bars(tmp_path, "X") == date(2024, 1, 5)
+    assert first_day_on_disk(tmp_path, "X") == date(2024, 1, 5)
     put_zip(usa / "daily/x.zip", "20240103 00:00,1,1,1,1,1")
-    assert earliest_bars(tmp_path, "x") == date(2024, 1, 3)
+    assert first_day_on_disk(tmp_path, "x") == date(2024, 1, 3)
     with pytest.raises(ValueError, match="is not a US equity symbol"):
-        earliest_bars(tmp_path, "../x")
+        first_day_on_disk(tmp_path, "../x")
 
 
 # --- LEAN's own files ---

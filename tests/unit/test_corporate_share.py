@@ -16,7 +16,8 @@ from server.corporate_actions.event_merge import (
 from server.corporate_actions.map_file import MapRow
 from server.corporate_actions.model import Events, Renames, TickerChange
 from server.corporate_actions.tickers import TickersOnDisk
-from server.data_download.companion import Part, parts_of
+from server.data_download.plan import days_by_ticker
+from server.data_download.tickers import TickerSpan
 from tests.support.corporate import dividend, split
 
 META = [
@@ -119,14 +120,15 @@ def test_a_map_file_that_cannot_be_used_is_told(tmp_path: Path, text: str) -> No
     parts, notice = on_disk(tmp_path, text)
 
     assert parts == [("META", FIRST, LAST)]
-    assert notice.startswith("the map file of META cannot be used, so all days are asked for as META: ")
+    assert notice.startswith("the map file of META cannot be used, so all days are requested as META: ")
 
 
 def test_parts_have_each_ticker_once() -> None:
     """A ticker that comes again has its days together; one without days is left out."""
     days = [date(2022, 6, n) for n in (1, 2, 3, 6)]
 
-    parts = parts_of([("A", days[0], days[0]), ("B", days[1], days[2]), ("A", days[3], LAST), ("C", LAST, LAST)], days)
+    spans = [("A", days[0], days[0]), ("B", days[1], days[2]), ("A", days[3], LAST), ("C", LAST, LAST)]
+    parts = days_by_ticker([TickerSpan(*span) for span in spans], days)
 
-    assert parts == [Part("A", (days[0], days[3])), Part("B", (days[1], days[2]))]
-    assert parts_of([("A", FIRST, LAST)], days) == [Part("A", tuple(days))]
+    assert parts == [("A", (days[0], days[3])), ("B", (days[1], days[2]))]
+    assert days_by_ticker([TickerSpan("A", FIRST, LAST)], days) == [("A", tuple(days))]

@@ -26,7 +26,7 @@ from server.core.json import to_json
 from server.core.secret import Secret
 from server.data_download import workers
 from server.data_download.availability import ASK_AGAIN_AFTER, DayState
-from server.data_download.model import DownloadReport
+from server.data_download.report import DownloadReport
 from server.engines.base import EngineResult
 from server.engines.lean_cli import TIME_LIMIT
 from server.jobs.queue import MAX_RUNNING
@@ -47,6 +47,7 @@ USER_DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 DOCUMENTS = (
     *USER_DOCUMENTS,
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     ROOT / "CHANGELOG.md",
     ROOT / "examples" / "ZacQC" / "README.md",
     ROOT / "tests" / "cassettes" / "README.md",

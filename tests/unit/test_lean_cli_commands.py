@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from server.core.errors import BacktestServerError, ToolFailedError, ToolMissingError
 from server.core.secret import Secret
 from server.core.subprocess_runner import CommandOutcome
+from server.data_download.availability import Gap
 from server.data_download.errors import AuthenticationError, PlanLimitError
-from server.data_download.model import Gap
-from server.lean.series import Resolution
+from server.lean.series import Resolution, Series
 from server.plugins.lean_cli_provider.commands import JOIN_WITHIN, Run, child_environment, download_argv, plan_runs
 from server.plugins.lean_cli_provider.config import LeanCliConfig
 from server.plugins.lean_cli_provider.diagnosis import days_error, fatal_error
@@ -32,7 +32,7 @@ any_resolution = st.sampled_from(list(Resolution))
 
 def gap(symbol: str, resolution: Resolution, *days: date) -> Gap:
     """A gap of these days."""
-    return Gap(symbol=symbol, resolution=resolution, days=tuple(sorted(set(days))))
+    return Gap(series=Series(symbol, resolution), days=tuple(sorted(set(days))))
 
 
 def outcome(*lines: str, exit_code: int = 1, timed_out: bool = False) -> CommandOutcome:
@@ -321,19 +321,20 @@ def test_missing_days_quote_the_line_about_their_symbol() -> None:
     )
     days = (date(2024, 1, 2), date(2024, 1, 3))
 
-    error = days_error(outcome(*lines, exit_code=0), "SPY", Resolution.MINUTE, days)
+    error = days_error(outcome(*lines, exit_code=0), Series("SPY", Resolution.MINUTE), days)
 
     assert "No data found for SPY between 1 and 2" in str(error)
     assert "SPYG" not in str(error)
     assert "2 days between 2024-01-02 and 2024-01-03" in str(error)
     assert "no proof that nothing was traded" in str(error)
-    assert ("SPY", Resolution.MINUTE, days) == (error.symbol, error.resolution, error.days)
+    assert (error.series, error.days) == (Series("SPY", Resolution.MINUTE), days)
 
 
 @pytest.mark.parametrize(("exit_code", "words"), [(1, "exit code 1"), (-9, "signal 9")])
 def test_missing_days_say_how_the_run_ended(exit_code: int, words: str) -> None:
     """A crash, or a signal such as that of the kernel short of memory."""
-    error = days_error(outcome("ERROR:: boom", exit_code=exit_code), "SPY", Resolution.DAILY, (date(2024, 1, 2),))
+    series, day = Series("SPY", Resolution.DAILY), date(2024, 1, 2)
+    error = days_error(outcome("ERROR:: boom", exit_code=exit_code), series, (day,))
 
     assert words in str(error)
     assert "ERROR:: boom" in str(error)
@@ -344,7 +345,7 @@ def test_missing_days_say_how_the_run_ended(exit_code: int, words: str) -> None:
 def test_an_explanation_is_one_short_line(lines: list[str], exit_code: int) -> None:
     """Whatever the tool printed."""
     printed = outcome(*lines, exit_code=exit_code)
-    error = fatal_error(printed, 60) or days_error(printed, "SPY", Resolution.DAILY, (date(2024, 1, 2),))
+    error = fatal_error(printed, 60) or days_error(printed, Series("SPY", Resolution.DAILY), (date(2024, 1, 2),))
 
     assert len(str(error).splitlines()) == 1
     assert len(str(error)) < 1000

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from server.core.errors import WriteFailedError
-from server.data_download.ledger import CorporateCheck, EmptyMark, FileMark, Ledger
-from server.lean.series import Resolution
+from server.data_download.availability import EmptyMark
+from server.data_download.ledger import CorporateCheck, FileMark, Ledger
+from server.lean.series import Resolution, Series
 
 NOW = datetime(2024, 6, 3, 12, tzinfo=UTC)
 DAYS = [date(2024, 3, 4) + timedelta(days=n) for n in range(5)]
@@ -41,47 +42,47 @@ def reopened(path: Path) -> Ledger:
 
 def test_looking_makes_no_file(ledger: Ledger, path: Path) -> None:
     """Nothing is known, and nothing is put on disk for that."""
-    assert ledger.files("SPY", MINUTE) == {}
-    assert ledger.empty_days("SPY", MINUTE) == {}
-    assert ledger.provisional_days("SPY", MINUTE) == set()
+    assert ledger.files(Series("SPY", MINUTE)) == {}
+    assert ledger.empty_days(Series("SPY", MINUTE)) == {}
+    assert ledger.provisional_days(Series("SPY", MINUTE)) == set()
     assert not path.parent.exists()
 
 
 def test_files_are_remembered_by_symbol_resolution_and_day(ledger: Ledger, path: Path) -> None:
     """Size, time of change and rows; for a daily zip the days it holds; also after the ledger was closed."""
     daily = FileMark(99, 1_700_000_000_000_000_001, 5, tuple(DAYS))
-    ledger.record_files("SPY", MINUTE, [(DAYS[0], FileMark(10, 123, 390)), (DAYS[1], FileMark(11, 124, 391))])
-    ledger.record_files("SPY", DAILY, [(None, daily)])
-    ledger.record_files("SPY", MINUTE, [(DAYS[1], FileMark(12, 125, 392))])
+    ledger.record_files(Series("SPY", MINUTE), [(DAYS[0], FileMark(10, 123, 390)), (DAYS[1], FileMark(11, 124, 391))])
+    ledger.record_files(Series("SPY", DAILY), [(None, daily)])
+    ledger.record_files(Series("SPY", MINUTE), [(DAYS[1], FileMark(12, 125, 392))])
 
     for known in (ledger, reopened(path)):
-        assert known.files("SPY", MINUTE) == {
+        assert known.files(Series("SPY", MINUTE)) == {
             DAYS[0].toordinal(): FileMark(10, 123, 390),
             DAYS[1].toordinal(): FileMark(12, 125, 392),
         }
-        assert known.files("SPY", DAILY) == {0: daily}
-        assert known.files("AAPL", MINUTE) == {}
+        assert known.files(Series("SPY", DAILY)) == {0: daily}
+        assert known.files(Series("AAPL", MINUTE)) == {}
         known.close()
 
 
 def test_a_file_can_be_forgotten(ledger: Ledger) -> None:
     """That one and no other."""
-    ledger.record_files("SPY", MINUTE, [(day, FileMark(1, 2, 3)) for day in DAYS[:2]])
-    ledger.record_files("SPY", DAILY, [(None, FileMark(1, 2, 3))])
+    ledger.record_files(Series("SPY", MINUTE), [(day, FileMark(1, 2, 3)) for day in DAYS[:2]])
+    ledger.record_files(Series("SPY", DAILY), [(None, FileMark(1, 2, 3))])
 
-    ledger.forget_file("SPY", MINUTE, DAYS[0])
-    ledger.forget_file("SPY", DAILY, None)
+    ledger.forget_file(Series("SPY", MINUTE), DAYS[0])
+    ledger.forget_file(Series("SPY", DAILY), None)
 
-    assert list(ledger.files("SPY", MINUTE)) == [DAYS[1].toordinal()]
-    assert ledger.files("SPY", DAILY) == {}
+    assert list(ledger.files(Series("SPY", MINUTE))) == [DAYS[1].toordinal()]
+    assert ledger.files(Series("SPY", DAILY)) == {}
 
 
 def test_empty_days_count_how_often_they_were_asked_for(ledger: Ledger) -> None:
     """Each answer without bars moves the instant and adds one."""
-    ledger.record_days("SPY", MINUTE, now=NOW, empty=DAYS[:2])
-    ledger.record_days("SPY", MINUTE, now=NOW + timedelta(days=2), empty=DAYS[:1])
+    ledger.record_days(Series("SPY", MINUTE), now=NOW, empty=DAYS[:2])
+    ledger.record_days(Series("SPY", MINUTE), now=NOW + timedelta(days=2), empty=DAYS[:1])
 
-    assert ledger.empty_days("SPY", MINUTE) == {
+    assert ledger.empty_days(Series("SPY", MINUTE)) == {
         DAYS[0]: EmptyMark((NOW + timedelta(days=2)).timestamp(), 2),
         DAYS[1]: EmptyMark(NOW.timestamp(), 1),
     }
@@ -89,20 +90,20 @@ def test_empty_days_count_how_often_they_were_asked_for(ledger: Ledger) -> None:
 
 def test_a_day_with_bars_is_empty_no_longer(ledger: Ledger) -> None:
     """Whether for good or for now."""
-    ledger.record_days("SPY", MINUTE, now=NOW, empty=DAYS[:3])
-    ledger.record_days("SPY", MINUTE, now=NOW, settled=DAYS[:1], provisional=DAYS[1:2])
+    ledger.record_days(Series("SPY", MINUTE), now=NOW, empty=DAYS[:3])
+    ledger.record_days(Series("SPY", MINUTE), now=NOW, settled=DAYS[:1], provisional=DAYS[1:2])
 
-    assert list(ledger.empty_days("SPY", MINUTE)) == [DAYS[2]]
-    assert ledger.provisional_days("SPY", MINUTE) == {DAYS[1]}
+    assert list(ledger.empty_days(Series("SPY", MINUTE))) == [DAYS[2]]
+    assert ledger.provisional_days(Series("SPY", MINUTE)) == {DAYS[1]}
 
 
 def test_a_day_is_provisional_until_it_is_settled_or_empty(ledger: Ledger) -> None:
     """Fetching it again for good ends it."""
-    ledger.record_days("SPY", MINUTE, now=NOW, provisional=DAYS[:3])
-    ledger.record_days("SPY", MINUTE, now=NOW, settled=DAYS[:1], empty=DAYS[1:2])
+    ledger.record_days(Series("SPY", MINUTE), now=NOW, provisional=DAYS[:3])
+    ledger.record_days(Series("SPY", MINUTE), now=NOW, settled=DAYS[:1], empty=DAYS[1:2])
 
-    assert ledger.provisional_days("SPY", MINUTE) == {DAYS[2]}
-    assert ledger.provisional_days("SPY", DAILY) == set()
+    assert ledger.provisional_days(Series("SPY", MINUTE)) == {DAYS[2]}
+    assert ledger.provisional_days(Series("SPY", DAILY)) == set()
 
 
 def test_several_threads_write_at_once(ledger: Ledger) -> None:
@@ -110,23 +111,23 @@ def test_several_threads_write_at_once(ledger: Ledger) -> None:
     days = [date(2020, 1, 1) + timedelta(days=n) for n in range(200)]
 
     def note(day: date) -> None:
-        ledger.record_files("SPY", MINUTE, [(day, FileMark(1, 2, 3))])
-        ledger.record_days("SPY", MINUTE, now=NOW, empty=[day])
-        ledger.files("SPY", MINUTE)
+        ledger.record_files(Series("SPY", MINUTE), [(day, FileMark(1, 2, 3))])
+        ledger.record_days(Series("SPY", MINUTE), now=NOW, empty=[day])
+        ledger.files(Series("SPY", MINUTE))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(note, days))
 
-    assert len(ledger.files("SPY", MINUTE)) == len(ledger.empty_days("SPY", MINUTE)) == 200
+    assert len(ledger.files(Series("SPY", MINUTE))) == len(ledger.empty_days(Series("SPY", MINUTE))) == 200
 
 
 def test_two_ledgers_over_one_file_see_each_other(path: Path) -> None:
     """As two processes do."""
     one, other = Ledger(path), Ledger(path)
-    one.record_days("SPY", MINUTE, now=NOW, empty=DAYS[:1])
-    other.record_days("SPY", MINUTE, now=NOW, empty=DAYS[1:2])
+    one.record_days(Series("SPY", MINUTE), now=NOW, empty=DAYS[:1])
+    other.record_days(Series("SPY", MINUTE), now=NOW, empty=DAYS[1:2])
 
-    assert set(one.empty_days("SPY", MINUTE)) == set(other.empty_days("SPY", MINUTE)) == set(DAYS[:2])
+    assert set(one.empty_days(Series("SPY", MINUTE))) == set(other.empty_days(Series("SPY", MINUTE))) == set(DAYS[:2])
     one.close()
     other.close()
 
@@ -136,9 +137,9 @@ def test_without_a_place_it_is_kept_in_memory(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     for place in (None, tmp_path / "file" / "ledger.sqlite"):
         ledger = Ledger(place)
-        ledger.record_days("SPY", MINUTE, now=NOW, empty=DAYS[:1])
+        ledger.record_days(Series("SPY", MINUTE), now=NOW, empty=DAYS[:1])
 
-        assert list(ledger.empty_days("SPY", MINUTE)) == DAYS[:1]
+        assert list(ledger.empty_days(Series("SPY", MINUTE))) == DAYS[:1]
         ledger.close()
     assert (tmp_path / "file").read_bytes() == b""
 
@@ -150,25 +151,25 @@ def test_a_file_that_is_no_ledger_is_set_aside(path: Path, content: bytes) -> No
     path.write_bytes(content)
     ledger = Ledger(path)
 
-    assert ledger.files("SPY", MINUTE) == {}
-    ledger.record_days("SPY", MINUTE, now=NOW, empty=DAYS[:1])
+    assert ledger.files(Series("SPY", MINUTE)) == {}
+    ledger.record_days(Series("SPY", MINUTE), now=NOW, empty=DAYS[:1])
     ledger.close()
 
     again = Ledger(path)
-    assert list(again.empty_days("SPY", MINUTE)) == DAYS[:1]
+    assert list(again.empty_days(Series("SPY", MINUTE))) == DAYS[:1]
     again.close()
     assert path.with_suffix(".damaged").read_bytes() == content
 
 
 def test_a_ledger_of_another_version_is_set_aside(ledger: Ledger, path: Path) -> None:
     """A newer program's tables are not read as ours."""
-    ledger.record_days("SPY", MINUTE, now=NOW, empty=DAYS)
+    ledger.record_days(Series("SPY", MINUTE), now=NOW, empty=DAYS)
     ledger.close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 999")
 
     later = Ledger(path)
-    assert later.empty_days("SPY", MINUTE) == {}
+    assert later.empty_days(Series("SPY", MINUTE)) == {}
     later.close()
     assert path.with_suffix(".damaged").exists()
 
@@ -177,7 +178,7 @@ def filled(path: Path) -> Ledger:
     """A ledger of several pages, with its file up to date."""
     ledger = Ledger(path)
     days = [date(2000, 1, 1) + timedelta(days=n) for n in range(3000)]
-    ledger.record_files("SPY", MINUTE, [(day, FileMark(1, 2, 3)) for day in days])
+    ledger.record_files(Series("SPY", MINUTE), [(day, FileMark(1, 2, 3)) for day in days])
     ledger.close()
     return Ledger(path)
 
@@ -190,25 +191,25 @@ def test_damage_that_shows_when_rows_are_read_begins_it_anew(path: Path) -> None
     path.write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
     ledger = Ledger(path)
 
-    assert ledger.files("SPY", MINUTE) == {}
-    ledger.record_days("SPY", MINUTE, now=NOW, empty=DAYS[:1])
-    assert list(ledger.empty_days("SPY", MINUTE)) == DAYS[:1]
+    assert ledger.files(Series("SPY", MINUTE)) == {}
+    ledger.record_days(Series("SPY", MINUTE), now=NOW, empty=DAYS[:1])
+    assert list(ledger.empty_days(Series("SPY", MINUTE))) == DAYS[:1]
     ledger.close()
 
 
 def test_a_full_disk_is_told_as_such(ledger: Ledger, path: Path) -> None:
     """Not SQLite's error but ours, which names the file; what was known is still known."""
-    ledger.record_days("SPY", MINUTE, now=NOW, empty=DAYS[:1])
+    ledger.record_days(Series("SPY", MINUTE), now=NOW, empty=DAYS[:1])
     with closing(sqlite3.connect(path)) as connection:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
     ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
 
     with pytest.raises(WriteFailedError, match="disk") as caught:
-        ledger.record_files("SPY", MINUTE, [(date.fromordinal(n), FileMark(1, 2, 3)) for n in range(1, 5000)])
+        ledger.record_files(Series("SPY", MINUTE), [(date.fromordinal(n), FileMark(1, 2, 3)) for n in range(1, 5000)])
 
     assert str(path) in str(caught.value)
-    assert list(ledger.empty_days("SPY", MINUTE)) == DAYS[:1]
-    assert ledger.files("SPY", MINUTE) == {}
+    assert list(ledger.empty_days(Series("SPY", MINUTE))) == DAYS[:1]
+    assert ledger.files(Series("SPY", MINUTE)) == {}
 
 
 _VERSION_1 = """
@@ -239,14 +240,14 @@ def test_a_ledger_of_the_first_version_is_upgraded_in_place(path: Path) -> None:
         connection.executescript(_VERSION_1)
 
     ledger = Ledger(path)
-    assert ledger.files("SPY", MINUTE) == {738949: FileMark(10, 123, 390)}
+    assert ledger.files(Series("SPY", MINUTE)) == {738949: FileMark(10, 123, 390)}
     assert ledger.corporate_checks(["SPY"]) == {}
     ledger.record_text("equity/usa/factor_files/spy.csv", b"1")
     ledger.close()
 
     later = Ledger(path)
     assert later.texts("equity/usa/factor_files/spy.csv") == {b"1"}
-    assert later.files("SPY", MINUTE) == {738949: FileMark(10, 123, 390)}
+    assert later.files(Series("SPY", MINUTE)) == {738949: FileMark(10, 123, 390)}
     later.close()
     assert [file.name for file in path.parent.iterdir()] == ["ledger.sqlite"]
 

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from loguru import logger
 
 from server.core.errors import ConfigurationError
-from server.core.events import EventKind, ProgressEvent
+from server.core.events import Event, EventKind
 from server.core.secret import Secret
-from server.data_download.model import DownloadReport, Failure
-from server.lean.series import Resolution
+from server.data_download.report import DownloadReport, Failure
+from server.lean.series import Resolution, Series
 from server.observability import backtest_logger, configure_logging, log_listener
 from server.observability import log_setup as logs
 from server.observability.log_file import LogFile
@@ -45,8 +45,8 @@ def records(state_folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def event(kind: EventKind, after: float = 0.0, **facts: Any) -> ProgressEvent:
-    return ProgressEvent(
+def event(kind: EventKind, after: float = 0.0, **facts: Any) -> Event:
+    return Event(
         kind=kind, at=NOON + timedelta(seconds=after), provider="polygon", resolution=Resolution.MINUTE, **facts
     )
 
@@ -376,10 +376,10 @@ class TestDownloadLog:
             ),
             (event("notice", message="the range ends today"), "WARNING", "the range ends today"),
             (event("finished"), "DEBUG", "minute: finished"),
-            (ProgressEvent(kind="phase", at=NOON, phase="engine"), "DEBUG", "phase engine"),
+            (Event(kind="phase", at=NOON, phase="engine"), "DEBUG", "phase engine"),
         ],
     )
-    def test_events(self, tmp_path: Path, one: ProgressEvent, level: str, text: str) -> None:
+    def test_events(self, tmp_path: Path, one: Event, level: str, text: str) -> None:
         """Each event becomes a line with its level, its sentence and its facts."""
         configure_logging(state_folder=tmp_path, level="DEBUG", stderr=False)
         log_listener()(one)
@@ -452,7 +452,7 @@ class TestDownloadLog:
         """Failed days are warnings with their cause, and so is the line for the whole."""
         configure_logging(state_folder=tmp_path, stderr=False)
         days = (date(2024, 1, 2), date(2024, 1, 4))
-        failure = Failure(symbol="SPY", resolution=Resolution.MINUTE, days=days, error="no answer", code="x")
+        failure = Failure(series=Series("SPY", Resolution.MINUTE), days=days, error="no answer", code="x")
         log_listener().log_report(report(days_downloaded=3, days_failed=2, failures=(failure,)))
         one, whole = records(tmp_path)
         assert one["message"] == "SPY minute: 2 days failed: no answer"

@@ -13,11 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from server import __version__
 from server.core.errors import ConfigurationError
-from server.core.events import ProgressEvent
-from server.data_download.model import DownloadReport, Failure
+from server.core.events import Event
+from server.data_download.report import DownloadReport, Failure
 from server.engines.choose import choose_engine
 from server.jobs import Job, JobState, JobStore
-from server.lean.series import Resolution
+from server.lean.series import Resolution, Series
 from server.observability.baseline import Baseline
 from server.observability.metrics import (
     DAY_OUTCOMES,
@@ -57,8 +57,8 @@ def own(metrics: Metrics) -> dict[str, dict[frozenset[tuple[str, str]], float]]:
     return {name: series for name, series in samples(metrics).items() if name.startswith("backtest_server_")}
 
 
-def event(**facts: Any) -> ProgressEvent:
-    return ProgressEvent(**{"kind": "request", "at": NOW, "provider": "polygon", **facts})
+def event(**facts: Any) -> Event:
+    return Event(**{"kind": "request", "at": NOW, "provider": "polygon", **facts})
 
 
 def report(**facts: Any) -> DownloadReport:
@@ -70,8 +70,7 @@ def report(**facts: Any) -> DownloadReport:
 
 def failure(days: int, code: str) -> Failure:
     return Failure(
-        symbol="SPY",
-        resolution=Resolution.MINUTE,
+        series=Series("SPY", Resolution.MINUTE),
         days=tuple(date(2024, 6, 3 + number) for number in range(days)),
         error="",
         code=code,

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from server.core.errors import ConfigurationError
-from server.core.events import ProgressEvent
-from server.data_download.model import DownloadReport
+from server.core.events import Event
+from server.data_download.report import DownloadReport
 from server.lean.series import Resolution
 from server.plugins import hookspecs
 from server.plugins.manager import BUILT_IN, Plugins, build_plugin_manager
@@ -25,7 +25,7 @@ from server.plugins.manager import BUILT_IN, Plugins, build_plugin_manager
 Install = Callable[..., str]
 
 NOW = datetime(2024, 6, 3, 12, tzinfo=UTC)
-EVENT = ProgressEvent(kind="notice", at=NOW, message="hello")
+EVENT = Event(kind="notice", at=NOW, message="hello")
 REPORT = DownloadReport(
     provider="acme",
     resolution=Resolution.DAILY,
@@ -210,7 +210,7 @@ def test_a_plugin_that_cannot_be_loaded_is_reported_and_the_others_work(
     assert "\n" not in reasons(plugins)["broken"]
     assert set(plugins.providers) == {"polygon", "lean-cli", "zeta"}
     assert broken not in module_of(plugins, "backtest_data_providers")
-    plugins.progress(EVENT)
+    plugins.notify(EVENT)
 
 
 def test_an_unknown_hook_is_named(install: Install) -> None:
@@ -323,7 +323,7 @@ def test_backtest_progress_reaches_every_listener_and_a_failing_one_no_more(
     plugins = build_plugin_manager()
 
     for _ in range(3):
-        plugins.progress(EVENT)
+        plugins.notify(EVENT)
 
     assert sys.modules[modules["good"]].told == [EVENT] * 3
     assert sys.modules[modules["bad"]].told == [EVENT]
@@ -345,13 +345,13 @@ def backtest_progress(event):
     plugins = build_plugin_manager()
     errors: list[BaseException] = []
 
-    def tell() -> None:
+    def notify() -> None:
         try:
-            plugins.progress(EVENT)
+            plugins.notify(EVENT)
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=tell) for _ in range(4)]
+    threads = [threading.Thread(target=notify) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -366,7 +366,7 @@ def test_backtest_progress_may_leave_out_what_it_does_not_need(install: Install)
     module = install("counter", "count = []\n@hookimpl\ndef backtest_progress():\n    count.append(1)")
     plugins = build_plugin_manager()
 
-    plugins.progress(EVENT)
+    plugins.notify(EVENT)
 
     assert sys.modules[module].count == [1]
 
@@ -378,8 +378,9 @@ def test_backtest_download_finished_reaches_every_listener_and_a_failing_one_no_
     bad = install("bad", LISTENER.format(**hook, after="raise KeyError('ouch')"))
     plugins = build_plugin_manager()
 
-    plugins.download_finished(REPORT)
-    plugins.download_finished(REPORT)
+    finished = Event(kind="finished", report=REPORT)
+    plugins.notify(finished)
+    plugins.notify(finished)
 
     assert sys.modules[good].told == [REPORT, REPORT]
     assert sys.modules[bad].told == [REPORT]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from server.data_download.errors import BadResponseError
 from server.lean.bars import Bars
-from server.lean.series import Resolution
+from server.lean.series import Resolution, Series
 from server.plugins.polygon_provider.responses import (
     Page,
     check_page,
@@ -28,7 +28,7 @@ from server.plugins.polygon_provider.responses import (
 from server.plugins.polygon_provider.windows import Window
 
 DAYS = (date(2024, 3, 7), date(2024, 3, 8), date(2024, 3, 11))
-WINDOW = Window(symbol="BRK.B", resolution=Resolution.MINUTE, wanted=DAYS)
+WINDOW = Window(series=Series("BRK.B", Resolution.MINUTE), wanted=DAYS)
 BASE = "https://api.polygon.io"
 NEXT = "/v2/aggs/ticker/BRK.B/range/1/minute/1709821800000/2024-03-11"
 COLUMNS = ("open", "high", "low", "close", "volume")

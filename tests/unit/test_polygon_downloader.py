@@ -20,6 +20,7 @@ from requests.adapters import HTTPAdapter
 from requests_cache.backends.base import BaseCache
 
 from server.core.errors import BacktestServerError, Cancelled
+from server.core.events import Event, EventStream
 from server.core.secret import Secret
 from server.data_download.errors import (
     AuthenticationError,
@@ -29,7 +30,7 @@ from server.data_download.errors import (
     RateLimitError,
     SymbolNotFoundError,
 )
-from server.lean.series import Resolution
+from server.lean.series import Resolution, Series
 from server.plugins.polygon_provider import budget as budget_module
 from server.plugins.polygon_provider.budget import RequestBudget, in_flight
 from server.plugins.polygon_provider.client import PolygonClient
@@ -38,11 +39,11 @@ from server.plugins.polygon_provider.responses import read_page
 from server.plugins.polygon_provider.session import BearerAuth, PolygonSession, open_cache
 from server.plugins.polygon_provider.windows import Window
 from tests.support.faults import GATEWAY_PAGE, TOO_MANY
-from tests.support.harness import FakeTime, Rig, gap
+from tests.support.harness import NOW, FakeTime, Rig, gap
 
 KEY = "kEy/with+signs"
 DAYS = (date(2024, 3, 7), date(2024, 3, 8))
-WINDOW = Window(symbol="SPY", resolution=Resolution.MINUTE, wanted=DAYS)
+WINDOW = Window(series=Series("SPY", Resolution.MINUTE), wanted=DAYS)
 GOOD = b'{"status":"OK","adjusted":false,"request_id":"r1","resultsCount":0}'
 
 
@@ -77,13 +78,13 @@ class Vendor(HTTPAdapter):
 
 @define
 class Kit:
-    """A client with a vendor, a clock, and what it told."""
+    """A client with a vendor, a clock, and what it emitted."""
 
     client: PolygonClient
     session: PolygonSession
     vendor: Vendor
     time: FakeTime
-    told: list[tuple[str, dict[str, Any]]]
+    events: list[Event]
     cancelled: list[bool]
 
     def get(self, window: Window = WINDOW) -> Any:
@@ -91,8 +92,8 @@ class Kit:
         return self.client.get(window, window.target, partial(read_page, window=window))
 
     def count(self, name: str) -> int:
-        """The sum of a number that was told."""
-        return sum(facts.get(name, 0) for _, facts in self.told)
+        """The sum of a number that was emitted."""
+        return sum(getattr(event, name) for event in self.events)
 
 
 MakeKit = Callable[..., Kit]
@@ -107,7 +108,7 @@ def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeKit]:
         clock = FakeTime()
         monkeypatch.setattr(budget_module, "time", clock)
         config = PolygonConfig(api_key=Secret(KEY), **settings)
-        told: list[tuple[str, dict[str, Any]]] = []
+        events: list[Event] = []
         pause = pause or clock.pause
         budget = RequestBudget(
             tmp_path / "requests.sqlite", config.requests_per_minute, pause=pause, waiting=lambda seconds: None
@@ -120,13 +121,13 @@ def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeKit]:
             config,
             session,
             budget,
-            watch=lambda kind, **facts: told.append((kind, facts)),
+            events=EventStream(lambda: NOW, [events.append]),
             pause=pause,
             cancelled=lambda: bool(cancelled),
             wall_clock=clock.time,
         )
         open_sessions.extend((session, budget))
-        return Kit(client, session, vendor, clock, told, cancelled)
+        return Kit(client, session, vendor, clock, events, cancelled)
 
     yield make
     for opened in open_sessions:
@@ -298,7 +299,7 @@ def test_a_second_push_back_brings_the_free_plans_budget(kit: MakeKit) -> None:
     for _ in range(6):
         made.get()
 
-    assert [kind for kind, _ in made.told].count("notice") == 1
+    assert [event.kind for event in made.events].count("notice") == 1
     assert made.time.time() - before > 50
 
 
@@ -376,7 +377,7 @@ def test_a_plan_refusal_names_the_days(kit: MakeKit) -> None:
     refused = Reply(403, b'{"message":"no"}')
     for window, words in (
         (WINDOW, "SPY minute 2024-03-07 to 2024-03-08 (2 trading days)"),
-        (Window(symbol="SPY", resolution=Resolution.DAILY, wanted=DAYS[:1]), "SPY daily 2024-03-07;"),
+        (Window(series=Series("SPY", Resolution.DAILY), wanted=DAYS[:1]), "SPY daily 2024-03-07;"),
     ):
         with pytest.raises(PlanLimitError) as caught:
             kit(refused).get(window)
@@ -402,7 +403,7 @@ def test_a_key_in_the_vendors_words_is_masked(kit: MakeKit, form: str, status: i
     with pytest.raises(BacktestServerError) as caught:
         made.get()
 
-    shown = f"{caught.value} {caught.value.request_id} {made.told}"
+    shown = f"{caught.value} {caught.value.request_id} {made.events}"
     assert form not in shown
     assert "bad key **********!" in shown
 

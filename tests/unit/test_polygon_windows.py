@@ -11,8 +11,8 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.data_download.model import Gap
-from server.lean.series import Resolution
+from server.data_download.availability import Gap
+from server.lean.series import Resolution, Series
 from server.plugins.polygon_provider.windows import Window, kept_windows, plan_windows
 from tests.support.harness import calendar, gap
 
@@ -66,7 +66,7 @@ def test_every_wanted_day_is_asked_for_once(
         mine = [window for window in windows if window.symbol == symbol]
         assert [day for window in mine for day in window.wanted] == days
     for window in windows:
-        assert window.resolution is resolution
+        assert window.series.resolution is resolution
         assert span(window) <= MOST_SESSIONS.get(resolution, len(ALL))
         assert (window.first, window.last) == (window.wanted[0], window.wanted[-1])
 
@@ -161,7 +161,7 @@ def test_only_what_must_not_come_from_the_cache_is_refreshed() -> None:
 def test_a_window_is_written_as_the_vendor_documents() -> None:
     """Days as New York dates, never adjusted, ascending, the largest page there is."""
     windows = [
-        Window(symbol="BRK.B", resolution=resolution, wanted=(date(2024, 3, 7), date(2024, 3, 11)))
+        Window(series=Series("BRK.B", resolution), wanted=(date(2024, 3, 7), date(2024, 3, 11)))
         for resolution in (Resolution.DAILY, Resolution.MINUTE, Resolution.SECOND)
     ]
 
@@ -188,13 +188,13 @@ def test_kept_answers_are_asked_for_as_before_and_the_rest_anew(
 ) -> None:
     """Every wanted day once: in the window of a kept answer where one covers it, else in a new one."""
     earlier = plan(
-        [Gap(symbol=symbol, resolution=resolution, days=tuple(days)) for symbol, days in before], counted=counted
+        [Gap(series=Series(symbol, resolution), days=tuple(days)) for symbol, days in before], counted=counted
     )
     addresses = {f"https://api.polygon.io{window.target.partition('?')[0]}" for window in earlier}
     kept = [f"{address}?adjusted=false&limit=50000&sort=asc" for address in addresses]
 
     windows, rest = kept_windows(
-        [Gap(symbol=symbol, resolution=resolution, days=tuple(days)) for symbol, days in wanted],
+        [Gap(series=Series(symbol, resolution), days=tuple(days)) for symbol, days in wanted],
         [*kept, "https://api.polygon.io/v3/x?y=1"],
         ALL[-1],
     )
@@ -212,11 +212,11 @@ def test_days_to_refresh_and_unsettled_days_are_not_taken_from_kept_answers() ->
     """Nor what was asked of another kind of bar."""
     address = "https://api.polygon.io/v2/aggs/ticker/SPY/range/1/minute/{}/{}?adjusted=false&limit=50000&sort=asc"
     kept = [address.format(ALL[0], ALL[9])]
-    asked = Gap(symbol="SPY", resolution=Resolution.MINUTE, days=tuple(ALL[:10]), refresh=frozenset(ALL[2:4]))
+    asked = Gap(series=Series("SPY", Resolution.MINUTE), days=tuple(ALL[:10]), refresh=frozenset(ALL[2:4]))
 
     windows, (rest,) = kept_windows([asked], kept, ALL[6])
 
     assert [window.wanted for window in windows] == [(*ALL[:2], *ALL[4:7])]
     assert rest.days == (*ALL[2:4], *ALL[7:10])
     assert rest.refresh == frozenset(ALL[2:4])
-    assert kept_windows([evolve(asked, resolution=Resolution.SECOND)], kept, ALL[9])[0] == []
+    assert kept_windows([evolve(asked, series=Series("SPY", Resolution.SECOND))], kept, ALL[9])[0] == []

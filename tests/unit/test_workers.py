@@ -18,6 +18,7 @@ from server.core.errors import Cancelled
 from server.data_download import workers as module
 from server.data_download.errors import BadResponseError
 from server.data_download.workers import Task, WorkerLost, Workers
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are copied on Linux only")
 
@@ -144,7 +145,7 @@ def test_processes_end_with_the_pool(pool: Workers) -> None:
 
     pool.close()
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while any(Path(f"/proc/{pid}").exists() for pid in pids):
         assert time.monotonic() < deadline
 

@@ -18,7 +18,7 @@ from datetime import date, timedelta
 from attrs import frozen
 
 from server.core.secret import Secret, mask_secrets
-from server.data_download.model import Gap
+from server.data_download.availability import Gap
 from server.lean.series import Resolution
 from server.plugins.lean_cli_provider.config import KEY_VARIABLES, LeanCliConfig
 
@@ -78,10 +78,9 @@ def plan_runs(gaps: Iterable[Gap]) -> list[Run]:
     """
     days: dict[tuple[Resolution, str], set[date]] = defaultdict(set)
     for gap in gaps:
-        days[gap.resolution, gap.symbol].update(gap.days)
+        days[gap.series.resolution, gap.series.ticker].update(gap.days)
     runs = []
-    for resolution in Resolution:
-        within = JOIN_WITHIN[resolution]
+    for resolution, within in JOIN_WITHIN.items():
         clusters = [
             (symbol, cluster)
             for (of, symbol), wanted in days.items()

@@ -16,7 +16,7 @@ from attrs import frozen
 from server.core.errors import BacktestServerError, ToolFailedError, ToolMissingError
 from server.core.subprocess_runner import CommandOutcome
 from server.data_download.errors import AuthenticationError, PlanLimitError
-from server.lean.series import Resolution, Series
+from server.lean.series import Series
 from server.plugins.lean_cli_provider.config import TIME_LIMIT_VARIABLE
 
 TOOL = "the LEAN CLI"
@@ -118,9 +118,9 @@ def fatal_error(outcome: CommandOutcome, time_limit: float) -> BacktestServerErr
     return None
 
 
-def days_error(outcome: CommandOutcome, symbol: str, resolution: Resolution, days: Sequence[date]) -> ToolFailedError:
+def days_error(outcome: CommandOutcome, series: Series, days: Sequence[date]) -> ToolFailedError:
     """Why days of a symbol are not there after a run. Never that there were no trades: the CLI cannot tell."""
-    about = re.compile(rf"(?<![\w.]){re.escape(symbol)}(?!\w|\.\w)", re.IGNORECASE)
+    about = re.compile(rf"(?<![\w.]){re.escape(series.ticker)}(?!\w|\.\w)", re.IGNORECASE)
     telling = [line for line in outcome.lines if _TELLING.search(line)]
     lines = [line for line in telling if about.search(line)] or telling or outcome.lines
     if outcome.exit_code == 0:
@@ -130,8 +130,8 @@ def days_error(outcome: CommandOutcome, symbol: str, resolution: Resolution, day
     else:
         how = f"ended with exit code {outcome.exit_code} and brought no bars"
     return ToolFailedError(
-        f"{TOOL} {how} of {symbol} for {_span(days)}{_said(lines)}",
-        series=Series(symbol, resolution),
+        f"{TOOL} {how} of {series.ticker} for {_span(days)}{_said(lines)}",
+        series=series,
         days=days,
     )
 

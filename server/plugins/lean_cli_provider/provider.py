@@ -12,6 +12,7 @@ from attrs import frozen
 from loguru import logger
 
 from server.core.errors import ConfigurationError
+from server.core.events import Event
 from server.core.subprocess_runner import (
     Cancellable,
     CommandOutcome,
@@ -19,14 +20,13 @@ from server.core.subprocess_runner import (
     display_command,
     run_command,
 )
+from server.data_download.availability import Gap
 from server.data_download.errors import BadResponseError
-from server.data_download.model import Gap
-from server.lean.layout import relative_path
-from server.lean.parse import daily_rows
-from server.lean.series import Resolution
-from server.lean.zip import FormatError, only_member, zip_bytes
-from server.plugins.hookspecs import DataSink, ProviderContext
-from server.plugins.lean_cli_provider.commands import Run, child_environment, download_argv, plan_runs
+from server.data_download.provider import Capabilities, DataSink, ProviderContext
+from server.lean.layout import layout_of
+from server.lean.series import Series
+from server.lean.zip import FormatError
+from server.plugins.lean_cli_provider.commands import JOIN_WITHIN, Run, child_environment, download_argv, plan_runs
 from server.plugins.lean_cli_provider.config import LeanCliConfig
 from server.plugins.lean_cli_provider.diagnosis import days_error, fatal_error, missing_tool
 from server.plugins.lean_cli_provider.staging import (
@@ -37,8 +37,6 @@ from server.plugins.lean_cli_provider.staging import (
     private_settings,
 )
 from server.settings.lean_json import find_lean_json, read_lean_json
-
-_Days = dict[str, tuple[date, ...]]
 
 
 @frozen
@@ -56,7 +54,7 @@ class _Either:
 class LeanCliProvider:
     """Runs the LEAN CLI; see `plan_runs` for the ranges it asks for, and why."""
 
-    resolutions = frozenset(Resolution)
+    capabilities = Capabilities(resolutions=frozenset(JOIN_WITHIN))
 
     def __init__(self, config: LeanCliConfig, context: ProviderContext, *, environment: Mapping[str, str]) -> None:
         """Take the settings and the environment that the CLI is to run in (without the key)."""
@@ -93,7 +91,8 @@ class LeanCliProvider:
         for number, run in enumerate(runs, 1):
             if stop.cancelled:
                 return
-            sink.progress("notice", message=f"LEAN CLI, run {number} of {len(runs)}: {run.title}")
+            message = f"LEAN CLI, run {number} of {len(runs)}: {run.title}"
+            sink.events.emit(Event(kind="notice", message=message))
             with open_workspace(self._context.state_folder / "staging", settings) as workspace:
                 prepare_data_folder(workspace, run.wanted, run.resolution, self._context.data_folder)
                 outcome = run_command(self._request(executable, run, workspace), cancel=stop, on_line=self._log.debug)
@@ -134,66 +133,37 @@ class LeanCliProvider:
 
     def _deliver(self, run: Run, data: Path, outcome: CommandOutcome, sink: DataSink) -> None:
         """Hand over what is there, whatever the exit code, and say why the rest is not."""
-        hand_over = _hand_over_daily if run.resolution is Resolution.DAILY else _hand_over_days
-        missing = hand_over(run, data, sink)
+        missing: dict[Series, tuple[date, ...]] = {}
+        for ticker, days in run.wanted.items():
+            series = Series(ticker, run.resolution)
+            absent = _hand_over(series, days, data, sink)
+            if absent:
+                missing[series] = absent
         if not missing:
             return
         fatal = fatal_error(outcome, self._config.time_limit)
         if fatal:
             raise fatal
-        for symbol, days in missing.items():
-            sink.unavailable(symbol, run.resolution, days, days_error(outcome, symbol, run.resolution, days))
+        for series, days in missing.items():
+            sink.unavailable(series, days, days_error(outcome, series, days))
 
 
-def _hand_over_days(run: Run, data: Path, sink: DataSink) -> _Days:
-    """Hand over a file a day; gives the days without one."""
-    missing: _Days = {}
-    for symbol, days in run.wanted.items():
-        for day in days:
-            path = data / relative_path(symbol, run.resolution, day)
-            if not path.is_file():
-                missing[symbol] = (*missing.get(symbol, ()), day)
-                continue
-            try:
-                sink.lean_file(symbol, run.resolution, day, path)
-            except BadResponseError as error:
-                sink.unavailable(symbol, run.resolution, (day,), error)
-    return missing
-
-
-def _hand_over_daily(run: Run, data: Path, sink: DataSink) -> _Days:
-    """Hand over a file a symbol, cut to the days wanted; gives the days it does not hold."""
-    missing: _Days = {}
-    for symbol, days in run.wanted.items():
-        path = data / relative_path(symbol, run.resolution, None)
+def _hand_over(series: Series, days: Sequence[date], data: Path, sink: DataSink) -> tuple[date, ...]:
+    """Hand over the files of a series; returns the wanted days that they do not hold."""
+    layout = layout_of(series)
+    held: set[date] = set()
+    for file_day in layout.files(days):
+        path = data / layout.path(file_day)
         if not path.is_file():
-            missing[symbol] = days
             continue
+        wanted = [file_day] if file_day else days
         try:
-            there = _keep_days(path, days)
-            if there:
-                sink.lean_file(symbol, run.resolution, None, path)
+            held |= layout.rows_by_day(layout.member_content(path.read_bytes(), file_day), file_day).keys()
+            sink.lean_file(series, file_day, path)
         except (BadResponseError, FormatError) as error:
-            sink.unavailable(symbol, run.resolution, days, _refused(error, path))
-            continue
-        absent = tuple(day for day in days if day not in there)
-        if absent:
-            missing[symbol] = absent
-    return missing
-
-
-def _keep_days(path: Path, days: Sequence[date]) -> set[date]:
-    """Cut a daily zip to the rows of these days; gives the days that it has.
-
-    Raises:
-        FormatError: The file is not what LEAN writes.
-    """
-    name, content = only_member(path.read_bytes())
-    rows = daily_rows(content)
-    kept = {day: row for day, row in rows.items() if day in set(days)}
-    if len(kept) < len(rows):
-        path.write_bytes(zip_bytes(name, b"\n".join(kept.values())))
-    return set(kept)
+            sink.unavailable(series, wanted, _refused(error, path))
+            held.update(wanted)
+    return tuple(day for day in days if day not in held)
 
 
 def _refused(error: Exception, path: Path) -> BadResponseError:

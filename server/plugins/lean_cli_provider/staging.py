@@ -23,8 +23,8 @@ from loguru import logger
 
 from server.core.errors import WriteFailedError
 from server.core.secret import Secret
-from server.lean.layout import EQUITY_USA, folder_of
-from server.lean.series import Resolution
+from server.lean.layout import EQUITY_USA, layout_of
+from server.lean.series import Resolution, Series
 
 ORGANIZATION_KEYS = ("organization-id", "job-organization-id")
 """Where a lean.json names the QuantConnect organization (lean-cli: ``organization_manager.py``)."""
@@ -107,7 +107,7 @@ def prepare_data_folder(workspace: Workspace, symbols: Iterable[str], resolution
     with _translated(workspace.data):
         (workspace.data / EQUITY_USA / "map_files").mkdir(parents=True)
         for symbol in symbols:
-            (workspace.data / folder_of(symbol, resolution)).mkdir(parents=True, exist_ok=True)
+            (workspace.data / layout_of(Series(symbol, resolution)).folder).mkdir(parents=True, exist_ok=True)
         for name in REFERENCE_FILES:
             target = workspace.data / name
             target.parent.mkdir(parents=True)

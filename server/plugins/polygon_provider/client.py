@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import requests
@@ -18,6 +18,7 @@ from attrs import field, frozen
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay
 
 from server.core.errors import BacktestServerError, Cancelled
+from server.core.events import Event, EventKind, EventStream
 from server.core.secret import mask_secrets
 from server.data_download.errors import BadResponseError, ProviderUnavailable, RateLimitError
 from server.plugins.polygon_provider.budget import FREE_PLAN, RequestBudget, in_flight
@@ -66,7 +67,7 @@ class PolygonClient:
         session: PolygonSession,
         budget: RequestBudget,
         *,
-        watch: Callable[..., None],
+        events: EventStream,
         pause: Callable[[float], bool],
         cancelled: Callable[[], bool],
         wall_clock: Callable[[], float] = time.time,
@@ -74,14 +75,14 @@ class PolygonClient:
         """Take what it needs and open nothing.
 
         Args:
-            watch: Told what the client does, with the arguments of `DataSink.progress`.
+            events: Receives requests, retries and notices.
             pause: Sleeps so many seconds and says whether the run was cancelled meanwhile.
             wall_clock: Seconds since 1970, to find the next minute by.
         """
         self._config = config
         self._session = session
         self._budget = budget
-        self._watch = watch
+        self._events = events
         self._pause = pause
         self._cancelled = cancelled
         self._wall_clock = wall_clock
@@ -163,9 +164,9 @@ class PolygonClient:
             from_cache = bool(getattr(response, "from_cache", False))
             wire = response.content if from_cache else self._read(response, question)
         if from_cache:
-            self._watch("request", symbol=question.symbol, cache_hits=1)
+            self._emit(question, "request", cache_hits=1)
         else:
-            self._watch("request", symbol=question.symbol, api_calls=1, bytes=len(wire), status=response.status_code)
+            self._emit(question, "request", api_calls=1, bytes=len(wire), status=response.status_code)
         keep_it = keep and not from_cache and response.status_code == 200
         if keep_it:
             self._session.keep(response, KEEP_FOR)
@@ -237,12 +238,11 @@ class PolygonClient:
                 slow_down = self._pushed_back == 2 and not self._budget.per_minute
             if slow_down:
                 self._budget.limit(FREE_PLAN)
-                self._watch(
-                    "notice",
-                    symbol="",
-                    message=f"Polygon keeps answering too many requests; going on with {FREE_PLAN} a minute, the free "
-                    "plan's budget (set providers.polygon.requests-per-minute to your plan's)",
+                message = (
+                    f"Polygon keeps answering too many requests; continuing with {FREE_PLAN} a minute, the free plan's "
+                    "budget (set providers.polygon.requests-per-minute to your plan's)"
                 )
+                self._events.emit(Event(kind="notice", symbol="", message=message))
         return wait
 
     @contextmanager
@@ -251,11 +251,11 @@ class PolygonClient:
         try:
             yield
         except RetryableError:
-            self._watch("request", symbol=question.symbol, api_calls=1)
+            self._emit(question, "request", api_calls=1)
             raise
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             sent = not never_sent(error)
-            self._watch("request", symbol=question.symbol, api_calls=int(sent))
+            self._emit(question, "request", api_calls=int(sent))
             raise RetryableError(
                 unavailable(self._config.api_url, question, reason(error, _CONNECT_SECONDS, _READ_SECONDS)),
                 attempts=None if sent else _UNREACHED_ATTEMPTS,
@@ -278,13 +278,10 @@ class PolygonClient:
             raise Cancelled("stopped while waiting to try again")
 
     def _announce(self, question: Question, state: RetryCallState) -> None:
-        self._watch(
-            "retry",
-            symbol=question.symbol,
-            retries=1,
-            wait_seconds=state.upcoming_sleep,
-            message=str(_passing(state).error),
-        )
+        self._emit(question, "retry", retries=1, wait_seconds=state.upcoming_sleep, message=str(_passing(state).error))
+
+    def _emit(self, question: Question, kind: EventKind, **facts: Any) -> None:
+        self._events.emit(Event(kind=kind, symbol=question.symbol, resolution=None, **facts))
 
 
 def _passing(state: RetryCallState) -> RetryableError:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from server.core.events import Event, EventStream
 from server.plugins.polygon_provider.budget import RequestBudget
 from server.plugins.polygon_provider.client import PolygonClient
 from server.plugins.polygon_provider.config import PolygonConfig
@@ -20,7 +20,7 @@ class Connection:
         config: PolygonConfig,
         state_folder: Path,
         *,
-        watch: Callable[..., Any],
+        events: EventStream,
         pause: Callable[[float], bool],
         cancelled: Callable[[], bool],
     ) -> None:
@@ -29,19 +29,21 @@ class Connection:
             state_folder / "requests.sqlite",
             config.requests_per_minute,
             pause=pause,
-            waiting=lambda seconds: watch(
-                "wait",
-                wait_seconds=seconds,
-                message="the budget of requests is used up",
+            waiting=lambda seconds: events.emit(
+                Event(kind="wait", wait_seconds=seconds, message="the request budget is used up")
             ),
         )
         self._session = PolygonSession(
-            open_cache(state_folder / "http-cache.sqlite", lambda message: watch("notice", message=message)),
+            open_cache(
+                state_folder / "http-cache.sqlite", lambda message: events.emit(Event(kind="notice", message=message))
+            ),
             self._budget,
             base_url=config.api_url,
             connections=config.max_concurrent_requests,
         )
-        self.client = PolygonClient(config, self._session, self._budget, watch=watch, pause=pause, cancelled=cancelled)
+        self.client = PolygonClient(
+            config, self._session, self._budget, events=events, pause=pause, cancelled=cancelled
+        )
 
     def close(self) -> None:
         """Close the session, the cache and the budget's file."""

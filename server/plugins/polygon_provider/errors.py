@@ -18,7 +18,6 @@ from server.data_download.errors import (
     RateLimitError,
     SymbolNotFoundError,
 )
-from server.lean.series import Series
 from server.plugins.polygon_provider.requests import Question
 from server.plugins.polygon_provider.responses import problem_of
 
@@ -41,7 +40,7 @@ def refusal(
     request_id = request_id or headers.get("X-Request-Id")
     facts: dict[str, Any] = {
         "symbol": question.symbol,
-        "series": Series(question.symbol, question.resolution) if question.resolution else None,
+        "series": question.series,
         "days": question.days,
         "status": status,
         "request_id": request_id,
@@ -75,7 +74,7 @@ def refusal(
 
 def unavailable(api_url: str, question: Question, what: str, **facts: Any) -> ProviderUnavailable:
     """The error for a vendor that cannot be reached or used now."""
-    facts = {"symbol": question.symbol, "days": question.days, **facts}
+    facts = {"symbol": question.symbol, "series": question.series, "days": question.days, **facts}
     return ProviderUnavailable(
         f"Polygon ({api_url}) cannot be used now: {what}",
         **facts,

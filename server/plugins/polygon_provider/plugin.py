@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from server.core.events import EventStream
 from server.plugins.hookspecs import (
     CorporateActionSource,
     DataProvider,
     ProviderContext,
     ProviderSpec,
-    Watch,
     hookimpl,
 )
 from server.plugins.polygon_provider.config import PolygonConfig
@@ -36,7 +36,7 @@ def _create(config: PolygonConfig, context: ProviderContext) -> DataProvider:
     return PolygonProvider(config, context)
 
 
-def _corporate_actions(config: PolygonConfig, context: ProviderContext, watch: Watch) -> CorporateActionSource:
+def _corporate_actions(config: PolygonConfig, context: ProviderContext, events: EventStream) -> CorporateActionSource:
     from server.plugins.polygon_provider.reference import PolygonReference
 
-    return PolygonReference(config, context, watch, refresh=context.refresh)
+    return PolygonReference(config, context, events, refresh=context.refresh)

@@ -12,16 +12,17 @@ from attrs import evolve
 
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError
+from server.core.events import Event
+from server.data_download.availability import Gap
 from server.data_download.errors import BadResponseError, PlanLimitError, SymbolNotFoundError
-from server.data_download.model import Gap
-from server.data_download.provider import DataSink, ProviderContext
-from server.data_download.workers import Task, WorkerLost, Workers
-from server.lean.series import Resolution
+from server.data_download.provider import Capabilities, DataSink, ProviderContext
+from server.data_download.workers import Task, WorkerLost, Workers, deliver
+from server.lean.layout import layout_of
 from server.plugins.polygon_provider.client import Fetched, PolygonClient
 from server.plugins.polygon_provider.config import PolygonConfig
 from server.plugins.polygon_provider.connection import Connection
 from server.plugins.polygon_provider.responses import Page, next_target
-from server.plugins.polygon_provider.windows import Window, kept_windows, plan_windows
+from server.plugins.polygon_provider.windows import TIMESPANS, Window, kept_windows, plan_windows
 from server.plugins.polygon_provider.worker_tasks import choose_days, read_answer
 
 _WAITING = 8
@@ -36,7 +37,7 @@ _OF_ONE_WINDOW = (PlanLimitError, SymbolNotFoundError, BadResponseError)
 class PolygonProvider:
     """Polygon's aggregates. See `DataProvider` for what its methods promise."""
 
-    resolutions = frozenset({Resolution.DAILY, Resolution.MINUTE, Resolution.SECOND})
+    capabilities = Capabilities(resolutions=frozenset(TIMESPANS))
 
     def __init__(
         self, config: PolygonConfig, context: ProviderContext, *, pause: Callable[[float], bool] | None = None
@@ -45,30 +46,34 @@ class PolygonProvider:
         self._config = config
         self._context = context
         self._stop = context.cancel.child()
-        self._pause = pause or self._stop.wait
-        self._closers: list[Callable[[], None]] = []
+        self._pause = pause or (lambda seconds: self._stop.wait(seconds))
+        self._connection: Connection | None = None
+        self._workers: Workers | None = None
 
     def plan(self, gaps: Sequence[Gap]) -> Sequence[str]:
         """One line for each request; a window may turn out to need a further page."""
         return [f"GET {self._config.api_url}{window.target}" for window in self._windows(gaps)]
 
     def fetch(self, gaps: Sequence[Gap], sink: DataSink) -> None:
-        """Fetch the gaps, at most five requests on the wire at once."""
+        """Fetch the gaps, with at most five requests in flight."""
         self._config.require_key()
-        client = self._open_client(sink)
+        self._stop = self._context.cancel.child()  # an error that ends one fetch does not end the next
+        client = self._client(sink)
         kept, rest = kept_windows(gaps, client.kept(), self._context.calendar.settled_through(self._context.clock()))
         windows = [*kept, *self._windows(rest)]
-        large = sum(window.resolution is not Resolution.DAILY for window in windows)
-        workers = Workers(large, lambda: sink.cancelled)
-        self._closers.append(workers.close)
-        _Run(client, sink, windows, workers, self._config.api_url, self._stop).run(
-            self._config.max_concurrent_requests + workers.at_once + _WAITING
-        )
+        large = sum(not layout_of(window.series).one_file for window in windows)
+        workers = self._workers = Workers(large, lambda: sink.cancelled)
+        try:
+            _Run(client, sink, windows, workers, self._config.api_url, self._stop).run(
+                self._config.max_concurrent_requests + workers.at_once + _WAITING
+            )
+        finally:
+            workers.close()
 
     def close(self) -> None:
         """Close the session, the cache and the budget's file."""
-        while self._closers:
-            self._closers.pop()()
+        if self._connection is not None:
+            self._connection.close()
 
     def _windows(self, gaps: Sequence[Gap]) -> list[Window]:
         return plan_windows(
@@ -79,16 +84,16 @@ class PolygonProvider:
             connections=self._config.max_concurrent_requests,
         )
 
-    def _open_client(self, sink: DataSink) -> PolygonClient:
-        connection = Connection(
-            self._config,
-            self._context.state_folder,
-            watch=sink.progress,
-            pause=self._pause,
-            cancelled=lambda: sink.cancelled or self._stop.cancelled,
-        )
-        self._closers.append(connection.close)
-        return connection.client
+    def _client(self, sink: DataSink) -> PolygonClient:
+        if self._connection is None:
+            self._connection = Connection(
+                self._config,
+                self._context.state_folder,
+                events=sink.events,
+                pause=self._pause,
+                cancelled=lambda: self._stop.cancelled,
+            )
+        return self._connection.client
 
 
 class _Run:
@@ -131,7 +136,7 @@ class _Run:
                 self._changed.wait(_POLL_SECONDS)
         if isinstance(self._fatal, BacktestServerError):
             for window in self._pending:
-                self._sink.unavailable(window.symbol, window.resolution, window.wanted, self._fatal)
+                self._sink.unavailable(window.series, window.wanted, self._fatal)
         elif self._fatal is not None:
             raise self._fatal
         self._notice_strangers()
@@ -165,7 +170,7 @@ class _Run:
                 error = self._fatal
             self._empty.pop(window.symbol, None)
         if isinstance(error, BacktestServerError) and not self._sink.cancelled:
-            self._sink.unavailable(window.symbol, window.resolution, window.wanted, error)
+            self._sink.unavailable(window.series, window.wanted, error)
 
     def _do(self, window: Window) -> None:
         answers: list[Fetched[Page]] = []
@@ -228,7 +233,7 @@ class _Run:
         return tuple(day for day in window.wanted if day < having[0] and (proven is None or day < proven))
 
     def _deliver(self, window: Window, days: tuple[date, ...], bars: Task) -> None:
-        self._sink.bars(window.symbol, window.resolution, days, bars)
+        deliver(self._sink, window.series, days, bars)
         with self._changed:
             if window.symbol in self._empty:
                 self._empty[window.symbol] += len(days)
@@ -236,9 +241,8 @@ class _Run:
     def _notice_strangers(self) -> None:
         for symbol, days in self._empty.items():
             if days:
-                self._sink.progress(
-                    "notice",
-                    symbol=symbol,
-                    message=f"Polygon has no bars at all for {symbol} on the {days} trading days asked for; "
-                    "check the symbol if that surprises you",
+                message = (
+                    f"Polygon has no bars at all for {symbol} on the {days} trading days requested; "
+                    "check the symbol if that surprises you"
                 )
+                self._sink.events.emit(Event(kind="notice", symbol=symbol, message=message))

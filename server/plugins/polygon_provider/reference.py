@@ -12,9 +12,10 @@ from typing import Any, Generic, TypeVar
 from attrs import evolve, frozen
 
 from server.core.errors import BacktestServerError, Cancelled, ConfigurationError
+from server.core.events import Event, EventStream
 from server.core.secret import mask_secrets
 from server.corporate_actions.events import gather
-from server.corporate_actions.model import Dividend, Events, Listing, Renames, Split, Watch
+from server.corporate_actions.model import Dividend, Events, Listing, Renames, Split
 from server.data_download.errors import BadResponseError, PlanLimitError, SymbolNotFoundError
 from server.data_download.provider import ProviderContext
 from server.lean.days import midnight
@@ -79,7 +80,7 @@ class PolygonReference:
         self,
         config: PolygonConfig,
         context: ProviderContext,
-        watch: Watch,
+        events: EventStream,
         *,
         refresh: bool = False,
         pause: Callable[[float], bool] | None = None,
@@ -92,7 +93,7 @@ class PolygonReference:
         """
         self._config = config
         self._context = context
-        self._watch = watch
+        self._stream = events
         self._refresh = refresh
         self._stop = context.cancel.child()
         self._pause = pause or self._stop.wait
@@ -188,12 +189,11 @@ class PolygonReference:
         found = self._all(question, listed.older_path, listed.older_target(symbol), listed.record)
         if refusal is not None:
             self._older.add(listed.subject)
-            self._watch(
-                "notice",
-                symbol="",
-                message=f"Polygon does not serve {listed.path} to this key (status {refusal.status}); "
-                f"{listed.older_path} is asked in its place, which it calls deprecated",
+            message = (
+                f"Polygon does not serve {listed.path} to this key (status {refusal.status}); "
+                f"{listed.older_path} is requested instead, which it calls deprecated"
             )
+            self._stream.emit(Event(kind="notice", symbol="", message=message))
         return found
 
     def _all(self, question: ReferenceQuestion, path: str, target: str, record: type[Record]) -> list[Record]:
@@ -239,7 +239,7 @@ class PolygonReference:
                 self._connection = Connection(
                     self._config,
                     self._context.state_folder,
-                    watch=self._watch,
+                    events=self._stream,
                     pause=self._pause,
                     cancelled=lambda: self._stop.cancelled,
                 )

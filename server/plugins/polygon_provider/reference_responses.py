@@ -15,7 +15,7 @@ import msgspec
 from attrs import frozen
 
 from server.corporate_actions.model import Dividend, Listing, Renames, Split, TickerChange
-from server.lean.series import Resolution, parse_symbol
+from server.lean.series import Series, parse_symbol
 from server.plugins.polygon_provider.requests import bad_answer, on_one_line
 
 _SUCCESS = ("OK", "DELAYED")
@@ -39,7 +39,7 @@ class ReferenceQuestion:
         return f"the {self.subject} of {self.symbol}"
 
     @property
-    def resolution(self) -> Resolution | None:
+    def series(self) -> Series | None:
         """None: it is not about bars."""
         return None
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from server.data_download.errors import BadResponseError
-from server.lean.series import Resolution, Series
+from server.lean.series import Series
 
 VENDOR_HOSTS = frozenset({"api.polygon.io", "api.massive.com"})
 """The vendor's two names for one service; its ``next_url`` may carry either."""
@@ -22,8 +22,8 @@ class Question(Protocol):
         """The symbol asked about."""
 
     @property
-    def resolution(self) -> Resolution | None:
-        """The length of the bars asked for; None where it is not about bars."""
+    def series(self) -> Series | None:
+        """The series requested; None where it is not about bars."""
 
     @property
     def days(self) -> tuple[date, ...]:
@@ -49,7 +49,7 @@ def bad_answer(question: Question, what: str, request_id: str | None = None) -> 
         f"Polygon's answer about {question.about} cannot be used: {what}"
         + (f" (request id {request_id})" if request_id else ""),
         symbol=question.symbol,
-        series=Series(question.symbol, question.resolution) if question.resolution else None,
+        series=question.series,
         days=question.days,
         request_id=request_id,
     )

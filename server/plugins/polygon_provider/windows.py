@@ -14,8 +14,8 @@ from datetime import date, datetime
 
 from attrs import evolve, frozen
 
-from server.data_download.model import Gap
-from server.lean.series import Resolution
+from server.data_download.availability import Gap
+from server.lean.series import Resolution, Series
 from server.trading_calendar import USEquityTradingCalendar
 
 LIMIT = 50_000
@@ -33,7 +33,7 @@ _JOIN_SESSIONS = 5
 _ROUNDS = 2
 """How many windows each connection should get, so that writing overlaps with waiting."""
 
-_TIMESPAN = {Resolution.DAILY: "day", Resolution.MINUTE: "minute", Resolution.SECOND: "second"}
+TIMESPANS = {Resolution.DAILY: "day", Resolution.MINUTE: "minute", Resolution.SECOND: "second"}
 _KEPT = re.compile(
     r"/v2/aggs/ticker/([^/?]+)/range/1/([a-z]+)/(\d{4}-\d\d-\d\d)/(\d{4}-\d\d-\d\d)"
     rf"\?adjusted=false&limit={LIMIT}&sort=asc$"
@@ -52,13 +52,17 @@ class Window:
         span: First and last day of an earlier request that is sent again, since its answer was kept.
     """
 
-    symbol: str
-    resolution: Resolution
+    series: Series
     wanted: tuple[date, ...]
     refresh: bool = False
     settled: bool = True
     probe: bool = False
     span: tuple[date, date] | None = None
+
+    @property
+    def symbol(self) -> str:
+        """The ticker requested."""
+        return self.series.ticker
 
     @property
     def first(self) -> date:
@@ -86,13 +90,13 @@ class Window:
         days = str(self.first)
         if len(self.wanted) > 1:
             days = f"{self.first} to {self.last} ({len(self.wanted)} trading days)"
-        return f"{self.symbol} {self.resolution.value} {days}"
+        return f"{self.series} {days}"
 
     @property
     def target(self) -> str:
         """Path and query of the request; days are New York dates, so it is the same whoever asks."""
         return (
-            f"/v2/aggs/ticker/{self.symbol}/range/1/{_TIMESPAN[self.resolution]}/{self.first}/{self.last}"
+            f"/v2/aggs/ticker/{self.symbol}/range/1/{TIMESPANS[self.series.resolution]}/{self.first}/{self.last}"
             f"?adjusted=false&sort=asc&limit={LIMIT}"
         )
 
@@ -115,11 +119,13 @@ def kept_windows(gaps: Sequence[Gap], kept: Iterable[str], settled_through: date
     rest: list[Gap] = []
     for gap in gaps:
         left = set(gap.days)
-        for first, last in sorted(spans.get((gap.symbol, _TIMESPAN[gap.resolution]), ()), key=_longest_first):
+        for first, last in sorted(
+            spans.get((gap.series.ticker, TIMESPANS[gap.series.resolution]), ()), key=_longest_first
+        ):
             covered = {day for day in left if first <= day <= min(last, settled_through)} - gap.refresh
             if covered:
                 wanted = tuple(sorted(covered))
-                windows.append(Window(symbol=gap.symbol, resolution=gap.resolution, wanted=wanted, span=(first, last)))
+                windows.append(Window(series=gap.series, wanted=wanted, span=(first, last)))
                 left -= covered
         if len(left) == len(gap.days):
             rest.append(gap)
@@ -159,11 +165,10 @@ def plan_windows(
             if not part:
                 continue
             index = {day: place for place, day in enumerate(calendar.trading_days(part[0], part[-1]))}
-            size, join = _sizes(gap.resolution, counted, sessions, connections, len(index))
+            size, join = _sizes(gap.series.resolution, counted, sessions, connections, len(index))
             windows += [
                 Window(
-                    symbol=gap.symbol,
-                    resolution=gap.resolution,
+                    series=gap.series,
                     wanted=tuple(days),
                     refresh=not gap.refresh.isdisjoint(days),
                     settled=is_settled,

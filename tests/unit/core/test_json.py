@@ -120,3 +120,16 @@ def test_json_that_does_not_fit_is_refused(change: dict[str, object]) -> None:
 
     with pytest.raises(ValueError, match=next(iter(change))):
         from_json(values, Plain)
+
+
+@frozen
+class Holder:
+    """A value of which JSON has parts of another."""
+
+    inner: Inner = field(metadata=json_options(inline={"share": "ratio"}))
+    other: int = 3
+
+
+def test_a_field_is_replaced_by_attributes_of_its_value() -> None:
+    """In its place."""
+    assert list(to_json(Holder(Inner(ratio=0.5))).items()) == [("share", 0.5), ("other", 3)]

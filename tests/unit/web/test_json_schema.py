@@ -11,10 +11,10 @@ import pytest
 
 from server.backtest import BacktestRequest, BacktestResult, Phase
 from server.core.json import to_json
-from server.data_download.model import CorporateFiles, DownloadReport, Failure
+from server.data_download.report import CorporateFiles, DownloadReport, Failure
 from server.engines.base import EngineResult, Equity
 from server.jobs import Job, JobState
-from server.lean.series import Resolution
+from server.lean.series import Resolution, Series
 from server.web import models
 from server.web.access import Access
 from server.web.app import create_app
@@ -52,7 +52,7 @@ def report() -> DownloadReport:
         started_at=INSTANT,
         finished_at=INSTANT,
         duration_s=0.5,
-        failures=(Failure(symbol="SPY", resolution=Resolution.DAILY, days=(DAY,), error="why"),),
+        failures=(Failure(series=Series("SPY", Resolution.DAILY), days=(DAY,), error="why"),),
         corporate_actions=(CorporateFiles(symbol="SPY", notices=("a",)),),
     )
 

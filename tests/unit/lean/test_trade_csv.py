@@ -1,43 +1,25 @@
-"""LEAN's CSV and zips: what is written, what is read back, what is refused."""
+"""Rows of LEAN's trade bars: what is rendered, what is parsed, what is refused."""
 
 from __future__ import annotations
 
-import io
-import random
-import zipfile
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from server.lean.bars import Bars
-from server.lean.check import check_folder, check_zip, identify
 from server.lean.days import midnight
-from server.lean.layout import member_name, relative_path
+from server.lean.layout import FileContent, layout_of
 from server.lean.numbers import price_text, volume_text
-from server.lean.parse import (
-    check_csv,
-    daily_rows,
-    normalised,
-    parse_csv,
-    salvaged_days,
-)
-from server.lean.render import render_days
-from server.lean.series import Resolution
-from server.lean.zip import (
-    FormatError,
-    first_member,
-    only_member,
-    salvage,
-    zip_bytes,
-)
+from server.lean.series import Resolution, Series
+from server.lean.trade_csv import DayText, normalized
+from server.lean.zip import FormatError
 
 NEW_YORK = ZoneInfo("America/New_York")
 DAY = date(2024, 3, 8)
@@ -59,6 +41,21 @@ def instant(day: date, milliseconds: int) -> int:
     return round(wall.timestamp() * 1000)
 
 
+def render(made: Bars, resolution: Resolution, days: Sequence[date]) -> list[DayText]:
+    """The rows of bars."""
+    return layout_of(Series("SPY", resolution)).render(made, days)
+
+
+def parse(content: bytes, resolution: Resolution, day: date | None) -> Bars:
+    """The bars of rows."""
+    return layout_of(Series("SPY", resolution)).parse(content, day)
+
+
+def check(content: bytes, resolution: Resolution) -> FileContent:
+    """What a CSV of `DAY`, or of all days, holds."""
+    return layout_of(Series("SPY", resolution)).check_rows(content, DAY)
+
+
 def rule(value: float, factor: int) -> str:
     """LEAN's rule by hand: the double's 15 significant digits as a decimal, times the factor, plainly printed."""
     number = Decimal(format(value, ".15g")) * factor
@@ -74,7 +71,7 @@ def rule(value: float, factor: int) -> str:
 
 def one_row(value: float, name: str) -> str:
     """The text of one number where it stands in a row."""
-    (text,) = render_days(bars([instant(DAY, OPENING)], **{name: [value]}), Resolution.MINUTE, [DAY])
+    (text,) = render(bars([instant(DAY, OPENING)], **{name: [value]}), Resolution.MINUTE, [DAY])
     return text.csv.decode().split(",")[1 + COLUMNS.index(name)]
 
 
@@ -141,7 +138,7 @@ def test_any_numbers_are_printed_by_the_rule(prices: list[float], volumes: list[
         volume=volumes,
     )
 
-    (text,) = render_days(made, Resolution.MINUTE, [DAY])
+    (text,) = render(made, Resolution.MINUTE, [DAY])
     expected = [
         ",".join(
             [str(OPENING + row * MINUTE), *[rule(p, 10_000)] * 3, rule(prices[rows - 1 - row], 10_000), rule(v, 1)]
@@ -160,7 +157,7 @@ def test_what_is_no_price_or_volume_is_refused(name: str, wrong: float) -> None:
     made = bars([instant(DAY, OPENING), instant(DAY, OPENING + MINUTE)], **{name: [1.0, wrong]})
 
     with pytest.raises(FormatError, match=f"2024-03-08 09:31:00 New York has {name}"):
-        render_days(made, Resolution.MINUTE, [DAY])
+        render(made, Resolution.MINUTE, [DAY])
 
 
 def test_the_greatest_double_is_printed_without_a_warning() -> None:
@@ -177,7 +174,7 @@ DAYS = st.dates(date(1998, 1, 2), date(2030, 12, 31)).filter(lambda day: day.wee
 @given(day=DAYS, offset=st.integers(0, 86_399))
 def test_times_are_new_yorks_wall_clock(day: date, offset: int) -> None:
     """On any weekday, whatever the season, a bar's first field is its time of day in New York."""
-    (text,) = render_days(bars([instant(day, offset * 1000)]), Resolution.SECOND, [day])
+    (text,) = render(bars([instant(day, offset * 1000)]), Resolution.SECOND, [day])
 
     assert text.csv == f"{offset * 1000},10000,10000,10000,10000,1".encode()
     assert text.day == day
@@ -199,7 +196,7 @@ def test_bars_go_to_the_file_of_their_day(start: date, data: st.DataObject) -> N
     chosen = {day: data.draw(minutes) for day in days}
 
     made = bars([instant(day, minute * MINUTE) for day in days for minute in chosen[day]])
-    texts = render_days(made, Resolution.MINUTE, days)
+    texts = render(made, Resolution.MINUTE, days)
 
     assert {text.day: text.rows for text in texts} == {day: len(kept) for day, kept in chosen.items() if kept}
     for text in texts:
@@ -210,7 +207,7 @@ def test_bars_go_to_the_file_of_their_day(start: date, data: st.DataObject) -> N
 def test_daily_rows_begin_with_the_day_and_midnight() -> None:
     """A daily bar's first field is ``yyyyMMdd 00:00``."""
     days = [date(2024, 3, 8), date(2024, 3, 11)]
-    texts = render_days(bars([instant(day, 0) for day in days], close=[1.5, 2]), Resolution.DAILY, days)
+    texts = render(bars([instant(day, 0) for day in days], close=[1.5, 2]), Resolution.DAILY, days)
 
     assert [text.csv for text in texts] == [
         b"20240308 00:00,10000,10000,10000,15000,1",
@@ -233,12 +230,12 @@ def test_daily_rows_begin_with_the_day_and_midnight() -> None:
 def test_bars_that_belong_to_no_file_are_refused(times: list[int], resolution: Resolution, message: str) -> None:
     """Bars of other days, out of order, between two minutes, or two for one day."""
     with pytest.raises(FormatError, match=message):
-        render_days(bars(times), resolution, [DAY])
+        render(bars(times), resolution, [DAY])
 
 
 def test_no_bars_give_no_files() -> None:
     """Days without bars are left out."""
-    assert render_days(bars([]), Resolution.MINUTE, [DAY]) == []
+    assert render(bars([]), Resolution.MINUTE, [DAY]) == []
 
 
 # --- there and back ---
@@ -248,12 +245,12 @@ def test_no_bars_give_no_files() -> None:
 def test_what_was_written_is_read_back(data: st.DataObject, resolution: Resolution) -> None:
     """Prices to a hundred-millionth of a dollar and volumes to a millionth of a share survive unharmed."""
     rows = data.draw(st.integers(1, 20))
-    if resolution is Resolution.DAILY:
+    if layout_of(Series("SPY", resolution)).one_file:
         days = [day for day in (DAY + timedelta(days=n) for n in range(40)) if day.weekday() < 5][:rows]
         made_at = [instant(day, 0) for day in days]
     else:
         days = [DAY]
-        made_at = [instant(DAY, OPENING + row * resolution.milliseconds) for row in range(rows)]
+        made_at = [instant(DAY, OPENING + row * layout_of(Series("SPY", resolution)).bar_ms) for row in range(rows)]
     price = st.integers(0, 10**12).map(lambda units: units / 10**8) | st.integers(0, 10**7).map(lambda n: n / 100)
     volume = st.integers(0, 10**14).map(lambda units: units / 10**6)
     columns = {
@@ -262,20 +259,20 @@ def test_what_was_written_is_read_back(data: st.DataObject, resolution: Resoluti
     }
 
     made = bars(made_at, **columns)
-    content = b"\n".join(text.csv for text in render_days(made, resolution, days))
-    read = parse_csv(content, resolution, DAY)
+    content = b"\n".join(text.csv for text in render(made, resolution, days))
+    read = parse(content, resolution, DAY)
 
     assert read.time.tolist() == made.time.tolist()
     for name in COLUMNS:
         assert getattr(read, name).tolist() == pytest.approx(getattr(made, name).tolist(), rel=1e-15, abs=0)
-    again = b"\n".join(text.csv for text in render_days(read, resolution, days))
+    again = b"\n".join(text.csv for text in render(read, resolution, days))
     assert again == content
 
 
 def test_a_minute_file_is_read_with_its_day() -> None:
     """The rows do not say which day they are of."""
     with pytest.raises(ValueError, match="name the day"):
-        parse_csv(b"34200000,1,1,1,1,1", Resolution.MINUTE, None)
+        parse(b"34200000,1,1,1,1,1", Resolution.MINUTE, None)
 
 
 @given(content=st.text("ab\n\r,", max_size=20).filter(lambda text: not text.endswith("\n") and "\r" not in text))
@@ -283,8 +280,8 @@ def test_what_leans_reader_forgives_is_taken_off(content: str) -> None:
     """A byte order mark, CRLF and a line end at the end go; the rows stay."""
     plain = content.encode()
 
-    assert normalised(plain) == plain
-    assert normalised(b"\xef\xbb\xbf" + plain.replace(b"\n", b"\r\n") + b"\r\n") == plain
+    assert normalized(plain) == plain
+    assert normalized(b"\xef\xbb\xbf" + plain.replace(b"\n", b"\r\n") + b"\r\n") == plain
 
 
 GOOD = b"34200000,10000,10000,10000,10000,100\n34260000,10000,10000,10000,10000.5,100.25"
@@ -300,8 +297,8 @@ GOOD_DAILY = b"20240307 00:00,1,1,1,1,1\n20240308 00:00,1,1,1,1,1"
         (GOOD + b",7", "commas"),
         (GOOD.replace(b"10000.5", b"1e4"), "other than digits"),
         (GOOD.replace(b"10000.5", b"-1000"), "other than digits"),
-        (GOOD.replace(b"10000.5", b"1.0.5"), "a number that is none"),
-        (GOOD.replace(b"10000.5", b".5"), "a number that is none"),
+        (GOOD.replace(b"10000.5", b"1.0.5"), "a text that is not a number"),
+        (GOOD.replace(b"10000.5", b".5"), "a text that is not a number"),
         (GOOD.replace(b"10000.5", b""), "an empty field"),
         (GOOD.replace(b"34200000", b""), "an empty field"),
         (GOOD.replace(b"34200000", b"3420000.0"), "8 digits"),
@@ -317,7 +314,7 @@ GOOD_DAILY = b"20240307 00:00,1,1,1,1,1\n20240308 00:00,1,1,1,1,1"
 def test_a_minute_csv_of_another_form_is_refused(content: bytes, message: str) -> None:
     """LEAN's own reader takes such rows without a word and makes garbage of them."""
     with pytest.raises(FormatError, match=message):
-        check_csv(content, Resolution.MINUTE)
+        check(content, Resolution.MINUTE)
 
 
 @pytest.mark.parametrize(
@@ -337,18 +334,18 @@ def test_a_minute_csv_of_another_form_is_refused(content: bytes, message: str) -
 def test_a_daily_csv_of_another_form_is_refused(content: bytes) -> None:
     """Rows must begin with a day that exists and midnight, and ascend."""
     with pytest.raises(FormatError):
-        check_csv(content, Resolution.DAILY)
+        check(content, Resolution.DAILY)
 
 
-def test_the_first_fields_of_a_good_csv() -> None:
-    """Milliseconds for minutes, days as numbers for daily files."""
-    assert check_csv(GOOD, Resolution.MINUTE).tolist() == [34_200_000, 34_260_000]
-    assert check_csv(GOOD_DAILY, Resolution.DAILY).tolist() == [20240307, 20240308]
+def test_what_a_good_csv_holds() -> None:
+    """The number of rows, and the days: the file's own, or those of the rows."""
+    assert check(GOOD, Resolution.MINUTE) == FileContent(2, (DAY,))
+    assert check(GOOD_DAILY, Resolution.DAILY) == FileContent(2, (date(2024, 3, 7), date(2024, 3, 8)))
 
 
 def test_daily_rows_are_told_apart_by_day() -> None:
     """Each row under its day, without its line end."""
-    assert daily_rows(GOOD_DAILY + b"\r\n") == {
+    assert layout_of(Series("SPY", Resolution.DAILY)).rows_by_day(GOOD_DAILY + b"\r\n", None) == {
         date(2024, 3, 7): b"20240307 00:00,1,1,1,1,1",
         date(2024, 3, 8): b"20240308 00:00,1,1,1,1,1",
     }
@@ -358,191 +355,6 @@ def test_daily_rows_are_told_apart_by_day() -> None:
 def test_anything_else_is_an_error_of_ours(content: bytes, resolution: Resolution) -> None:
     """Whatever bytes there are, the check ends with a verdict."""
     try:
-        check_csv(normalised(content), resolution)
+        check(normalized(content), resolution)
     except FormatError:
         return
-
-
-# --- zips ---
-
-
-def test_a_zip_is_what_the_standard_library_reads() -> None:
-    """One deflated member of the right name, with a sound checksum; the same bars give the same bytes."""
-    made = zip_bytes("20240308_spy_minute_trade.csv", GOOD)
-    with zipfile.ZipFile(io.BytesIO(made)) as archive:
-        (member,) = archive.infolist()
-
-        assert archive.testzip() is None
-        assert archive.read(member) == GOOD
-    assert (member.filename, member.compress_type) == ("20240308_spy_minute_trade.csv", zipfile.ZIP_DEFLATED)
-    assert made == zip_bytes("20240308_spy_minute_trade.csv", GOOD)
-
-
-def zipped(method: int = zipfile.ZIP_DEFLATED, **members: bytes) -> bytes:
-    """A zip as others write it."""
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", method) as archive:
-        for name, content in members.items():
-            archive.writestr(name.replace("__", "."), content)
-    return target.getvalue()
-
-
-def streamed(name: str, content: bytes) -> bytes:
-    """A zip whose sizes stand behind the data, with the headers of long files."""
-    target = io.BytesIO()
-    with (
-        zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive,
-        archive.open(name, "w", force_zip64=True) as member,
-    ):
-        member.write(content)
-    return target.getvalue()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [zipped(spy__csv=GOOD), zipped(zipfile.ZIP_STORED, spy__csv=GOOD), streamed("spy.csv", GOOD)],
-    ids=["deflated", "stored", "zip64"],
-)
-def test_zips_of_other_writers_are_read(data: bytes) -> None:
-    """The forms in which LEAN's samples come."""
-    assert only_member(data) == first_member(data) == ("spy.csv", GOOD)
-
-
-def test_the_engine_reads_the_first_member() -> None:
-    """Several members are read by their first one, but are no file of LEAN's."""
-    data = zipped(a__csv=GOOD, b__csv=b"x")
-
-    assert first_member(data) == ("a.csv", GOOD)
-    with pytest.raises(FormatError, match="2 members"):
-        only_member(data)
-
-
-@pytest.mark.parametrize("data", [b"", b"PK", b"x" * 500, zipped(), zip_bytes("a.csv", GOOD)[:-30]])
-def test_what_is_no_zip_is_refused(data: bytes) -> None:
-    """Nothing, rubbish, a zip without members, a zip that breaks off."""
-    for read in (only_member, first_member):
-        with pytest.raises(FormatError):
-            read(data)
-
-
-WHOLE = zip_bytes("20240308_spy_minute_trade.csv", GOOD)
-
-
-@given(at=st.integers(0, len(WHOLE) - 1), bit=st.integers(0, 7))
-@settings(max_examples=300)
-def test_a_flipped_bit_is_noticed_or_changes_nothing(at: int, bit: int) -> None:
-    """Wherever the damage is, either the check fails or the CSV that comes out is the one that went in."""
-    damaged = bytearray(WHOLE)
-    damaged[at] ^= 1 << bit
-    try:
-        check_zip(bytes(damaged), "SPY", Resolution.MINUTE, DAY)
-    except FormatError:
-        return
-
-    assert only_member(bytes(damaged))[1] == GOOD
-
-
-@given(upto=st.integers(0, len(WHOLE) - 1))
-def test_a_zip_that_breaks_off_is_noticed(upto: int) -> None:
-    """However much of it there is."""
-    with pytest.raises(FormatError):
-        check_zip(WHOLE[:upto], "SPY", Resolution.MINUTE, DAY)
-
-
-def test_the_member_has_the_name_that_leans_writer_needs() -> None:
-    """A sound CSV under another name is refused, and both names are told."""
-    with pytest.raises(FormatError, match=r"called spy\.csv, LEAN writes 20240308_spy_minute_trade\.csv"):
-        check_zip(zip_bytes("spy.csv", GOOD), "SPY", Resolution.MINUTE, DAY)
-
-
-def test_what_the_reader_forgives_is_refused_where_strictness_is_asked_for() -> None:
-    """A line end at the end is no fault of a file found, but would be one of a file written."""
-    data = zip_bytes(member_name("SPY", Resolution.MINUTE, DAY), GOOD + b"\n")
-
-    assert len(check_zip(data, "SPY", Resolution.MINUTE, DAY)) == 2
-    with pytest.raises(FormatError, match="which LEAN does not write"):
-        check_zip(data, "SPY", Resolution.MINUTE, DAY, strict=True)
-
-
-def test_what_can_be_read_of_a_damaged_daily_zip_names_its_days() -> None:
-    """The rows before the damage say which days there were; rubbish says nothing."""
-    days = [DAY + timedelta(days=n) for n in range(2000)]
-    numbers = random.Random(1)
-    content = "\n".join(f"{day:%Y%m%d} 00:00,{numbers.randrange(10**6)},1,1,1,1" for day in days).encode()
-    data = zip_bytes("spy.csv", content)
-
-    saved = salvaged_days(salvage(data[: len(data) // 2]))
-
-    assert saved == days[: len(saved)]
-    assert len(saved) > 500
-    assert salvaged_days(salvage(b"rubbish")) == []
-    assert salvaged_days(b"20240231 00:00,1\n20240308 00:0") == [DAY]
-
-
-# --- paths ---
-
-
-@pytest.mark.parametrize(
-    ("symbol", "resolution", "path", "member"),
-    [
-        ("SPY", Resolution.MINUTE, "minute/spy/20240308_trade.zip", "20240308_spy_minute_trade.csv"),
-        ("BRK.B", Resolution.SECOND, "second/brk.b/20240308_trade.zip", "20240308_brk.b_second_trade.csv"),
-        ("BRK.B", Resolution.DAILY, "daily/brk.b.zip", "brk.b.csv"),
-    ],
-)
-def test_paths_are_leans(symbol: str, resolution: Resolution, path: str, member: str) -> None:
-    """Lower case, dots kept, a file a day or for daily bars a file a symbol; and back again."""
-    assert relative_path(symbol, resolution, DAY) == f"equity/usa/{path}"
-    assert member_name(symbol, resolution, DAY) == member
-    assert identify(path) == (symbol, resolution, None if resolution is Resolution.DAILY else DAY)
-
-
-@pytest.mark.parametrize("path", ["hour/spy.zip", "minute/spy/20240308_quote.zip", "daily/spy.csv", "x/y"])
-def test_other_files_are_none_of_ours(path: str) -> None:
-    """Quotes, other resolutions and other endings are left alone."""
-    assert identify(path) is None
-
-
-@pytest.mark.damaged_zips
-def test_the_check_of_a_folder_names_the_first_wrong_file(tmp_path: Path) -> None:
-    """Good files are counted, hour files and quotes passed over."""
-    good = tmp_path / relative_path("SPY", Resolution.MINUTE, DAY)
-    good.parent.mkdir(parents=True)
-    good.write_bytes(WHOLE)
-    (good.parent / "20240308_quote.zip").write_bytes(b"not looked at")
-
-    assert check_folder(tmp_path) == 1
-
-    wrong = good.with_name("20240311_trade.zip")
-    wrong.write_bytes(WHOLE)
-    with pytest.raises(FormatError, match=r"20240311_trade\.zip: the member is called 20240308_spy"):
-        check_folder(tmp_path)
-
-
-# --- LEAN's own files ---
-
-
-def sample_files(folder: Path) -> list[Path]:
-    """The trade bar files of LEAN's samples that are ours."""
-    usa = folder / "equity" / "usa"
-    return [path for path in sorted(usa.rglob("*.zip")) if identify(path.relative_to(usa).as_posix())]
-
-
-@pytest.mark.parametrize("rewrite", [lambda data: data, lambda data: data + b"\n"], ids=["as is", "line end"])
-def test_leans_samples_are_written_as_they_were_read(lean_sample_data: Path, rewrite: Callable[[bytes], bytes]) -> None:
-    """Every sample zip, read into bars and printed again, gives the same CSV, and has the form that is checked."""
-    usa = lean_sample_data / "equity" / "usa"
-    files = sample_files(lean_sample_data)
-    assert len(files) > 20
-    for path in files:
-        symbol, resolution, day = identify(path.relative_to(usa).as_posix()) or pytest.fail(str(path))
-        with zipfile.ZipFile(path) as archive:
-            (name,) = archive.namelist()
-            content = archive.read(name).removesuffix(b"\n")
-        read = parse_csv(rewrite(content), resolution, day)
-        days = [day] if day else list(daily_rows(content))
-        again = b"\n".join(text.csv for text in render_days(read, resolution, days))
-
-        assert again == content, path
-        assert only_member(path.read_bytes())[0] == name == member_name(symbol, resolution, day)
-        check_zip(zip_bytes(name, again), symbol, resolution, day, strict=True)

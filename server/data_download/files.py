@@ -1,0 +1,186 @@
+"""Files in the data folder that appear whole or not at all.
+
+A file is written under a temporary name in its own folder, synced, read back and compared, and then put in place; a
+reader sees the old file, the new one or none. The temporary name ends in neither ``.csv`` nor ``.zip``, since LEAN and
+its CLI list some folders by those endings.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from server.core.errors import WriteFailedError
+from server.lean.series import Series
+
+_numbers = itertools.count()
+
+_BATCH = 32 if sys.platform == "linux" else 8
+"""Files that one thread holds open at a time."""
+
+
+class ZipToWrite(NamedTuple):
+    """A zip with one member, to be written into a known folder."""
+
+    name: str
+    member: str
+    csv: bytes
+
+
+def temporary_prefix(ticker: str) -> str:
+    """How the temporary names of a ticker's files begin; those of no other ticker begin so."""
+    return f".{ticker.lower()}~"
+
+
+def put_zips(folder: str, prefix: str, zips: Sequence[ZipToWrite]) -> list[tuple[int, int]]:
+    """Write zips and put each in place of the file of its name.
+
+    All files of a batch are written before the first one is synced, so that the disk's journal is written once for many
+    files.
+
+    Returns:
+        Each file's size, and its modification time in nanoseconds.
+
+    Raises:
+        OSError: The files of the batch concerned are unchanged, and nothing else is left behind.
+    """
+    marks: list[tuple[int, int]] = []
+    for first in range(0, len(zips), _BATCH):
+        marks += _put_batch(folder, prefix, zips[first : first + _BATCH])
+    return marks
+
+
+def put_text(folder: Path, ticker: str, name: str, content: bytes, check: Callable[[bytes], object]) -> None:
+    """Write a small text file and put it in place.
+
+    Args:
+        check: Raises if what was read back is not what a reader should find.
+
+    Raises:
+        OSError: The previous file is unchanged, and nothing else is left behind.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = Path(_temporary_path(str(folder), temporary_prefix(ticker)))
+    try:
+        with temporary.open("x+b") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            file.seek(0)
+            read_back = file.read()
+        if read_back != content:
+            raise OSError(errno.EIO, "what was written reads back differently", str(temporary))
+        check(read_back)
+        temporary.replace(folder / name)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_folder(str(folder))
+
+
+def sweep(folder: Path, ticker: str) -> None:
+    """Remove temporary files of a ticker that killed runs left. The caller holds the ticker's lock."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(temporary_prefix(ticker)) and entry.name.endswith(".part"):
+                with suppress(OSError):
+                    Path(entry.path).unlink()
+
+
+def sync_folder(folder: str) -> None:
+    """Make the names in a folder as durable as its files."""
+    if os.name == "posix":
+        file = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full; free some space and run again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run again",
+    errno.EROFS: "the file system is read-only; choose another data folder",
+    errno.EACCES: "you may not write there; change its permissions or choose another data folder",
+    errno.EPERM: "you may not write there; change its permissions or choose another data folder",
+    errno.ENOTDIR: "a file is in the place of a folder; move it away or choose another data folder",
+    errno.EEXIST: "a file is in the place of a folder; move it away or choose another data folder",
+    errno.EISDIR: "a folder is in the place of a file; move it away",
+}
+
+
+@contextmanager
+def translate_os_errors(path: Path, subject: Series | str) -> Iterator[None]:
+    """Turn an OSError into a `WriteFailedError` that names the file and what to do.
+
+    Args:
+        path: The file or folder that is written, for errors that name none.
+        subject: The series whose files are written, or the symbol where the file belongs to none.
+    """
+    try:
+        yield
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, f"{error.strerror or error}")
+        series = subject if isinstance(subject, Series) else None
+        raise WriteFailedError(
+            f"{subject} could not be written to {error.filename or path}: {advice}",
+            series=series,
+            symbol=None if isinstance(subject, Series) else subject,
+        ) from error
+
+
+def _temporary_path(folder: str, prefix: str) -> str:
+    return f"{folder}/{prefix}{os.getpid()}-{next(_numbers)}.part"
+
+
+def _put_batch(folder: str, prefix: str, zips: Sequence[ZipToWrite]) -> list[tuple[int, int]]:
+    from server.lean.zip import only_member, zip_bytes
+
+    marks: list[tuple[int, int]] = []
+    waiting: list[tuple[str, int, bytes]] = []
+    try:
+        for item in zips:
+            temporary = _temporary_path(folder, prefix)
+            file = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+            data = zip_bytes(item.member, item.csv)
+            waiting.append((temporary, file, data))
+            _write_all(file, data)
+            _begin_writeback(file)
+        for (temporary, file, data), item in zip(waiting, zips, strict=True):
+            os.fsync(file)
+            os.lseek(file, 0, os.SEEK_SET)
+            read_back = os.read(file, len(data) + 1)
+            if read_back != data or only_member(read_back) != (item.member, item.csv):
+                raise OSError(errno.EIO, "what was written reads back differently", temporary)
+            found = os.fstat(file)
+            marks.append((found.st_size, found.st_mtime_ns))
+        for (temporary, _, _), item in zip(waiting, zips, strict=True):
+            os.replace(temporary, f"{folder}/{item.name}")
+    except BaseException:
+        for temporary, _, _ in waiting:
+            with suppress(OSError):
+                Path(temporary).unlink()
+        raise
+    finally:
+        for _, file, _ in waiting:
+            os.close(file)
+    return marks
+
+
+def _begin_writeback(file: int) -> None:
+    """Let the kernel begin to write a file; on Linux this advice does, elsewhere it costs nothing."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]

@@ -1,0 +1,36 @@
+"""What a download is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from attrs import field, frozen
+
+from server.lean.series import Resolution, parse_symbol
+
+
+def _parse_symbols(symbols: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(parse_symbol(symbol) for symbol in symbols))
+
+
+@frozen(kw_only=True)
+class DownloadRequest:
+    """Symbols and a range of days, first and last included, at one resolution.
+
+    ``symbols`` are parsed, and repeated ones removed.
+
+    Raises:
+        ValueError: A text that is not a symbol, no symbol at all, or an end before the start.
+    """
+
+    symbols: tuple[str, ...] = field(converter=_parse_symbols)
+    resolution: Resolution
+    start: date
+    end: date
+
+    def __attrs_post_init__(self) -> None:
+        if not self.symbols:
+            raise ValueError("no symbol was given; name at least one, for example SPY")
+        if self.end < self.start:
+            raise ValueError(f"the end {self.end} lies before the start {self.start}; swap them")
