@@ -197,7 +197,7 @@ class BacktestManager:
         """Fill in the provider and the engine that the settings choose."""
         settings = self._workspace.settings
         engine = None if request.only_data else request.engine or settings.engine
-        return evolve(request, engine=engine, provider=request.provider or settings.chosen_provider[0])
+        return evolve(request, engine=engine, provider=request.provider or settings.chosen_provider.name)
 
     def retry(self, identity: str) -> str:
         """Queue the same backtest again; days that it downloaded are on disk already.

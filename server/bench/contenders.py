@@ -20,7 +20,7 @@ from server.bench.job import Job, Told
 from server.bench.others import lean_request_pattern, massive, massive_threads
 from server.bench.simulated import SimulatedClock, SimulatedToken
 from server.core.errors import ConfigurationError
-from server.settings.values import did_you_mean
+from server.core.words import did_you_mean
 
 CONNECTIONS = 5
 OWN, WIRE, LEAN_CLI = "polygon", "wire", "lean-cli"
@@ -77,8 +77,7 @@ def _through_the_host(job: Job, provider: str, environ: Mapping[str, str], clock
     from server.lean.series import Resolution
     from server.plugins.manager import build_plugin_manager
     from server.plugins.polygon_provider import budget
-    from server.settings import Settings
-    from server.settings.places import Places
+    from server.settings import Settings, SettingsReader
     from server.workspace import Workspace
 
     if clock is not None:
@@ -88,7 +87,7 @@ def _through_the_host(job: Job, provider: str, environ: Mapping[str, str], clock
         data_folder=job.path,
         data_provider=provider,
         corporate_actions="off",  # the others fetch bars and nothing else
-        places=Places(environ=environ, cwd=job.path),
+        reader=SettingsReader(environ=environ, cwd=job.path),
     )
     workspace = Workspace.open(settings, build_plugin_manager(), clock=lambda: job.now)
     request = DownloadRequest(

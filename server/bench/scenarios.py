@@ -15,8 +15,8 @@ import msgspec
 from attrs import frozen
 
 from server.core.errors import ConfigurationError
+from server.core.words import did_you_mean
 from server.lean.series import Resolution, parse_symbol
-from server.settings.values import did_you_mean
 from server.trading_calendar import USEquityTradingCalendar
 
 FILE = Path("benchmarks") / "scenarios.toml"

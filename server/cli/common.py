@@ -163,8 +163,8 @@ def open_workspace(
             sink=show,
             secrets=workspace.secrets(),
         )
-        for problem in plugins.problems:
-            warn(f"the plugin {problem.plugin} was left out: {problem.reason}")
+        for message in workspace.warnings():
+            warn(message)
         yield workspace
     finally:
         workspace.close()

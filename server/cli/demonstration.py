@@ -23,8 +23,7 @@ from server.demo.recorded import RecordedAnswers
 from server.lean.series import Resolution
 from server.observability import configure_logging
 from server.plugins.manager import build_plugin_manager
-from server.settings import Settings
-from server.settings.places import Places
+from server.settings import Settings, SettingsReader
 from server.workspace import Workspace
 
 SYMBOLS, START, END = ("AAPL",), date(2023, 1, 3), date(2023, 1, 10)
@@ -50,7 +49,7 @@ def run_demo(data_folder: Path | None, *, debug: bool = False) -> int:
             data_folder=Path(path).resolve(),
             engine="smoke",
             corporate_actions="off",  # of which nothing was recorded
-            places=Places(environ=environ),
+            reader=SettingsReader(environ=environ),
         )
         workspace = Workspace.open(settings, build_plugin_manager())
         configure_logging(state_folder=settings.state_folder, sink=watch.show, secrets=workspace.secrets())

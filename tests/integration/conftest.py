@@ -1,4 +1,4 @@
-"""Fixtures of several integration test modules."""
+"""Fixtures of the integration tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from server.plugins.polygon_provider import budget
+from tests.support.harness import FakeTime
 from tests.support.managers import MakeManager, managers
+
+
+@pytest.fixture
+def clockwork(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
+    """A clock of the request budget that only waits advance, so that a wait of an hour takes no time."""
+    made = FakeTime()
+    monkeypatch.setattr(budget, "time", made)
+    return made
 
 
 @pytest.fixture

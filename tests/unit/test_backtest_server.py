@@ -42,7 +42,7 @@ class NoWorkspace:
 
 def chosen(engine: str, provider: str) -> SimpleNamespace:
     """Settings with this engine and this provider."""
-    return SimpleNamespace(engine=engine, chosen_provider=(provider, "default"), lean_config=None)
+    return SimpleNamespace(engine=engine, chosen_provider=SimpleNamespace(name=provider), lean_config=None)
 
 
 class Workspace:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from server.data_download.availability import Gap
 from server.lean.series import Resolution, Series
-from server.plugins.polygon_provider.windows import Window, kept_windows, plan_windows
+from server.plugins.polygon_provider.windows import CachedRange, Window, cached_windows, plan_windows
 from tests.support.harness import calendar, gap
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -56,6 +56,7 @@ GAPS = st.lists(
 
 
 @given(wanted=GAPS, resolution=st.sampled_from(Resolution), counted=st.booleans(), connections=st.integers(1, 5))
+@settings(deadline=None)
 def test_every_wanted_day_is_asked_for_once(
     wanted: list[tuple[str, list[date]]], resolution: Resolution, counted: bool, connections: int
 ) -> None:
@@ -63,7 +64,7 @@ def test_every_wanted_day_is_asked_for_once(
     windows = plan([gap(s, days, resolution) for s, days in wanted], counted=counted, connections=connections)
 
     for symbol, days in wanted:
-        mine = [window for window in windows if window.symbol == symbol]
+        mine = [window for window in windows if window.ticker == symbol]
         assert [day for window in mine for day in window.wanted] == days
     for window in windows:
         assert window.series.resolution is resolution
@@ -81,19 +82,21 @@ def fewest(days: Sequence[date], size: int) -> int:
 
 
 @given(days=wanted_days())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_where_requests_are_counted_there_are_as_few_as_possible(days: list[date]) -> None:
     """No other way of cutting needs fewer requests of 52 sessions at most."""
     assert len(plan([gap("SPY", days)], counted=True)) == fewest(days, 52)
 
 
 @given(days=wanted_days(), counted=st.booleans())
+@settings(deadline=None)
 def test_daily_bars_take_one_request_for_a_symbol(days: list[date], counted: bool) -> None:
     """All daily bars there are fit one answer."""
     assert len(plan([gap("SPY", days, Resolution.DAILY)], counted=counted)) == 1
 
 
 @given(days=wanted_days(), counted=st.booleans())
+@settings(deadline=None)
 def test_second_bars_take_one_request_for_a_day(days: list[date], counted: bool) -> None:
     """Nothing is joined, so that no window is longer than a session."""
     windows = plan([gap("SPY", days, Resolution.SECOND)], counted=counted)
@@ -182,41 +185,41 @@ def test_the_tests_own_calendar_is_long_enough() -> None:
     assert ALL[-1] < NOW.date() - timedelta(days=30)
 
 
+def cached(window: Window) -> CachedRange:
+    """The cached response to a window."""
+    return CachedRange(host="api.polygon.io", series=window.series, first=window.first, last=window.last)
+
+
 @given(wanted=GAPS, before=GAPS, resolution=st.sampled_from(Resolution), counted=st.booleans())
-def test_kept_answers_are_asked_for_as_before_and_the_rest_anew(
+@settings(deadline=None)
+def test_cached_requests_are_repeated_for_the_days_they_cover(
     wanted: list[tuple[str, list[date]]], before: list[tuple[str, list[date]]], resolution: Resolution, counted: bool
 ) -> None:
-    """Every wanted day once: in the window of a kept answer where one covers it, else in a new one."""
-    earlier = plan(
-        [Gap(series=Series(symbol, resolution), days=tuple(days)) for symbol, days in before], counted=counted
-    )
-    addresses = {f"https://api.polygon.io{window.target.partition('?')[0]}" for window in earlier}
-    kept = [f"{address}?adjusted=false&limit=50000&sort=asc" for address in addresses]
+    """Every wanted day once: in the window of a cached response if one covers it, else in the rest."""
+    earlier = plan([gap(symbol, days, resolution) for symbol, days in before], counted=counted)
 
-    windows, rest = kept_windows(
-        [Gap(series=Series(symbol, resolution), days=tuple(days)) for symbol, days in wanted],
-        [*kept, "https://api.polygon.io/v3/x?y=1"],
-        ALL[-1],
+    windows, rest = cached_windows(
+        [gap(symbol, days, resolution) for symbol, days in wanted], [cached(window) for window in earlier], ALL[-1]
     )
 
-    assert {f"https://api.polygon.io{window.target.partition('?')[0]}" for window in windows} <= addresses
-    covered = {(one.symbol, day) for one in earlier for day in ALL if one.first <= day <= one.last}
-    from_kept = [(window.symbol, day) for window in windows for day in window.wanted]
-    anew = [(left.symbol, day) for left in rest for day in left.days]
+    assert {window.target for window in windows} <= {window.target for window in earlier}
+    covered = {(one.ticker, day) for one in earlier for day in ALL if one.first <= day <= one.last}
+    from_cache = [(window.ticker, day) for window in windows for day in window.wanted]
+    others = [(left.series.ticker, day) for left in rest for day in left.days]
     asked = [(symbol, day) for symbol, days in wanted for day in days]
-    assert sorted([*from_kept, *anew]) == sorted(asked)
-    assert set(from_kept) == set(asked) & covered
+    assert sorted([*from_cache, *others]) == sorted(asked)
+    assert set(from_cache) == set(asked) & covered
 
 
-def test_days_to_refresh_and_unsettled_days_are_not_taken_from_kept_answers() -> None:
-    """Nor what was asked of another kind of bar."""
-    address = "https://api.polygon.io/v2/aggs/ticker/SPY/range/1/minute/{}/{}?adjusted=false&limit=50000&sort=asc"
-    kept = [address.format(ALL[0], ALL[9])]
-    asked = Gap(series=Series("SPY", Resolution.MINUTE), days=tuple(ALL[:10]), refresh=frozenset(ALL[2:4]))
+def test_days_to_refresh_and_unsettled_days_are_not_taken_from_the_cache() -> None:
+    """Nor are responses of another resolution, or of a later page."""
+    minutes = CachedRange(host="x", series=Series("SPY", Resolution.MINUTE), first=ALL[0], last=ALL[9])
+    asked = gap("SPY", ALL[:10], refresh=ALL[2:4])
 
-    windows, (rest,) = kept_windows([asked], kept, ALL[6])
+    windows, (rest,) = cached_windows([asked], [minutes], ALL[6])
 
     assert [window.wanted for window in windows] == [(*ALL[:2], *ALL[4:7])]
     assert rest.days == (*ALL[2:4], *ALL[7:10])
     assert rest.refresh == frozenset(ALL[2:4])
-    assert kept_windows([evolve(asked, series=Series("SPY", Resolution.SECOND))], kept, ALL[9])[0] == []
+    assert cached_windows([gap("SPY", ALL[:10], Resolution.SECOND)], [minutes], ALL[9])[0] == []
+    assert cached_windows([asked], [evolve(minutes, page="cursor=2")], ALL[9])[0] == []

@@ -1,13 +1,13 @@
-"""The Polygon client: what it sends, when it tries again and for how long, and what it says in the end."""
+"""The Polygon client: requests, retries, errors and the cache."""
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
-import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from datetime import UTC, date, datetime, timedelta
+from contextlib import ExitStack, closing
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import requests
 import urllib3
 from attrs import define, field, frozen
 from requests.adapters import HTTPAdapter
-from requests_cache.backends.base import BaseCache
 
 from server.core.errors import BacktestServerError, Cancelled
 from server.core.events import Event, EventStream
@@ -32,24 +31,28 @@ from server.data_download.errors import (
 )
 from server.lean.series import Resolution, Series
 from server.plugins.polygon_provider import budget as budget_module
-from server.plugins.polygon_provider.budget import RequestBudget, in_flight
+from server.plugins.polygon_provider.budget import RequestBudget
+from server.plugins.polygon_provider.cache import ResponseCache
+from server.plugins.polygon_provider.cache_keys import aggregates_key
 from server.plugins.polygon_provider.client import PolygonClient
 from server.plugins.polygon_provider.config import PolygonConfig
 from server.plugins.polygon_provider.responses import read_page
-from server.plugins.polygon_provider.session import BearerAuth, PolygonSession, open_cache
-from server.plugins.polygon_provider.windows import Window
+from server.plugins.polygon_provider.session import PolygonSession
+from server.plugins.polygon_provider.transport import Transport
+from server.plugins.polygon_provider.windows import CachedRange, Window
 from tests.support.faults import GATEWAY_PAGE, TOO_MANY
-from tests.support.harness import NOW, FakeTime, Rig, gap
+from tests.support.harness import NOW, FakeTime
 
 KEY = "kEy/with+signs"
 DAYS = (date(2024, 3, 7), date(2024, 3, 8))
-WINDOW = Window(series=Series("SPY", Resolution.MINUTE), wanted=DAYS)
+SERIES = Series("SPY", Resolution.MINUTE)
+WINDOW = Window(series=SERIES, wanted=DAYS)
 GOOD = b'{"status":"OK","adjusted":false,"request_id":"r1","resultsCount":0}'
 
 
 @frozen
 class Reply:
-    """An answer of the vendor's."""
+    """A response of the vendor."""
 
     status: int = 200
     body: bytes = GOOD
@@ -57,7 +60,7 @@ class Reply:
 
 
 class Vendor(HTTPAdapter):
-    """Takes the place of the network: gives these replies in turn, and good ones afterwards."""
+    """Replaces the network: returns these replies in turn, and good ones afterwards."""
 
     def __init__(self, *replies: Reply | Exception) -> None:
         super().__init__()
@@ -65,7 +68,7 @@ class Vendor(HTTPAdapter):
         self.sent: list[requests.PreparedRequest] = []
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # type: ignore[override]
-        """Note the request and answer it."""
+        """Record the request and return the next reply."""
         self.sent.append(request.copy())
         reply = self.replies.pop(0) if self.replies else Reply()
         if isinstance(reply, Exception):
@@ -73,26 +76,28 @@ class Vendor(HTTPAdapter):
         raw = urllib3.HTTPResponse(
             io.BytesIO(reply.body), headers=reply.headers, status=reply.status, preload_content=False
         )
+        raw._request_url = request.url  # type: ignore[attr-defined]  # which requests-cache copies
         return self.build_response(request, raw)
 
 
 @define
 class Kit:
-    """A client with a vendor, a clock, and what it emitted."""
+    """A client with a vendor, a cache, a clock, and the events it reported."""
 
     client: PolygonClient
     session: PolygonSession
+    cache: ResponseCache
     vendor: Vendor
     time: FakeTime
     events: list[Event]
     cancelled: list[bool]
 
-    def get(self, window: Window = WINDOW) -> Any:
-        """Ask for a window's first page."""
-        return self.client.get(window, window.target, partial(read_page, window=window))
+    def get(self, window: Window = WINDOW, **options: Any) -> Any:
+        """Fetch a window's first page."""
+        return self.client.get(window, window.target, partial(read_page, window=window), **options)
 
     def count(self, name: str) -> int:
-        """The sum of a number that was emitted."""
+        """The sum of a count over all events."""
         return sum(getattr(event, name) for event in self.events)
 
 
@@ -101,37 +106,50 @@ MakeKit = Callable[..., Kit]
 
 @pytest.fixture
 def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeKit]:
-    """``kit(Reply(500), …, retry_attempts=3)``: a client whose vendor answers so."""
-    open_sessions: list[Any] = []
+    """``kit(Reply(500), …, retry_attempts=3)``: a client whose vendor returns these replies."""
+    opened = ExitStack()
 
     def make(*replies: Reply | Exception, pause: Callable[[float], bool] | None = None, **settings: Any) -> Kit:
         clock = FakeTime()
         monkeypatch.setattr(budget_module, "time", clock)
         config = PolygonConfig(api_key=Secret(KEY), **settings)
         events: list[Event] = []
+        cancelled: list[bool] = []
         pause = pause or clock.pause
         budget = RequestBudget(
-            tmp_path / "requests.sqlite", config.requests_per_minute, pause=pause, waiting=lambda seconds: None
+            tmp_path / "requests.sqlite",
+            config.requests_per_minute,
+            pause=pause,
+            waiting=lambda seconds: None,
+            warn=pytest.fail,
         )
-        session = PolygonSession(BaseCache(), budget, base_url=config.api_url, connections=1)
+        cache = ResponseCache(tmp_path / "http-cache.sqlite", warn=pytest.fail, key_fn=aggregates_key)
+        session = PolygonSession(base_url=config.api_url, connections=1)
+        for resource in (budget, cache, session):
+            opened.enter_context(closing(resource))
         vendor = Vendor(*replies)
         session.mount("https://", vendor)
-        cancelled: list[bool] = []
+
+        stream = EventStream(lambda: NOW, [events.append])
+
+        def is_cancelled() -> bool:
+            return bool(cancelled)
+
+        transport = Transport(config, session, budget, events=stream, cancelled=is_cancelled)
         client = PolygonClient(
             config,
-            session,
+            transport,
+            cache,
             budget,
-            events=EventStream(lambda: NOW, [events.append]),
+            events=stream,
             pause=pause,
-            cancelled=lambda: bool(cancelled),
+            cancelled=is_cancelled,
             wall_clock=clock.time,
         )
-        open_sessions.extend((session, budget))
-        return Kit(client, session, vendor, clock, events, cancelled)
+        return Kit(client, session, cache, vendor, clock, events, cancelled)
 
-    yield make
-    for opened in open_sessions:
-        opened.close()
+    with opened:
+        yield make
 
 
 # --- what is sent ---
@@ -162,16 +180,6 @@ def test_the_vendors_address_is_a_setting(kit: MakeKit, url: str) -> None:
     assert made.vendor.sent[0].url.startswith("https://api.massive.com/v2/aggs/")
 
 
-@pytest.mark.parametrize(
-    "url", ["https://other.example/x", "http://api.polygon.io.evil.example/", "https://api.polygon.io:444/"]
-)
-def test_the_key_goes_to_the_configured_host_only(url: str) -> None:
-    """Any other request is left without it."""
-    request = requests.Request("GET", url, auth=BearerAuth(Secret(KEY), "https://api.polygon.io")).prepare()
-
-    assert "Authorization" not in request.headers
-
-
 def test_a_netrc_does_not_replace_the_key(kit: MakeKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does anything else of the user's environment."""
     netrc = tmp_path / "netrc"
@@ -190,51 +198,6 @@ def test_the_key_is_in_no_repr(kit: MakeKit) -> None:
 
     for thing in (made.client, made.get(), made.session, PolygonConfig(api_key=Secret(KEY))):
         assert KEY not in repr(thing)
-
-
-# --- settings ---
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["http://api.polygon.io", "ftp://x", "api.polygon.io", "https://", "https://a/b", "https://a?b", "https://k@a", ""],
-)
-def test_addresses_that_would_give_the_key_away_are_refused(url: str) -> None:
-    """Only https, except on this machine, and nothing behind the host."""
-    with pytest.raises(ValueError, match="must be"):
-        PolygonConfig(api_url=url)
-
-
-@pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:8000", "http://localhost:1", "http://[::1]:5", "https://proxy.example:8443"]
-)
-def test_addresses_that_will_do(url: str) -> None:
-    """This machine without encryption, any other host with it."""
-    assert PolygonConfig(api_url=url).api_url == url
-
-
-@pytest.mark.parametrize("key", ["two words", "line\nend", "tab\t", "schlüssel", "ключ", "nul\0"])
-def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
-    """Without showing it."""
-    with pytest.raises(ValueError, match="copy it again") as caught:
-        PolygonConfig(api_key=Secret(key))
-    assert key not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"max_concurrent_requests": 0},
-        {"max_concurrent_requests": 6},
-        {"requests_per_minute": 0},
-        {"retry_attempts": 0},
-        {"retry_seconds": -1.0},
-    ],
-)
-def test_numbers_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
-    """At most five requests at once; nothing negative."""
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        PolygonConfig(**wrong)
 
 
 # --- trying again ---
@@ -429,132 +392,103 @@ def test_a_cancelled_run_reads_no_further(kit: MakeKit) -> None:
         made.get()
 
 
-def test_a_place_on_the_wire_is_given_back(kit: MakeKit) -> None:
-    """After errors too: a sixth request is not locked out."""
-    made = kit(*[Reply(403)] * 7)
-    for _ in range(7):
-        with pytest.raises(PlanLimitError):
-            made.get()
-    with ExitStack() as places:
-        for _ in range(5):
-            places.enter_context(in_flight(lambda: False))
-        with pytest.raises(Cancelled):
-            places.enter_context(in_flight(lambda: True))
-
-
-# --- the budget ---
-
-
-def budget_of(path: Path, clock: FakeTime, per_minute: int | None) -> RequestBudget:
-    """A budget with that clock."""
-    return RequestBudget(path, per_minute, pause=clock.pause, waiting=lambda seconds: None)
-
-
-@pytest.mark.parametrize("per_minute", [1, 5, 60])
-def test_a_budget_is_kept_over_any_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, per_minute: int) -> None:
-    """In no sixty seconds more than that many; and no request waits longer than it must."""
-    clock = FakeTime()
-    monkeypatch.setattr(budget_module, "time", clock)
-    budget = budget_of(tmp_path / "requests.sqlite", clock, per_minute)
-    sent = []
-    for _ in range(3 * per_minute + 1):
-        budget.try_acquire("polygon")
-        sent.append(clock.monotonic())
-    budget.close()
-
-    assert all(late - early >= 60 for early, late in zip(sent, sent[per_minute:], strict=False))
-    assert sent[-1] < 3 * 61
-
-
-def test_a_budget_is_shared_by_all_that_use_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever comes second finds it used up."""
-    clock = FakeTime()
-    monkeypatch.setattr(budget_module, "time", clock)
-    one, other = (budget_of(tmp_path / "requests.sqlite", clock, 2) for _ in range(2))
-    one.try_acquire("polygon")
-    other.try_acquire("polygon")
-    assert clock.waits == []
-
-    other.try_acquire("polygon")
-    assert 60 <= sum(clock.waits) < 62
-    one.close()
-    other.close()
-
-
-def test_without_a_budget_nothing_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And no file is made."""
-    clock = FakeTime()
-    monkeypatch.setattr(budget_module, "time", clock)
-    budget = budget_of(tmp_path / "requests.sqlite", clock, None)
-    for _ in range(100):
-        budget.try_acquire("polygon")
-    budget.close()
-
-    assert clock.waits == []
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_budget_that_is_closed_gives_nothing(tmp_path: Path) -> None:
-    """Threads that a cancelled run left behind end by an error of ours."""
-    budget = RequestBudget(tmp_path / "requests.sqlite", 5, pause=lambda seconds: False, waiting=lambda seconds: None)
-    budget.close()
+def test_a_cancelled_run_reads_no_cached_response(kit: MakeKit) -> None:
+    """Threads that a cancelled run left behind end without another request."""
+    made = kit()
+    made.get(store=True)
+    made.cancelled.append(True)
 
     with pytest.raises(Cancelled):
-        budget.try_acquire("polygon")
+        made.get()
+    assert made.count("cache_hits") == 0
 
 
 # --- the cache ---
 
 
-@pytest.mark.parametrize("content", [b"rubbish" * 1000, b"SQLite format 3\0" + b"\xff" * 5000])
-def test_a_file_that_is_no_cache_is_begun_anew(tmp_path: Path, content: bytes) -> None:
-    """Without a word."""
-    path = tmp_path / "http-cache.sqlite"
-    path.write_bytes(content)
-    told: list[str] = []
-    open_cache(path, told.append).close()
+def test_a_stored_page_is_not_requested_again(kit: MakeKit) -> None:
+    """It counts as a hit and not as a request."""
+    made = kit()
+    first = made.get(store=True)
+    second = made.get()
 
-    assert told == []
-    assert path.read_bytes() != content
-
-
-def test_a_place_that_cannot_be_used_is_told_of(tmp_path: Path) -> None:
-    """The run goes on without a cache."""
-    (tmp_path / "file").write_bytes(b"")
-    told: list[str] = []
-    cache = open_cache(tmp_path / "file" / "http-cache.sqlite", told.append)
-    cache.close()
-
-    (message,) = told
-    assert "answers are not kept" in message
-    assert str(tmp_path / "file") in message
+    assert (first.from_cache, second.from_cache) == (False, True)
+    assert second.page == first.page
+    assert (len(made.vendor.sent), made.count("api_calls"), made.count("cache_hits")) == (1, 1, 1)
 
 
-def test_a_closed_cache_neither_finds_nor_keeps(kit: MakeKit, tmp_path: Path) -> None:
-    """Threads that a cancelled run left behind do no harm."""
-    response = kit().get().response
-    cache = open_cache(tmp_path / "http-cache.sqlite", pytest.fail)
-    later = datetime.now(UTC) + timedelta(days=1)
-    cache.save_response(response, "key", later)
-    cache.close()
+def test_a_page_is_stored_only_when_asked(kit: MakeKit) -> None:
+    """Later if need be, once all pages have arrived."""
+    made = kit()
+    fetched = made.get()
+    assert not made.get().from_cache
 
-    cache.save_response(response, "other", later)
-    assert cache.get_response("key") is None
+    made.client.store(fetched)
+    assert made.get().from_cache
 
 
-# --- the plan ---
+def test_a_refresh_ignores_the_cache_and_replaces_the_entry(kit: MakeKit) -> None:
+    """The next request without a refresh finds the new response."""
+    made = kit(Reply(), Reply(body=GOOD.replace(b"r1", b"r2")))
+    made.get(store=True)
+    made.get(Window(series=SERIES, wanted=DAYS, refresh=True), store=True)
+
+    assert made.get().page.request_id == "r2"
+    assert len(made.vendor.sent) == 2
 
 
-def test_a_plan_names_each_request_and_sends_nothing(tmp_path: Path) -> None:
-    """Without a key, and without a file made."""
-    rig = Rig(tmp_path, "https://api.polygon.io", key="", requests_per_minute=5)
-    plan = rig.open_provider().plan([gap("SPY", DAYS), gap("AAPL", DAYS[:1], Resolution.DAILY)])
+@pytest.mark.parametrize(
+    "body",
+    [GOOD.replace(b"false", b"true"), b"no JSON", gzip.compress(GOOD, mtime=0)[:-9]],
+    ids=["adjusted", "no JSON", "cut"],
+)
+def test_a_rejected_response_is_not_cached(kit: MakeKit, body: bytes) -> None:
+    """It is stored when it arrives and evicted when it is rejected."""
+    made = kit(Reply(body=body), retry_attempts=1)
+    with pytest.raises(BacktestServerError):
+        made.get(store=True)
 
-    assert list(plan) == [
-        "GET https://api.polygon.io/v2/aggs/ticker/SPY/range/1/minute/2024-03-07/2024-03-08"
-        "?adjusted=false&sort=asc&limit=50000",
-        "GET https://api.polygon.io/v2/aggs/ticker/AAPL/range/1/day/2024-03-07/2024-03-07"
-        "?adjusted=false&sort=asc&limit=50000",
+    assert made.cache.cached_keys() == []
+    assert not made.get().from_cache
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_other_statuses_are_not_cached(kit: MakeKit, status: int) -> None:
+    """Only complete answers to a request are."""
+    made = kit(Reply(status), retry_attempts=1)
+    with pytest.raises(BacktestServerError):
+        made.get(store=True)
+
+    assert made.cache.cached_keys() == []
+
+
+def test_a_cached_page_that_is_rejected_is_requested_again(kit: MakeKit) -> None:
+    """A cache entry is validated as a new response is."""
+    made = kit()
+    fetched = made.get(store=True)
+    fetched.response._content = GOOD.replace(b"false", b"true")
+    made.client.store(fetched)
+
+    assert not made.get(store=True).from_cache
+    assert made.get().from_cache
+
+
+def test_the_key_is_in_no_cache_file(kit: MakeKit, tmp_path: Path) -> None:
+    """Neither in the request's headers nor in its address."""
+    made = kit()
+    made.get(store=True)
+
+    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"/v2/aggs/ticker/SPY" in content
+    assert KEY.encode() not in content
+
+
+def test_the_cached_ranges_are_those_of_the_configured_host(kit: MakeKit) -> None:
+    """By series and days; another address of the vendor's is another host."""
+    made = kit()
+    made.get(store=True)
+
+    assert made.client.cached_ranges() == [
+        CachedRange(host="api.polygon.io", series=SERIES, first=DAYS[0], last=DAYS[1])
     ]
-    assert list(tmp_path.iterdir()) == []
-    assert not re.search("key", "".join(plan), re.IGNORECASE)
+    assert kit(api_url="https://api.massive.com").client.cached_ranges() == []

@@ -1,4 +1,4 @@
-"""What is read out of the vendor's answers, and what is not believed."""
+"""Decoding and validation of aggregates."""
 
 from __future__ import annotations
 

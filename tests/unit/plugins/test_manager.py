@@ -1,16 +1,14 @@
-"""Finding plugins: what they offer, and that one that fails takes no other with it."""
+"""Finding plugins: what they offer, and that one that fails does not affect the others."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import itertools
 import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +19,7 @@ from server.data_download.report import DownloadReport
 from server.lean.series import Resolution
 from server.plugins import hookspecs
 from server.plugins.manager import BUILT_IN, Plugins, build_plugin_manager
+from tests.support.plugin_package import ACME, BROKEN, BROKEN_REASON
 
 Install = Callable[..., str]
 
@@ -47,47 +46,6 @@ REPORT = DownloadReport(
     duration_s=0.0,
 )
 
-HEAD = """
-from attrs import frozen
-from server.plugins.hookspecs import ProviderSpec, hookimpl, setting
-
-@frozen
-class Config:
-    speed: int = setting(default=1)
-
-def spec(name, config_class=Config):
-    return ProviderSpec(name=name, summary="a test's", config_class=config_class, create=lambda config, context: None)
-"""
-ACME = """
-@hookimpl
-def backtest_data_providers():
-    return [spec("acme")]
-"""
-_numbers = itertools.count()
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """``install(name, code)`` puts a plugin's distribution on the path, as pip does; gives its module's name."""
-    modules = []
-
-    def put(name: str, code: str, *, distribution: str | None = None, head: str = HEAD) -> str:
-        number = next(_numbers)
-        module, site = f"plugin_of_a_test_{number}", tmp_path / f"site-{number}"
-        distribution = distribution or f"{name}-plugin"
-        info = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
-        info.mkdir(parents=True)
-        (site / f"{module}.py").write_text(head + code)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[backtest_server]\n{name} = {module}\n")
-        monkeypatch.syspath_prepend(site)
-        modules.append(module)
-        return module
-
-    yield put
-    for module in modules:
-        sys.modules.pop(module, None)
-
 
 def reasons(plugins: Plugins) -> dict[str, str]:
     """Why each plugin was left out."""
@@ -95,16 +53,11 @@ def reasons(plugins: Plugins) -> dict[str, str]:
     return {problem.plugin: problem.reason for problem in plugins.problems}
 
 
-def module_of(plugins: Plugins, hook: str) -> list[str]:
-    """The modules that implement a hook."""
-    return [found.plugin.__name__ for found in getattr(plugins._manager.hook, hook).get_hookimpls()]
-
-
 # --- what is found ---
 
 
 def test_the_built_in_providers_come_through_entry_points() -> None:
-    """They are found in the installed package's metadata like anybody's, without a problem."""
+    """They are found in the installed package's metadata like third-party ones, without a problem."""
     found = {point.name: point.value for point in importlib.metadata.entry_points(group="backtest_server")}
     assert found["polygon"] == "server.plugins.polygon_provider.plugin"
     assert found["lean_cli"] == "server.plugins.lean_cli_provider.plugin"
@@ -118,7 +71,7 @@ def test_the_built_in_providers_come_through_entry_points() -> None:
 
 
 def test_a_checkout_that_is_not_installed_has_the_built_ins_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without any metadata they are found all the same."""
+    """They are found without any metadata."""
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: [])
 
     plugins = build_plugin_manager()
@@ -127,7 +80,7 @@ def test_a_checkout_that_is_not_installed_has_the_built_ins_too(monkeypatch: pyt
     assert set(BUILT_IN) == {"polygon", "lean_cli"}
 
 
-def test_a_third_partys_provider_stands_beside_the_built_ins(install: Install) -> None:
+def test_a_third_party_provider(install: Install) -> None:
     """It is named with its plugin and its distribution."""
     install("acme", ACME)
 
@@ -146,8 +99,8 @@ def test_a_plugin_can_be_left_unloaded(install: Install) -> None:
     assert module not in sys.modules
 
 
-def test_an_unknown_provider_is_an_error_that_names_those_there_are(install: Install) -> None:
-    """Plugins that were left out are named as well, since it may have been theirs."""
+def test_an_unknown_provider_is_an_error_that_names_the_installed_ones(install: Install) -> None:
+    """The plugin that was left out is named with its reason."""
     install("acme", "raise ImportError('no module named pandaz')")
 
     with pytest.raises(ConfigurationError) as error:
@@ -182,7 +135,7 @@ print(json.dumps([sorted(plugins.providers), [name for name in heavy if name in 
     assert json.loads(answer.stdout) == [["lean-cli", "polygon"], [], []]
 
 
-# --- what fails, and alone ---
+# --- what fails ---
 
 
 @pytest.mark.parametrize(
@@ -199,8 +152,8 @@ print(json.dumps([sorted(plugins.providers), [name for name in heavy if name in 
 def test_a_plugin_that_cannot_be_loaded_is_reported_and_the_others_work(
     install: Install, code: str, reason: str
 ) -> None:
-    """Nothing of it stays registered; a plugin found after it is there."""
-    broken = install("broken", ACME + code)
+    """It offers nothing; a plugin found after it works."""
+    install("broken", ACME + code)
     install("zeta", ACME.replace("acme", "zeta"))
 
     plugins = build_plugin_manager()
@@ -209,12 +162,11 @@ def test_a_plugin_that_cannot_be_loaded_is_reported_and_the_others_work(
     assert reasons(plugins)["broken"].startswith(reason)
     assert "\n" not in reasons(plugins)["broken"]
     assert set(plugins.providers) == {"polygon", "lean-cli", "zeta"}
-    assert broken not in module_of(plugins, "backtest_data_providers")
     plugins.notify(EVENT)
 
 
 def test_an_unknown_hook_is_named(install: Install) -> None:
-    """So that its author sees the slip."""
+    """The problem contains the misspelt name."""
     install("slip", "@hookimpl\ndef backtest_progres(event): pass")
 
     assert "backtest_progres" in reasons(build_plugin_manager())["slip"]
@@ -233,8 +185,8 @@ def test_two_plugins_of_one_name(install: Install) -> None:
     assert "acme-two" in reasons(plugins)["acme"]
 
 
-def test_nobody_takes_a_built_ins_name(install: Install) -> None:
-    """Neither the plugin's nor the provider's, wherever on the path it stands."""
+def test_a_built_in_name_cannot_be_taken(install: Install) -> None:
+    """Neither the plugin's nor the provider's, wherever on the path the other one is."""
     install("polygon", ACME, distribution="a-thief")
     install("aaa", ACME.replace("acme", "polygon"))
 
@@ -268,17 +220,58 @@ def backtest_data_providers():
     plugins = build_plugin_manager()
 
     assert set(plugins.providers) == {"polygon", "lean-cli", "good"}
-    told = [problem.reason for problem in plugins.problems if problem.plugin == "mixed"]
-    assert len(told) == 6 == len(plugins.problems)
-    for reason, word in zip(
-        told, ["a str, which is no ProviderSpec", "polygon", "Not A Name", "none", "plain", "unresolvable"], strict=True
-    ):
+    reasons_of_mixed = [problem.reason for problem in plugins.problems if problem.plugin == "mixed"]
+    assert len(reasons_of_mixed) == 6 == len(plugins.problems)
+    words = ["a str, which is no ProviderSpec", "polygon", "Not A Name", "none", "plain", "unresolvable"]
+    for reason, word in zip(reasons_of_mixed, words, strict=True):
         assert word in reason
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ("speed: complex = setting(default=1)", "no setting can have the type complex"),
+        ("speed: list[int] = setting(factory=list)", "no setting can have the type list[int]"),
+        ("speed = attrs.field(default=1)", "no setting can have the type None"),
+        (
+            "speed: int = setting(default=1, env=('ACME_SPEED', 'BACKTEST_SERVER_ENGINE'))",
+            "BACKTEST_SERVER_ENGINE is a variable of the server and cannot set speed",
+        ),
+    ],
+)
+def test_settings_that_cannot_be_filled(install: Install, fields: str, reason: str) -> None:
+    """A type that no setting can have and a variable of the server are reported when the plugin is loaded."""
+    code = f"import attrs\n@attrs.define\nclass Odd:\n    {fields}\n"
+    code += "@hookimpl\ndef backtest_data_providers():\n    return [spec('acme', Odd), spec('fine')]"
+    install("acme_data", code)
+
+    plugins = build_plugin_manager()
+
+    assert "fine" in plugins.providers
+    assert "acme" not in plugins.providers
+    (problem,) = plugins.problems
+    assert (problem.plugin, problem.provider) == ("acme_data", "acme")
+    assert problem.reason.startswith("the provider acme does not declare its settings well: ")
+    assert reason in problem.reason
+
+
+def test_problems_of_a_provider(install: Install) -> None:
+    """The problem of the plugin or provider of this name; else of plugins that did not get to name theirs."""
+    install("tick_tape", BROKEN)
+    install("other", BROKEN)
+    install("mixed", "@hookimpl\ndef backtest_data_providers():\n    return [spec('mine', str)]")
+
+    plugins = build_plugin_manager()
+
+    assert [problem.plugin for problem in plugins.problems_of("tick-tape")] == ["tick_tape"]
+    assert [problem.plugin for problem in plugins.problems_of("mine")] == ["mixed"]
+    assert sorted(problem.plugin for problem in plugins.problems_of("elsewhere")) == ["other", "tick_tape"]
+    assert str(plugins.problems_of("tick-tape")[0]) == f"the plugin tick_tape was left out: {BROKEN_REASON}"
 
 
 @pytest.mark.parametrize("answer", ["5", "1 / 0", "[{}][1]"])
 def test_a_plugin_that_fails_to_name_its_providers(install: Install, answer: str) -> None:
-    """It is reported; the others are asked."""
+    """It is reported; the others are called."""
     install("broken", f"@hookimpl\ndef backtest_data_providers():\n    return {answer}")
 
     plugins = build_plugin_manager()
@@ -303,19 +296,17 @@ def test_backtest_data_providers_may_be_left_out_or_give_none(install: Install) 
 
 
 LISTENER = """
-told = []
+calls = []
 @hookimpl
 def {hook}({fact}):
-    told.append({fact})
+    calls.append({fact})
     {after}
 """
 
 
 @pytest.mark.parametrize("others_first", [True, False])
-def test_backtest_progress_reaches_every_listener_and_a_failing_one_no_more(
-    install: Install, others_first: bool
-) -> None:
-    """The download does not notice, and the others go on being told."""
+def test_backtest_progress_reaches_every_listener_and_a_failing_one_once(install: Install, others_first: bool) -> None:
+    """The caller sees no error, and the other listeners are called on."""
     good = LISTENER.format(hook="backtest_progress", fact="event", after="")
     bad = LISTENER.format(hook="backtest_progress", fact="event", after="raise ValueError('ouch')")
     names = {"good": good, "bad": bad}
@@ -325,19 +316,21 @@ def test_backtest_progress_reaches_every_listener_and_a_failing_one_no_more(
     for _ in range(3):
         plugins.notify(EVENT)
 
-    assert sys.modules[modules["good"]].told == [EVENT] * 3
-    assert sys.modules[modules["bad"]].told == [EVENT]
+    assert sys.modules[modules["good"]].calls == [EVENT] * 3
+    assert sys.modules[modules["bad"]].calls == [EVENT]
 
 
 def test_backtest_progress_may_fail_in_several_threads_at_once(install: Install) -> None:
-    """Events come from several threads; none of them is ended by a listener."""
+    """Events come from several threads; a failing listener ends none of them."""
     module = install(
         "bad",
         """
 import threading
 barrier = threading.Barrier(4)
+calls = []
 @hookimpl
 def backtest_progress(event):
+    calls.append(event)
     barrier.wait(5)
     raise ValueError("all together")
 """,
@@ -357,8 +350,9 @@ def backtest_progress(event):
     for thread in threads:
         thread.join()
 
+    plugins.notify(EVENT)
     assert errors == []
-    assert module not in module_of(plugins, "backtest_progress")
+    assert len(sys.modules[module].calls) == 4
 
 
 def test_backtest_progress_may_leave_out_what_it_does_not_need(install: Install) -> None:
@@ -371,7 +365,7 @@ def test_backtest_progress_may_leave_out_what_it_does_not_need(install: Install)
     assert sys.modules[module].count == [1]
 
 
-def test_backtest_download_finished_reaches_every_listener_and_a_failing_one_no_more(install: Install) -> None:
+def test_backtest_download_finished_reaches_every_listener_and_a_failing_one_once(install: Install) -> None:
     """As for progress."""
     hook = {"hook": "backtest_download_finished", "fact": "report"}
     good = install("good", LISTENER.format(**hook, after=""))
@@ -382,12 +376,12 @@ def test_backtest_download_finished_reaches_every_listener_and_a_failing_one_no_
     plugins.notify(finished)
     plugins.notify(finished)
 
-    assert sys.modules[good].told == [REPORT, REPORT]
-    assert sys.modules[bad].told == [REPORT]
+    assert sys.modules[good].calls == [REPORT, REPORT]
+    assert sys.modules[bad].calls == [REPORT]
 
 
 def test_every_hook_of_the_contract_has_a_test() -> None:
-    """A hook that is added to the contract page is demanded here by its name."""
+    """For each hook of the contract there are tests with its name."""
     hooks = [name for name, value in vars(hookspecs).items() if hasattr(value, "backtest_server_spec")]
     tests: list[Any] = [name for name in globals() if name.startswith("test_")]
 

@@ -1,4 +1,4 @@
-"""What is read out of the vendor's answers about splits, dividends and tickers, and what is not believed."""
+"""Decoding and validation of splits, dividends, ticker changes and ticker details."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from server.data_download.errors import BadResponseError
 from server.plugins.polygon_provider.reference_responses import (
     DividendRecord,
     EventsRecord,
-    ReferenceQuestion,
+    ReferenceRequest,
     SplitRecord,
     TickerRecord,
     dividends_of,
     last_listing_of,
     listing_of,
-    read_answer,
+    read_reference_page,
     renames_of,
     splits_of,
 )
 
-QUESTION = ReferenceQuestion(symbol="ABC", subject="splits")
+REQUEST = ReferenceRequest(ticker="ABC", subject="splits")
 NOT_JSON = (msgspec.DecodeError, RecursionError)
 
 
@@ -43,20 +43,20 @@ def body(results: str, **more: Any) -> bytes:
 
 def splits(text: str) -> tuple[list[tuple[str, Split]], list[str]]:
     """What a list of splits, as it stands in JSON, is read as."""
-    answer: Any = read_answer(body(text), QUESTION, list[SplitRecord])
+    answer: Any = read_reference_page(body(text), REQUEST, list[SplitRecord])
     return splits_of(answer.results or (), "ABC")
 
 
 def dividends(text: str) -> tuple[list[tuple[str, Dividend]], list[str]]:
     """What a list of dividends, as it stands in JSON, is read as."""
-    answer: Any = read_answer(body(text), QUESTION, list[DividendRecord])
+    answer: Any = read_reference_page(body(text), REQUEST, list[DividendRecord])
     return dividends_of(answer.results or (), "ABC")
 
 
 def renames(*events: tuple[str | None, str | None], symbol: str = "META") -> Renames:
     """What a list of days and tickers is read as."""
     rows = [{"type": "ticker_change", "date": day, "ticker_change": {"ticker": ticker}} for day, ticker in events]
-    answer: Any = read_answer(body(json.dumps({"events": rows})), QUESTION, EventsRecord)
+    answer: Any = read_reference_page(body(json.dumps({"events": rows})), REQUEST, EventsRecord)
     return renames_of(answer.results, symbol)
 
 
@@ -183,7 +183,7 @@ def test_a_notice_is_one_line_of_bounded_length() -> None:
 def test_other_answers_are_not_believed(answer: bytes, words: str) -> None:
     """No success, or other tickers than that asked for: the filter was lost."""
     with pytest.raises(BadResponseError) as caught:
-        read_answer(answer, QUESTION, list[SplitRecord])
+        read_reference_page(answer, REQUEST, list[SplitRecord])
 
     assert f"Polygon's answer about the splits of ABC cannot be used: {words}" in str(caught.value)
     assert (caught.value.symbol, caught.value.request_id) == ("ABC", "r1")
@@ -193,7 +193,7 @@ def test_other_answers_are_not_believed(answer: bytes, words: str) -> None:
 def test_there_may_be_none(results: str) -> None:
     """An empty list, or no list."""
     assert splits(results) == ([], [])
-    assert read_answer(b'{"status":"DELAYED","request_id":1}', QUESTION, list[SplitRecord]).id == "1"
+    assert read_reference_page(b'{"status":"DELAYED","request_id":1}', REQUEST, list[SplitRecord]).id == "1"
 
 
 # --- tickers ---
@@ -233,7 +233,7 @@ def test_where_one_change_is_odd_there_is_no_rename(events: list[tuple[str | Non
 
 def test_no_history_is_no_rename() -> None:
     """No results, no events, or events of other kinds."""
-    other: Any = read_answer(body('{"events":[{"type":"other"}]}'), QUESTION, EventsRecord)
+    other: Any = read_reference_page(body('{"events":[{"type":"other"}]}'), REQUEST, EventsRecord)
 
     assert renames_of(None, "META") == renames() == renames_of(other.results, "META") == Renames()
 
@@ -311,7 +311,7 @@ BODIES = st.one_of(
 def use(text: bytes, kind: Any, convert: Callable[[Any], Any]) -> Any:
     """What is made of a body; None where it is refused as documented."""
     try:
-        answer = read_answer(text, QUESTION, kind)
+        answer = read_reference_page(text, REQUEST, kind)
     except (*NOT_JSON, BadResponseError):
         return None
     return convert(answer.results)
@@ -346,4 +346,4 @@ def test_any_answer_gives_tickers_or_a_documented_error(text: bytes) -> None:
 def test_nesting_without_end_is_no_answer(text: bytes) -> None:
     """It costs no more than a refusal."""
     with pytest.raises(NOT_JSON):
-        read_answer(text, QUESTION, list[SplitRecord])
+        read_reference_page(text, REQUEST, list[SplitRecord])
