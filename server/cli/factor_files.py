@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,11 +24,11 @@ from server.cli.common import (
 from server.cli.download import watching
 
 if TYPE_CHECKING:
-    from server.corporate_actions.build import Asked, Outcome, Planned
-    from server.corporate_actions.compare import Differences
-    from server.corporate_actions.context import Work
-    from server.corporate_actions.existing_file import Standing
-    from server.corporate_actions.service import Made
+    from server.core.events import Event, EventListener
+    from server.corporate_actions.build import BuildRequest, BuildResult, PlannedBuild
+    from server.corporate_actions.context import CorporateActionsContext
+    from server.corporate_actions.existing_file import Differences, ExistingFile
+    from server.corporate_actions.service import BuildOutcome
 
 
 @click.command("factor-files")
@@ -39,11 +38,11 @@ if TYPE_CHECKING:
     type=DAY,
     help="Begin the factor files with this day: older events are left out, and LEAN reads no bar from before it.",
 )
-@click.option("--refresh", is_flag=True, help="Ask again, although it was done today.")
-@click.option("--replace", is_flag=True, help="Also replace files that somebody else wrote.")
+@click.option("--refresh", is_flag=True, help="Send all requests again, although the files were built today.")
+@click.option("--replace", is_flag=True, help="Also replace files that another program wrote.")
 @provider_option
 @folder_options
-@click.option("--dry-run", is_flag=True, help="Print what would be asked for and written; send nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be requested and written; send nothing.")
 @json_option
 def factor_files(
     symbols: tuple[str, ...],
@@ -57,14 +56,14 @@ def factor_files(
     as_json: bool,
     debug: bool,
 ) -> int:
-    """Make LEAN's factor and map files: splits, dividends and tickers of each SYMBOL.
+    """Build LEAN's factor and map files: splits, dividends and tickers of each SYMBOL.
 
-    Closes that they need and that are not on disk are downloaded as daily bars.
+    Closes that they need are downloaded as daily bars if they are not on disk.
     """
     from server.core.errors import BacktestServerError, ConfigurationError
-    from server.corporate_actions.build import Asked, make_files, plan_files
+    from server.corporate_actions.build import BuildRequest, build_on_request, plan_builds
 
-    asked = Asked(symbols=tuple(dict.fromkeys(symbols)), since=since, refresh=refresh, replace=replace)
+    request = BuildRequest(symbols=tuple(dict.fromkeys(symbols)), since=since, refresh=refresh, replace=replace)
     with (
         watching(quiet=True, every_line=debug) as watch,
         open_workspace(
@@ -77,110 +76,111 @@ def factor_files(
         ) as workspace,
         stopped_by_signals() as cancel,
     ):
-        work = workspace.corporate_actions()
-        if work is None:
+        context = workspace.corporate_actions()
+        if context is None:
             name = workspace.settings.chosen_provider.name
             raise ConfigurationError(f"the provider {name} has no splits and dividends; try --provider polygon")
         if dry_run:
-            _print_plan(work, asked, plan_files(work, asked), as_json)
+            _print_plan(context, request, plan_builds(context, request), as_json)
             return 0
         try:
-            outcome = make_files(work, asked, cancel, workspace.events(watch), _counter(asked, as_json))
+            events = workspace.events(watch, _counter(request, as_json))
+            result = build_on_request(context, request, events=events, cancel=cancel)
         except BacktestServerError:
             workspace.remove_empty_state()
             raise
-        if not outcome.made and outcome.never_reached_vendor:
+        if not result.outcomes and result.never_reached_vendor:
             workspace.remove_empty_state()
     if as_json:
-        print_json(_payload(work, asked, outcome))
+        print_json(_payload(context, request, result))
     else:
-        _print(outcome)
-    return _explain(outcome)
+        _print(result)
+    return _explain(result)
 
 
-def _counter(asked: Asked, quiet: bool) -> Callable[[str], None]:
-    """Shows on a terminal which symbol it is at."""
-    if quiet or not sys.stderr.isatty():
-        return lambda symbol: None
-    symbols = asked.symbols
+def _counter(request: BuildRequest, quiet: bool) -> EventListener:
+    """A listener that shows on a terminal which symbol is in progress."""
+    shown = not quiet and sys.stderr.isatty()
+    symbols = request.symbols
 
-    def show(symbol: str) -> None:
-        at = f"{symbol}, {symbols.index(symbol) + 1} of {len(symbols)}"
-        print(f"\r{at:40}", end="\r", file=sys.stderr, flush=True)
+    def show(event: Event, /) -> None:
+        if shown and event.symbol in symbols:
+            progress = f"{event.symbol}, {symbols.index(event.symbol) + 1} of {len(symbols)}"
+            print(f"\r{progress:40}", end="\r", file=sys.stderr, flush=True)
 
     return show
 
 
-def _print(outcome: Outcome) -> None:
-    for made in outcome.made:
-        files = made.files
-        print(f"{files.symbol}: factor file {files.factor_file}, map file {files.map_file}{_extent(made)}")
+def _print(result: BuildResult) -> None:
+    for outcome in result.outcomes:
+        files = outcome.files
+        print(f"{files.symbol}: factor file {files.factor_file}, map file {files.map_file}{_extent(outcome)}")
         for notice in files.notices if files.factor_file != "none" else ():
             print(f"  note: {notice}")
-        for kind, found in (("factor", made.factors), ("map", made.map)):
+        for kind, found in (("factor", outcome.factor_differences), ("map", outcome.map_differences)):
             if found.count:
-                print(f"  the {kind} file that stands there differs in {found.count} rows; the newest:")
+                print(f"  the existing {kind} file differs in {found.count} rows; the newest:")
             for sentence in found.sentences:
                 print(f"    {sentence}")
-    for notice in outcome.notices:
+    for notice in result.notices:
         print(f"note: {notice}")
-    if outcome.api_calls or outcome.cache_hits:
+    if result.api_calls or result.cache_hits:
         print(
-            f"  requests  {outcome.api_calls:,} ({outcome.retries:,} retries), {bytes_text(outcome.bytes)}; "
-            f"{outcome.cache_hits:,} answered from the cache"
+            f"  requests  {result.api_calls:,} ({result.retries:,} retries), {bytes_text(result.bytes)}; "
+            f"{result.cache_hits:,} answered from the cache"
         )
 
 
-def _extent(made: Made) -> str:
-    if made.first_day is None:
+def _extent(outcome: BuildOutcome) -> str:
+    if outcome.first_day is None:
         return ""
-    events = made.events
-    return f" (from {made.first_day}; splits: {len(events.splits)}, dividends: {len(events.dividends)})"
+    events = outcome.events
+    return f" (from {outcome.first_day}; splits: {len(events.splits)}, dividends: {len(events.dividends)})"
 
 
-def _explain(outcome: Outcome) -> int:
-    """One line on stderr for each cause of a failure; returns the exit code."""
+def _explain(result: BuildResult) -> int:
+    """Print one line on stderr for each cause of a failure; return the exit code."""
     causes: dict[str, list[str]] = {}
-    for symbol, error in outcome.failures.items():
+    for symbol, error in result.failures.items():
         causes.setdefault(str(error), []).append(symbol)
-    for made in outcome.made:
-        if made.files.factor_file == "none":
-            causes.setdefault(" ".join(made.files.notices), []).append(made.files.symbol)
+    for outcome in result.outcomes:
+        if outcome.files.factor_file == "none":
+            causes.setdefault(" ".join(outcome.files.notices), []).append(outcome.files.symbol)
     for cause, symbols in causes.items():
         complain(f"{cause} [{', '.join(symbols[:5])}{' …' if len(symbols) > 5 else ''}]")
-    if outcome.cancelled:
-        complain("stopped; files that were made are kept, run it again to go on")
+    if result.cancelled:
+        complain("cancelled; files that were built are kept, run the command again to continue")
         return 130
     return 1 if causes else 0
 
 
-def _payload(work: Work, asked: Asked, outcome: Outcome) -> dict[str, Any]:
-    """The build's outcome as `--json` prints it."""
+def _payload(context: CorporateActionsContext, request: BuildRequest, result: BuildResult) -> dict[str, Any]:
+    """Return the result as `--json` prints it."""
     from server.core.json import to_json
 
     return {
-        "provider": work.provider,
-        "since": asked.since,
+        "provider": context.provider,
+        "since": request.since,
         "symbols": [
             {
-                **to_json(made.files),
-                "first_day": made.first_day,
-                "splits": len(made.events.splits),
-                "dividends": len(made.events.dividends),
-                "factor_differences": _differences(made.factors),
-                "map_differences": _differences(made.map),
+                **to_json(outcome.files),
+                "first_day": outcome.first_day,
+                "splits": len(outcome.events.splits),
+                "dividends": len(outcome.events.dividends),
+                "factor_differences": _differences(outcome.factor_differences),
+                "map_differences": _differences(outcome.map_differences),
             }
-            for made in outcome.made
+            for outcome in result.outcomes
         ],
         "failures": [
-            {"symbol": symbol, "error": str(error), "code": error.code} for symbol, error in outcome.failures.items()
+            {"symbol": symbol, "error": str(error), "code": error.code} for symbol, error in result.failures.items()
         ],
-        "notices": outcome.notices,
-        "api_calls": outcome.api_calls,
-        "http_cache_hits": outcome.cache_hits,
-        "retries": outcome.retries,
-        "bytes_fetched": outcome.bytes,
-        "cancelled": outcome.cancelled,
+        "notices": result.notices,
+        "api_calls": result.api_calls,
+        "http_cache_hits": result.cache_hits,
+        "retries": result.retries,
+        "bytes_fetched": result.bytes,
+        "cancelled": result.cancelled,
     }
 
 
@@ -188,29 +188,31 @@ def _differences(found: Differences) -> dict[str, Any]:
     return {"count": found.count, "newest": found.sentences}
 
 
-def _print_plan(work: Work, asked: Asked, planned: list[Planned], as_json: bool) -> None:
-    """What would be asked for and written."""
+def _print_plan(
+    context: CorporateActionsContext, request: BuildRequest, plans: list[PlannedBuild], as_json: bool
+) -> None:
+    """Print what would be requested and written."""
     rows = [
         {
             "symbol": plan.symbol,
             "requests": [] if plan.done_today else _requests(plan),
-            "factor_file": _would(plan, plan.factor, asked),
-            "map_file": _would(plan, plan.map, asked),
+            "factor_file": _would(plan, plan.factor_file, request),
+            "map_file": _would(plan, plan.map_file, request),
         }
-        for plan in planned
+        for plan in plans
     ]
     if as_json:
-        print_json({"provider": work.provider, "symbols": rows})
+        print_json({"provider": context.provider, "symbols": rows})
         return
     for row in rows:
         print(f"{row['symbol']}: factor file {row['factor_file']}, map file {row['map_file']}")
         for line in row["requests"]:
             print(f"  {line}")
     count = sum(bool(row["requests"]) for row in rows)
-    print(f"{work.provider} would be asked about {count} of {len(rows)} symbols; nothing was sent")
+    print(f"requests for {count} of {len(rows)} symbols would be sent to {context.provider}; nothing was sent")
 
 
-def _requests(plan: Planned) -> list[str]:
+def _requests(plan: PlannedBuild) -> list[str]:
     lists = [f"{what} of {ticker}" for ticker in plan.tickers for what in ("splits", "dividends")]
     return [
         *lists,
@@ -220,11 +222,11 @@ def _requests(plan: Planned) -> list[str]:
     ]
 
 
-def _would(plan: Planned, standing: Standing[Any], asked: Asked) -> str:
+def _would(plan: PlannedBuild, existing: ExistingFile[Any], request: BuildRequest) -> str:
     if plan.done_today:
         return "up to date"
-    if standing.content is None:
-        return f"would be written to {standing.path}"
-    if standing.ours or asked.replace:
-        return f"would be written to {standing.path} if it changes"
-    return f"would be compared with {standing.path}, which is not ours"
+    if existing.content is None:
+        return f"would be written to {existing.path}"
+    if existing.ours or request.replace:
+        return f"would be written to {existing.path} if it changes"
+    return f"would be compared with {existing.path}, which another program wrote"

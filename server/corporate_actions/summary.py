@@ -9,10 +9,6 @@ from pathlib import Path
 
 from attrs import frozen
 
-from server.corporate_actions.adjust import Fired, fired
-from server.corporate_actions.factor_file import FactorRow
-from server.corporate_actions.lines import LAST_DATE
-from server.corporate_actions.map_file import split_by_ticker
 from server.corporate_actions.paths import (
     factor_file_path,
     load_factor_rows,
@@ -21,14 +17,18 @@ from server.corporate_actions.paths import (
     read_text,
 )
 from server.corporate_actions.verify import factor_fault, map_fault
-from server.lean.zip import FormatError
+from server.lean.errors import FormatError
+from server.lean.factor_file import FactorRow
+from server.lean.map_file import spans_by_ticker
+from server.lean.price_adjustment import CorporateEvent, corporate_events
+from server.lean.text_lines import LAST_DATE
 from server.trading_calendar import USEquityTradingCalendar
 
 _FEW, _MANY = 100, 1000
 """Largest numbers of old and new shares of a ratio in whole shares."""
 
 _RATIO_TOLERANCE = Fraction(5, 1_000_000)
-"""Relative: a split factor has been printed with six significant digits by some vendors."""
+"""Relative: some vendors print split factors with six significant digits."""
 
 
 @frozen(kw_only=True)
@@ -53,7 +53,7 @@ class FactorFile:
         first_day: The first row's day; LEAN reads no data from before the day that precedes it. None without rows.
         last_event: Day of the newest event.
         splits, dividends: Number of events of the whole file.
-        events: The events of the days asked for, ascending.
+        events: The events of the requested days, ascending.
         damaged: Why LEAN does not read the whole file, if it does not.
     """
 
@@ -185,12 +185,12 @@ def _factor_file(
     )
 
 
-def _events(rows: Sequence[FactorRow], calendar: USEquityTradingCalendar) -> list[Fired]:
+def _events(rows: Sequence[FactorRow], calendar: USEquityTradingCalendar) -> list[CorporateEvent]:
     first = max(rows[0].date, calendar.first_day) if rows else calendar.last_day
-    return fired(rows, calendar.trading_days(first, calendar.last_day)) if first < calendar.last_day else []
+    return corporate_events(rows, calendar.trading_days(first, calendar.last_day)) if first < calendar.last_day else []
 
 
-def _file_event(event: Fired) -> FileEvent:
+def _file_event(event: CorporateEvent) -> FileEvent:
     return FileEvent(
         day=event.day,
         dividend=float(event.distribution) if _pays(event) else None,
@@ -198,7 +198,7 @@ def _file_event(event: Fired) -> FileEvent:
     )
 
 
-def _pays(event: Fired) -> bool:
+def _pays(event: CorporateEvent) -> bool:
     """Whether the event is a dividend, including one that rounds to 0 cents."""
     return event.distribution != 0 or event.split == 1
 
@@ -210,7 +210,7 @@ def _map_file(data_folder: Path, symbol: str) -> MapFile | None:
             return None
         fault = map_fault(text)
         rows = [] if fault else load_map_rows(data_folder, symbol) or []
-        spans = split_by_ticker(rows, rows[0].date, min(rows[-1].date, LAST_DATE)) if rows else []
+        spans = spans_by_ticker(rows, rows[0].date, min(rows[-1].date, LAST_DATE)) if rows else []
     except FormatError as error:
         return MapFile(damaged=str(error))
     tickers = tuple(

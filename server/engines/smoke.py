@@ -1,7 +1,8 @@
 """A smoke test of the data: reads every file the backtest would read, as LEAN reads it, and buys and holds.
 
 It is not LEAN: no algorithm is run, and there are no fees. It shows that the files are there, open, and hold plausible
-prices. Splits, dividends and renames are as in LEAN's default mode: by factor files and map files (see `shares`).
+prices. Splits, dividends and renames are as in LEAN's default mode, by factor files and map files
+(`adjusted_history`).
 """
 
 from __future__ import annotations
@@ -16,19 +17,15 @@ from attrs import Factory, define, frozen
 
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled
-from server.corporate_actions.adjust import adjusted
-from server.engines.adjusted_history import (
-    Share,
-    load_share,
-    notes_on,
-    shortened,
-)
+from server.engines.adjusted_history import AdjustedHistory, history_notes, load_history, shortened
 from server.engines.base import EngineRequest, EngineResult, Equity
 from server.lean.bars import Bars
 from server.lean.days import MS_PER_DAY, midnights
+from server.lean.errors import FormatError
 from server.lean.layout import Layout, layout_of
+from server.lean.price_adjustment import adjust_prices
 from server.lean.series import Series
-from server.lean.zip import FormatError, first_member
+from server.lean.zip import first_member
 from server.trading_calendar import USEquityTradingCalendar
 
 START_EQUITY = 100_000.0
@@ -58,7 +55,7 @@ class DayPrices:
 class _Reading:
     """What came of reading the files."""
 
-    shares: list[Share] = Factory(list)
+    histories: list[AdjustedHistory] = Factory(list)
     sessions: dict[str, dict[date, DayPrices]] = Factory(dict)
     files: int = 0
     missing: list[str] = Factory(list)
@@ -89,10 +86,10 @@ class SmokeEngine:
         reading = _Reading()
         for symbol in request.symbols:
             before = reading.bars, reading.files
-            share = load_share(request.data_folder, symbol, request.days)
-            reading.shares.append(share)
-            reading.damaged += share.damaged
-            reading.sessions[symbol] = self._read_share(share, request, reading, cancel)
+            history = load_history(request.data_folder, symbol, request.days)
+            reading.histories.append(history)
+            reading.damaged += history.damaged
+            reading.sessions[symbol] = self._read_history(history, request, reading, cancel)
             progress(
                 f"{symbol}: {reading.bars - before[0]:,} {request.resolution.value} bars "
                 f"in {_count(reading.files - before[1], 'file')}"
@@ -100,14 +97,14 @@ class SmokeEngine:
         equity = Equity(request.days, tuple(equal_weight_equity(reading.sessions, request.days)))
         return _result(request, reading, equity, started_at, self._clock())
 
-    def _read_share(
-        self, share: Share, request: EngineRequest, reading: _Reading, cancel: CancelToken
+    def _read_history(
+        self, history: AdjustedHistory, request: EngineRequest, reading: _Reading, cancel: CancelToken
     ) -> dict[date, DayPrices]:
         """Its adjusted prices, each day from the files of the ticker that it had then."""
         sessions: dict[date, DayPrices] = {}
-        for ticker, days in share.parts:
+        for ticker, days in history.days_by_ticker:
             sessions |= self._read_ticker(ticker, days, request, reading, cancel)
-        return _adjusted(share, sessions)
+        return _adjusted(history, sessions)
 
     def _read_ticker(
         self, ticker: str, days: Sequence[date], request: EngineRequest, reading: _Reading, cancel: CancelToken
@@ -142,9 +139,9 @@ class SmokeEngine:
         }
 
 
-def _adjusted(share: Share, sessions: Mapping[date, DayPrices]) -> dict[date, DayPrices]:
+def _adjusted(history: AdjustedHistory, sessions: Mapping[date, DayPrices]) -> dict[date, DayPrices]:
     prices = np.array([(day.open, day.close) for day in sessions.values()], np.float64).reshape(-1, 2)
-    opens, closes = (adjusted(share.rows, list(sessions), column) for column in prices.T)
+    opens, closes = (adjust_prices(history.rows, list(sessions), column) for column in prices.T)
     return {
         day: DayPrices(float(open_), float(close), raw.bars)
         for (day, raw), open_, close in zip(sessions.items(), opens, closes, strict=True)
@@ -217,7 +214,7 @@ def _result(
     up, down = sum(move > 0 for move in moves), sum(move < 0 for move in moves)
     days = len({day for prices in reading.sessions.values() for day in prices})
     total, fall = end / START_EQUITY - 1, max_drawdown(values)
-    events = [event for share in reading.shares for event in share.events]
+    events = [event for history in reading.histories for event in history.events]
     statistics = {
         "Start Equity": f"{START_EQUITY:.2f}",
         "End Equity": f"{end:.2f}",
@@ -232,7 +229,7 @@ def _result(
         "Damaged Files": str(len(reading.damaged)),
         "Splits In Prices": str(sum(event.split != 1 for event in events)),
         "Dividends In Prices": str(sum(event.distribution != 0 for event in events)),
-        "Symbols With Raw Prices": str(sum(share.raw is not None for share in reading.shares)),
+        "Symbols With Raw Prices": str(sum(history.is_raw for history in reading.histories)),
     }
     if len(request.symbols) <= SYMBOLS_SHOWN:
         statistics |= {f"{symbol} Return": _hold_return(reading.sessions[symbol]) for symbol in request.symbols}
@@ -258,8 +255,8 @@ def _result(
 
 
 def _notes(request: EngineRequest, reading: _Reading) -> tuple[str, ...]:
-    notes = [RAW_PRICES if all(share.raw for share in reading.shares) else NO_FEES]
-    notes += notes_on(reading.shares, request.days)
+    notes = [RAW_PRICES if all(history.is_raw for history in reading.histories) else NO_FEES]
+    notes += history_notes(reading.histories, request.days)
     if reading.missing:
         notes.append(f"{_count(len(reading.missing), 'file')} not found: {shortened(reading.missing)}")
     notes += [f"Damaged, as LEAN would find it: {text}" for text in reading.damaged]

@@ -10,9 +10,9 @@ from typing import Any
 from attrs import frozen
 
 from server.backtest_server import BacktestManager
-from server.bench.archive import read_runs
 from server.core.errors import NotFoundError
 from server.jobs import Job, JobStore
+from server.observability.benchmark_archive import read_runs
 from server.plugins.overview import SettingValue, provider_overview, reason_of_choice
 from server.web import models
 from server.web.access import Access

@@ -36,7 +36,6 @@ from tests.support.command_line import (
     Answer,
     CommandLine,
     answer_of,
-    remember_the_calendar,
     wait_until,
     without_escapes,
 )
@@ -64,7 +63,6 @@ OURS = ("notices", "fallback", "cancelled", "corporate_actions", "corporate_api_
 @pytest.fixture
 def command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     """The command line in an empty working folder, with a key."""
-    remember_the_calendar(monkeypatch)
     found = CommandLine(tmp_path, capsys, monkeypatch)
     found.set(POLYGON_API_KEY=KEY)
     return found

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support import faults
-from tests.support.command_line import Answer, CommandLine, answer_of, remember_the_calendar
+from tests.support.command_line import Answer, CommandLine, answer_of
 from tests.support.harness import csv_of
 from tests.support.market import Market
 from tests.support.polygon_server import KEY, PolygonServer
@@ -37,7 +37,6 @@ def command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, server: PolygonServer
 ) -> CommandLine:
     """The command line with a key and a vendor, in a folder with an empty data folder and a project."""
-    remember_the_calendar(monkeypatch)
     found = CommandLine(tmp_path, capsys, monkeypatch)
     found.set(POLYGON_API_KEY=KEY, POLYGON_API_URL=server.url)
     found.data.mkdir()

@@ -7,13 +7,12 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from server import trading_calendar
 from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -49,20 +48,22 @@ class CommandLine:
         for name, value in variables.items():
             self._patch.setenv(name, value)
 
-    def run(self, *arguments: str) -> Answer:
-        """Run a command in this process."""
-        from server.cli import main
+    def run(self, *arguments: str, main: Callable[[Sequence[str]], None] | None = None) -> Answer:
+        """Run a command in this process; another program than `backtest-server` has its own `main`."""
+        if main is None:
+            from server.cli import main as server_main
 
+            main = server_main
         self._capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         printed = self._capsys.readouterr()
         return Answer(int(ended.value.code or 0), printed.out, printed.err)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, module: str = "server") -> subprocess.Popen[str]:
         """Start a command as a process of its own, with its output piped."""
         return subprocess.Popen(
-            [sys.executable, "-m", "server", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
@@ -95,18 +96,3 @@ def wait_until(condition: Callable[[], object], within: float = PATIENCE) -> Non
 def without_escapes(text: str) -> str:
     """What a terminal shows, without its colours and cursor movements."""
     return _ESCAPES.sub("", text)
-
-
-_computed: dict[object, object] = {}
-
-
-def remember_the_calendar(patch: pytest.MonkeyPatch) -> None:
-    """Work the calendar out once for all commands of this process."""
-    compute = trading_calendar._compute
-
-    def remembered(last_day: object) -> object:
-        if last_day not in _computed:
-            _computed[last_day] = compute(last_day)  # type: ignore[arg-type]
-        return _computed[last_day]
-
-    patch.setattr(trading_calendar, "_compute", remembered)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -18,12 +17,11 @@ from server.data_download.availability import Gap
 from server.data_download.provider import Capabilities, DataSink, ProviderContext
 from server.jobs import Job
 from server.lean.bars import Bars
-from server.lean.series import NEW_YORK, Resolution
+from server.lean.series import Resolution
 from server.plugins import hookspecs
 from server.plugins.hookspecs import PROJECT_NAME, ProviderSpec
 from server.plugins.manager import OfferedProvider, Plugins, build_plugin_manager
 from server.settings import load_settings
-from server.trading_calendar import USEquityTradingCalendar
 from server.workspace import Workspace
 from tests.support.harness import NOW, sessions
 from tests.support.market import Market
@@ -33,11 +31,6 @@ MakeManager = Callable[..., BacktestManager]
 
 DAYS = sessions(date(2024, 3, 4), 5)
 MARKET = Market.synthetic(["SPY", "AAPL"], DAYS, bars_per_day=390) | Market.synthetic(["SPY", "AAPL"], DAYS, "daily")
-
-
-@functools.cache
-def _calendar() -> USEquityTradingCalendar:
-    return USEquityTradingCalendar.load(None, NOW.astimezone(NEW_YORK).date())
 
 
 @attrs.frozen
@@ -128,8 +121,6 @@ def managers(folder: Path) -> Iterator[MakeManager]:
         plugins = build_plugin_manager()
         plugins = with_provider(plugins, also) if also else plugins
         plugins = with_listener(plugins, plugin) if plugin else plugins
-        settings.state_folder.mkdir(parents=True, exist_ok=True)
-        _calendar().keep(settings.state_folder)
         workspace = Workspace.open(settings, plugins, clock=lambda: NOW)
         found = BacktestManager(workspace, environ=variables, **manager)
         opened.append((found, workspace))

@@ -18,6 +18,7 @@ import attrs
 import click
 import pytest
 
+from benchmarks.__main__ import benchmark
 from server import __version__
 from server.backtest_server import BacktestRequest, BacktestResult, JobState
 from server.cli import BAD_USE, FAILURE, INTERRUPTED, cli
@@ -126,7 +127,7 @@ def options_of(command: click.Command) -> set[str]:
 
 
 def all_options() -> set[str]:
-    return {"--help", "--version"}.union(*(options_of(command) for command in cli.commands.values()))
+    return {"--help", "--version"}.union(*map(options_of, (*cli.commands.values(), benchmark)))
 
 
 @pytest.mark.parametrize("name", sorted(cli.commands))
@@ -481,7 +482,8 @@ def test_each_dependency_is_documented() -> None:
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     kinds = {
         "## At run time": config["options"]["install_requires"],
-        "## For the web server": config["options.extras_require"]["serve"],
+        "## Extra `serve`": config["options.extras_require"]["serve"],
+        "## Extra `calendar`": config["options.extras_require"]["calendar"],
         "## For tests": config["options.extras_require"]["test"],
         "## For benchmarks": config["options.extras_require"]["bench"],
     }
