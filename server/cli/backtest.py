@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from datetime import date
 from pathlib import Path
@@ -18,6 +17,7 @@ from server.cli.common import (
     folder_options,
     json_option,
     open_workspace,
+    print_json,
     provider_option,
     range_options,
     stopped_by_signals,
@@ -94,14 +94,14 @@ def backtest(
         result = manager.run(request, cancel)
         manager.close()
     if as_json:
-        print(json.dumps(result.as_json(), indent=2))
+        print_json(result)
     else:
         print_backtest(result)
     return _exit_code(result)
 
 
 def print_backtest(result: BacktestResult) -> None:
-    """What the backtest came to, for people."""
+    """Print the result as text."""
     if result.download:
         print_report(result.download)
     if result.engine_result:
@@ -110,7 +110,7 @@ def print_backtest(result: BacktestResult) -> None:
 
 
 def print_engine_result(result: EngineResult) -> None:
-    """Summary, statistics and the equity curve."""
+    """Print summary, statistics and the equity curve."""
     from server.cli.render import print_equity, print_figures, print_lines
 
     print_lines(result.summary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -205,29 +206,40 @@ def _leave() -> None:
     os._exit(130)
 
 
+def print_json(value: Any) -> None:
+    """Print a value as one JSON object on stdout.
+
+    Args:
+        value: What `server.core.json.to_json` converts.
+    """
+    from server.core.json import to_json
+
+    print(json.dumps(to_json(value), indent=2))
+
+
 def warn(message: str) -> None:
-    """A line for people that is no error."""
+    """Print a warning on stderr."""
     from server.observability import mask
 
     print(f"warning: {mask(' '.join(message.split()))}", file=sys.stderr)
 
 
 def complain(message: str) -> None:
-    """One cause of a failure, on stderr."""
+    """Print one cause of a failure on stderr."""
     from server.observability import mask
 
     print(f"error: {mask(' '.join(message.split()))}", file=sys.stderr)
 
 
 def days_text(days: Sequence[date]) -> str:
-    """Some days for people: one, or the first and last and how many."""
+    """Write days as text: one, or their number, the first and the last."""
     if len(days) == 1:
         return str(days[0])
     return f"{len(days)} days, {days[0]} to {days[-1]}"
 
 
 def bytes_text(size: int) -> str:
-    """A number of bytes for people."""
+    """Write a number of bytes as text."""
     if size < 1_000_000:
         return f"{size / 1000:.1f} kB"
     return f"{size / 1e6:.1f} MB"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from server.cli.common import (
     json_option,
     open_workspace,
     parsed_request,
+    print_json,
     provider_option,
     range_options,
     resolution_option,
@@ -76,7 +76,7 @@ def download(
             return _print_plan(workspace, request, cancel, as_json)
         report = workspace.downloader(events=workspace.events(watch)).download(request, cancel)
     if as_json:
-        print(json.dumps(report.as_json(), indent=2))
+        print_json(report)
     else:
         print_report(report)
     return explain(report)
@@ -84,11 +84,11 @@ def download(
 
 @contextmanager
 def watching(*, quiet: bool, every_line: bool = False) -> Iterator[Watch]:
-    """Whoever watches: a bar and warnings on a terminal, all lines of the log elsewhere.
+    """Show the progress of a command: a bar and warnings on a terminal, all lines of the log elsewhere.
 
     Args:
-        quiet: No bar.
-        every_line: All lines of the log on a terminal, too.
+        quiet: Show no bar.
+        every_line: Show all lines of the log on a terminal, too.
     """
     from server.cli.progress import Watch
 
@@ -101,7 +101,7 @@ def watching(*, quiet: bool, every_line: bool = False) -> Iterator[Watch]:
 
 
 def print_report(report: DownloadReport) -> None:
-    """The report for people."""
+    """Print the report as text."""
     names = ", ".join(report.symbols[:6]) + (f" and {len(report.symbols) - 6} more" if len(report.symbols) > 6 else "")
     by = f"{report.provider}, then {report.fallback}" if report.fallback else report.provider
     print(f"{names} {report.resolution.value}, {report.start} to {report.end}, from {by}")
@@ -118,7 +118,7 @@ def print_report(report: DownloadReport) -> None:
 
 
 def explain(report: DownloadReport) -> int:
-    """One line on stderr for each cause of a failure; returns the exit code."""
+    """Print one line on stderr for each cause of a failure, and return the exit code."""
     from server.core.errors import Cancelled
 
     causes: defaultdict[str, list[tuple[str, tuple[date, ...]]]] = defaultdict(list)
@@ -135,19 +135,19 @@ def explain(report: DownloadReport) -> int:
 
 
 def _print_plan(workspace: Workspace, request: DownloadRequest, cancel: CancelToken, as_json: bool) -> int:
-    """What is missing, and the requests that would be sent."""
+    """Print the missing days and the requests that would be sent."""
     plan = workspace.downloader().plan(request, cancel)
     name = workspace.settings.chosen_provider.name
     requests = workspace.hosted_provider(name).plan(plan.gaps, cancel)
     if as_json:
         answer: dict[str, Any] = {
             "provider": name,
-            "resolution": request.resolution.value,
-            "gaps": [{"symbol": gap.series.ticker, "days": [str(day) for day in gap.days]} for gap in plan.gaps],
+            "resolution": request.resolution,
+            "gaps": [{"symbol": gap.series.ticker, "days": gap.days} for gap in plan.gaps],
             "requests": requests,
-            "notices": list(plan.notices),
+            "notices": plan.notices,
         }
-        print(json.dumps(answer, indent=2))
+        print_json(answer)
         return 0
     for notice in plan.notices:
         print(f"note: {notice}")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -16,15 +13,13 @@ from server.cli.common import (
     folder_options,
     json_option,
     open_workspace,
+    print_json,
     provider_option,
     resolution_option,
     stopped_by_signals,
     symbols_argument,
 )
 from server.cli.download import explain, print_report, watching
-
-if TYPE_CHECKING:
-    from server.data_download.catalog import DamagedFile
 
 
 @click.command()
@@ -77,13 +72,13 @@ def verify(
         small = check_files(workspace.folder.path, symbols, cancel=cancel)
     if as_json:
         answer = {
-            "resolution": wanted.value,
+            "resolution": wanted,
             "files": found.files,
-            "damaged": _named(found.damaged),
-            "factor_and_map_files": {"files": small.files, "damaged": _named(small.damaged)},
-            "repair": report.as_json() if report else None,
+            "damaged": found.damaged,
+            "factor_and_map_files": {"files": small.files, "damaged": small.damaged},
+            "repair": report,
         }
-        print(json.dumps(answer, indent=2))
+        print_json(answer)
     else:
         print(f"{found.files:,} {wanted.value} files opened, {len(found.damaged):,} damaged")
         if small.files:
@@ -99,12 +94,8 @@ def verify(
     return 130 if cancel.cancelled else failed or (1 if found.damaged or small.damaged else 0)
 
 
-def _named(files: Sequence[DamagedFile]) -> list[dict[str, str]]:
-    return [{"path": str(file.path), "reason": file.reason} for file in files]
-
-
 def _counter(quiet: bool):  # type: ignore[no-untyped-def]
-    """Shows on a terminal how many files were opened."""
+    """Return a function that shows on a terminal how many files were opened."""
     if quiet or not sys.stderr.isatty():
         return lambda files: None
 
