@@ -223,7 +223,7 @@ def test_coverage_carries_factor_and_map_files(served: Served) -> None:
     }
     assert (found["AAPL"]["factor_file"], found["AAPL"]["map_file"]) == (None, None)
     (usa / "factor_files/spy.csv").write_text("rubbish")
-    assert "'rubbish' is no row" in served.get("/api/coverage", **asked)["symbols"]["SPY"]["factor_file"]["damaged"]
+    assert "'rubbish' is not a row" in served.get("/api/coverage", **asked)["symbols"]["SPY"]["factor_file"]["damaged"]
 
 
 def test_bars_are_thinned_honestly(served: Served) -> None:
