@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from server.lean.series import Resolution
+
 if TYPE_CHECKING:
     from server.core.cancel import CancelToken
     from server.data_download.request import DownloadRequest
-    from server.lean.series import Resolution
     from server.workspace import Workspace
 
-RESOLUTIONS = ("daily", "minute", "second")
+RESOLUTIONS = tuple(resolution.value for resolution in Resolution)
 _GRACE_SECONDS = 1.5
 _WRITTEN_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
@@ -124,8 +125,6 @@ def parsed_request(symbols: Sequence[str], resolution: str, start: date, end: da
 
 def as_resolution(name: str) -> Resolution:
     """The resolution of this name."""
-    from server.lean.series import Resolution
-
     return Resolution(name)
 
 

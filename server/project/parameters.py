@@ -121,6 +121,9 @@ def _to_symbols(value: Value) -> tuple[str, ...]:
     return tuple(dict.fromkeys(parse_symbol(part.strip() if isinstance(part, str) else repr(part)) for part in parts))
 
 
+_RESOLUTIONS = ", ".join(Resolution)
+
+
 def _to_resolution(value: Value) -> Resolution:
     with suppress(ValueError):
         return Resolution(str(value).lower().removeprefix("resolution."))
@@ -155,7 +158,7 @@ class _Field:
 
 _FIELDS = {
     "symbols": _Field(("symbols", "tickers"), _to_symbols, 'symbols = ["SPY", "AAPL"]'),
-    "resolution": _Field(("resolution",), _to_resolution, 'resolution = "minute" (daily, minute or second)'),
+    "resolution": _Field(("resolution",), _to_resolution, f'resolution = "minute" ({_RESOLUTIONS})'),
     "start": _Field(("start_date", "start"), _to_date, 'start_date = "2024-01-02", date(2024, 1, 2) or (2024, 1, 2)'),
     "end": _Field(("end_date", "end"), _to_date, 'end_date = "2024-01-31", date(2024, 1, 31) or (2024, 1, 31)'),
 }

@@ -16,6 +16,7 @@ from server.core.json import to_json
 from server.coverage import read_coverage
 from server.data_download.request import DownloadRequest
 from server.jobs import Job
+from server.lean.layout import layout_of
 from server.lean.series import Resolution, Series
 from server.web import models
 from server.web.projects import find_project, list_projects, name_of
@@ -47,7 +48,8 @@ def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 _READING = answers(401, 422, 502)
 _POSTING = answers(400, 401, 403, 415, 422, 502)
-_MOST_DAYS = {Resolution.DAILY: 40_000, Resolution.MINUTE: 370, Resolution.SECOND: 31}
+_MOST_FILES_OF_MINUTES, _MOST_FILES_OF_SECONDS, _MOST_DAYS_OF_ONE_FILE = 370, 31, 40_000
+"""Days of bars that one request may ask for, by the number of bars in a day."""
 
 Id = Annotated[str, Path(pattern="^[0-9a-f]{12}$")]
 Start = Annotated[models.Day, Query(description="First day, included")]
@@ -236,8 +238,9 @@ def bars(
     from server.web.bars import read_bars, thinned
 
     wanted = _range([symbol], resolution, start, end)
-    if end - start > timedelta(days=_MOST_DAYS[wanted.resolution]):
-        raise ConfigurationError(f"ask for {_MOST_DAYS[wanted.resolution]} days of {resolution} bars at most")
+    most = _most_days(wanted.resolution)
+    if end - start > timedelta(days=most):
+        raise ConfigurationError(f"ask for {most} days of {resolution.value} bars at most")
     days, _ = trading_days(start, end, server.workspace.calendar, server.workspace.clock())
     spans, _ = TickersOnDisk(server.workspace.folder.path)(wanted.symbols[0], start, end)
     parts = [
@@ -246,6 +249,14 @@ def bars(
         for bars in read_bars(server.workspace.folder, Series(ticker, wanted.resolution), days_of_ticker)
     ]
     return models.BarsAnswer(symbol=wanted.symbols[0], resolution=resolution, **thinned(parts, points))
+
+
+def _most_days(resolution: Resolution) -> int:
+    """The greatest range of days that a request for bars may have."""
+    layout = layout_of(Series("A", resolution))
+    if layout.one_file:
+        return _MOST_DAYS_OF_ONE_FILE
+    return _MOST_FILES_OF_MINUTES if layout.bar_ms >= 60_000 else _MOST_FILES_OF_SECONDS
 
 
 def _range(names: list[str], resolution: str, start: date, end: date) -> DownloadRequest:

@@ -11,10 +11,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from server.backtest import BacktestRequest, BacktestResult
 from server.coverage import Coverage
 from server.jobs import JobState
-from server.lean.series import parse_symbol
+from server.lean.series import Resolution, parse_symbol
 from server.web.json_schema import Instant, JsonOf
 
-ResolutionName = Literal["daily", "minute", "second"]
+ResolutionName = Resolution
+"""The length of a bar, by LEAN's name."""
 SymbolText = Annotated[
     str,
     Field(max_length=18, pattern=r"^[A-Za-z][A-Za-z0-9]{0,9}(\.[A-Za-z0-9]{1,3}){0,2}$", examples=["SPY"]),

@@ -70,7 +70,7 @@ def _described(root: Path, folder: Path) -> models.Project:
     return models.Project(
         name=name,
         symbols=list(found.symbols) if found.symbols else None,
-        resolution=found.resolution.value if found.resolution else None,
+        resolution=found.resolution,
         start=found.start,
         end=found.end,
     )

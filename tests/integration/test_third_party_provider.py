@@ -127,7 +127,7 @@ def backtest_data_providers():
 
 @hookimpl
 def backtest_download_finished(report):
-    Path("finished.json").write_text(json.dumps(report.as_json()))
+    Path("finished.json").write_text(json.dumps(to_json(report)))
 '''
 
 

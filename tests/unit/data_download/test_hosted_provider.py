@@ -12,6 +12,7 @@ from loguru import logger
 
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, ConfigurationError
+from server.core.json import to_json
 from server.core.secret import Secret
 from server.data_download.errors import AuthenticationError, BadResponseError, ProviderError
 from server.data_download.hosted_provider import HostedProvider
@@ -244,7 +245,7 @@ def test_reasons_do_not_show_the_key(rig: Rig) -> None:
         "not JSON: **********",
         "wrong key **********",
     ]
-    assert KEY not in str(report.as_json())
+    assert KEY not in str(to_json(report))
 
 
 def test_an_unknown_kind_of_event_names_the_provider(rig: Rig) -> None:
