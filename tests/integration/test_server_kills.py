@@ -113,7 +113,7 @@ def test_twenty_kills(polygon_server: Callable[..., PolygonServer], tmp_path: Pa
     polygon = polygon_server(MARKET, latency=LATENCY)
     data, client, moments = tmp_path / "data", Client(), random.Random(4)
     environ = {"BACKTEST_SERVER_MAX_CONCURRENT_REQUESTS": "2"}
-    settled: set[str] = set()
+    settled: set[tuple[str, str, str]] = set()
     for _ in range(KILLS):
         present, before = on_disk(data), len(polygon.requests)
         polygon.on_request = killer = Killer(moments)
@@ -126,7 +126,7 @@ def test_twenty_kills(polygon_server: Callable[..., PolygonServer], tmp_path: Pa
             killer.join()
         asked = polygon.requests[before:]
         assert not [request.window for request in asked if asks_again(request, present)]
-        assert not {request.path for request in asked} & settled
+        assert not {(window[0], *window[2:]) for request in asked if (window := request.window)} & settled
         settled |= cached(data)
         check_folder(data)
         check_databases(data)
@@ -181,14 +181,15 @@ def on_disk(data: Path) -> set[tuple[str, date]]:
     }
 
 
-def cached(data: Path) -> set[str]:
-    """The paths of the requests whose responses a killed server left in its HTTP cache."""
+def cached(data: Path) -> set[tuple[str, str, str]]:
+    """The symbols, first and last days of the requests whose responses a killed server left in its HTTP cache."""
     path = data / ".backtest-server" / "http-cache.sqlite"
     if not path.exists():
         return set()
     with closing(sqlite3.connect(path)) as connection:
         keys = [key for (key,) in connection.execute("SELECT key FROM responses")]
-    return {"/v2/" + key.split("/v2/")[1].split("?")[0] for key in keys if "/v2/" in key}
+    fields = [key.split("|") for key in keys]
+    return {(ticker, first, last) for _, ticker, _, first, last, _ in (row for row in fields if len(row) == 6)}
 
 
 def asks_again(request: Request, present: set[tuple[str, date]]) -> bool:
