@@ -18,12 +18,12 @@ from server.corporate_actions.auto_refresh import AutoRefresh
 from server.corporate_actions.context import CorporateActionsContext
 from server.corporate_actions.hosted_source import open_hosted
 from server.corporate_actions.model import CorporateActionSource
-from server.corporate_actions.tickers import TickersOnDisk
 from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
 from server.data_download.hosted_provider import HostedProvider
 from server.data_download.provider import DataProvider, ProviderContext
 from server.data_download.steps import DownloadStep
+from server.data_download.tickers import TickersOnDisk
 from server.lean.series import NEW_YORK
 from server.plugins.manager import Plugins
 from server.settings import SettingMissing, Settings
