@@ -90,7 +90,8 @@ class BacktestResult:
     Attributes:
         request: With symbols, resolution and days filled in, once they are known.
         phases: `data_download`, then `engine`.
-        engine_choice: Which engine ran it and why, in one line.
+        engine_choice: Which engine was chosen and why, in one line.
+        engine_name: The name of the chosen engine; not part of `as_json`.
         error: One sentence on what went wrong and what to do, if it failed.
     """
 
@@ -99,6 +100,7 @@ class BacktestResult:
     phases: tuple[Phase, ...] = ()
     download: DownloadReport | None = None
     engine_choice: str | None = None
+    engine_name: str | None = None
     engine_result: EngineResult | None = None
     error: BacktestServerError | None = None
 

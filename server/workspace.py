@@ -1,4 +1,4 @@
-"""Everything that one data folder's work needs, put together from the settings."""
+"""A data folder with the objects that downloads and builds need, created from the settings."""
 
 from __future__ import annotations
 
@@ -30,13 +30,17 @@ from server.trading_calendar import USEquityTradingCalendar
 
 
 def utc_now() -> datetime:
-    """The instant now, in UTC."""
+    """Return the current instant in UTC."""
     return datetime.now(UTC)
 
 
 @frozen(kw_only=True)
 class Workspace:
-    """A data folder with its calendar, its ledger and the providers that may fill it."""
+    """A data folder with its settings, plugins, calendar and ledger.
+
+    Attributes:
+        clock: Returns the current instant in UTC.
+    """
 
     settings: Settings
     plugins: Plugins
@@ -48,7 +52,7 @@ class Workspace:
 
     @classmethod
     def open(cls, settings: Settings, plugins: Plugins, clock: Callable[[], datetime] = utc_now) -> Workspace:
-        """Open the ledger and the calendar; nothing else is opened or read.
+        """Open the ledger and the calendar of a data folder.
 
         Raises:
             ConfigurationError: The settings name a provider that is not installed, or an unknown variable.
@@ -76,18 +80,18 @@ class Workspace:
         self.folder.close()
 
     def events(self, *listeners: EventListener) -> EventStream:
-        """A stream of events to these listeners and to the plugins that listen."""
+        """Return a stream of events to these listeners and to the plugins."""
         return EventStream(self.clock, (*listeners, self.plugins.notify, self._after_download))
 
     def downloader(self, *, events: EventStream | None = None, provider: str | None = None) -> DataDownloader:
-        """The downloader with the chosen provider and fallback.
+        """Create a downloader with the chosen provider and fallback.
 
         Args:
             events: A stream that `events` returned; by default one without further listeners.
-            provider: Instead of the settings' own.
+            provider: A provider that replaces the chosen one.
 
         Raises:
-            ConfigurationError: A setting of a provider does not fit.
+            ConfigurationError: A setting of a provider is invalid.
         """
         provider = provider or self.settings.chosen_provider[0]
         fallback = self.settings.fallback_data_provider
@@ -103,7 +107,7 @@ class Workspace:
         )
 
     def remove_empty_state(self) -> None:
-        """Remove the state that this run created, if it was the first one here and learned nothing."""
+        """Remove the state folder, and the data folder, if this run created it; for a run that received no data."""
         if self._made_state:
             self.folder.locks.remove_empty_state(and_root=self._made_folder)
 
@@ -112,13 +116,13 @@ class Workspace:
             self.remove_empty_state()
 
     def corporate_actions(self, provider: str | None = None) -> Work | None:
-        """What makes factor and map files, with the chosen provider; None where that has no corporate actions.
+        """Return the context for building factor and map files; None if the provider has no corporate actions.
 
         Args:
-            provider: Instead of the settings' own.
+            provider: A provider that replaces the chosen one.
 
         Raises:
-            ConfigurationError: A setting of the provider does not fit.
+            ConfigurationError: A setting of the provider is invalid.
         """
         name = provider or self.settings.chosen_provider[0]
         fallback = self.settings.chosen_fallback
@@ -131,7 +135,7 @@ class Workspace:
         def open_source(cancel: CancelToken, events: EventStream, refresh: bool) -> CorporateActionSource:
             return create(config, evolve(self._context(cancel), refresh=refresh), events)
 
-        def bars_alone(events: EventStream) -> DataDownloader:
+        def downloader_of_bars(events: EventStream) -> DataDownloader:
             return DataDownloader(
                 folder=self.folder,
                 calendar=self.calendar,
@@ -148,7 +152,7 @@ class Workspace:
             provider=name,
             open_source=open_source,
             check=lambda: spec.check(config),
-            daily=bars_alone,
+            daily=downloader_of_bars,
         )
 
     def _steps(self, provider: str) -> list[DownloadStep]:
@@ -165,7 +169,7 @@ class Workspace:
         )
 
     def hosted_provider(self, name: str) -> HostedProvider:
-        """The provider of this name with its settings, not yet opened."""
+        """Return the provider of this name with its settings, not yet opened."""
         spec = self.plugins.provider(name).spec
         config = self.settings.provider_config(name, spec.config_class)
 
@@ -175,10 +179,7 @@ class Workspace:
         return HostedProvider(name, open_provider, lambda: spec.check(config), _secrets(config))
 
     def secrets(self) -> list[Secret]:
-        """Every secret in the settings of every provider, to be masked wherever text is written.
-
-        A provider that lacks a setting, and so cannot be used, is passed over.
-        """
+        """Return the secrets in the settings of all providers that lack no setting, so that texts can mask them."""
         found: list[Secret] = []
         for name, offered in self.plugins.providers.items():
             with suppress(SettingMissing):

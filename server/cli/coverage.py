@@ -1,4 +1,4 @@
-"""`backtest-server coverage`."""
+"""The command `coverage`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 import click
 
 from server.cli.common import (
-    complain,
+    cancel_on_signals,
     folder_options,
     json_option,
     open_workspace,
     parsed_request,
     range_options,
     resolution_option,
-    stopped_by_signals,
     symbols_argument,
 )
+from server.terminal.messages import print_error
 
 
 @click.command()
@@ -44,7 +44,7 @@ def coverage(
     request = parsed_request(symbols, resolution, start, end)
     with (
         open_workspace(data_folder=data_folder, lean_config=lean_config, debug=debug, log=False) as workspace,
-        stopped_by_signals() as cancel,
+        cancel_on_signals() as cancel,
     ):
         plan = workspace.downloader().plan(request, cancel)
         root = workspace.settings.data_folder
@@ -67,7 +67,7 @@ def coverage(
         }
         print(json.dumps(answer, indent=2))
     else:
-        from server.cli.render import print_calendar, print_lines
+        from server.terminal.render import print_calendar, print_lines
 
         print_lines([f"note: {notice}" for notice in plan.notices])
         for symbol, states in plan.states.items():
@@ -75,5 +75,5 @@ def coverage(
     lacking = {symbol: count["missing"] + count["damaged"] for symbol, count in counts.items()}
     for symbol, days in lacking.items():
         if days:
-            complain(f"{symbol} {resolution}: {days} of {sum(counts[symbol].values())} trading days are not there")
+            print_error(f"{symbol} {resolution}: {days} of {sum(counts[symbol].values())} trading days are not there")
     return 1 if any(lacking.values()) else 0

@@ -1,4 +1,4 @@
-"""`backtest-server factor-files`."""
+"""The command `factor-files`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ import click
 
 from server.cli.common import (
     DAY,
-    bytes_text,
-    complain,
+    cancel_on_signals,
     folder_options,
     json_option,
     open_workspace,
     provider_option,
-    stopped_by_signals,
     symbols_argument,
 )
-from server.cli.download import watching
+from server.core.text import list_text
+from server.terminal.messages import print_error
+from server.terminal.progress import progress_display
+from server.terminal.reports import print_requests
 
 if TYPE_CHECKING:
     from server.corporate_actions.build import Asked, Outcome, Planned
@@ -37,13 +38,13 @@ if TYPE_CHECKING:
 @click.option(
     "--since",
     type=DAY,
-    help="Begin the factor files with this day: older events are left out, and LEAN reads no bar from before it.",
+    help="First day of the factor files: older events are left out, and LEAN reads no earlier bar.",
 )
-@click.option("--refresh", is_flag=True, help="Ask again, although it was done today.")
-@click.option("--replace", is_flag=True, help="Also replace files that somebody else wrote.")
+@click.option("--refresh", is_flag=True, help="Request the events again, although that was done today.")
+@click.option("--replace", is_flag=True, help="Also replace files that another program wrote.")
 @provider_option
 @folder_options
-@click.option("--dry-run", is_flag=True, help="Print what would be asked for and written; send nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the requests and the files that would be written; send nothing.")
 @json_option
 def factor_files(
     symbols: tuple[str, ...],
@@ -57,25 +58,25 @@ def factor_files(
     as_json: bool,
     debug: bool,
 ) -> int:
-    """Make LEAN's factor and map files: splits, dividends and tickers of each SYMBOL.
+    """Build LEAN's factor and map files: splits, dividends and tickers of each SYMBOL.
 
-    Closes that they need and that are not on disk are downloaded as daily bars.
+    Missing closes that they need are downloaded as daily bars.
     """
     from server.core.errors import BacktestServerError, ConfigurationError
     from server.corporate_actions.build import Asked, make_files, plan_files
 
     asked = Asked(symbols=tuple(dict.fromkeys(symbols)), since=since, refresh=refresh, replace=replace)
     with (
-        watching(quiet=True, every_line=debug) as watch,
+        progress_display(quiet=True, every_line=debug) as display,
         open_workspace(
             data_folder=data_folder,
             lean_config=lean_config,
             debug=debug,
             provider=provider,
-            show=watch.show,
+            display=display,
             log=not dry_run,
         ) as workspace,
-        stopped_by_signals() as cancel,
+        cancel_on_signals() as cancel,
     ):
         work = workspace.corporate_actions()
         if work is None:
@@ -85,7 +86,7 @@ def factor_files(
             _print_plan(work, asked, plan_files(work, asked), as_json)
             return 0
         try:
-            outcome = make_files(work, asked, cancel, workspace.events(watch), _counter(asked, as_json))
+            outcome = make_files(work, asked, cancel, workspace.events(display), _symbol_counter(asked, as_json))
         except BacktestServerError:
             workspace.remove_empty_state()
             raise
@@ -95,11 +96,11 @@ def factor_files(
         print(json.dumps(_as_json(work, asked, outcome), indent=2))
     else:
         _print(outcome)
-    return _explain(outcome)
+    return _print_failures(outcome)
 
 
-def _counter(asked: Asked, quiet: bool) -> Callable[[str], None]:
-    """Shows on a terminal which symbol it is at."""
+def _symbol_counter(asked: Asked, quiet: bool) -> Callable[[str], None]:
+    """Return a function that shows on a terminal which symbol is built."""
     if quiet or not sys.stderr.isatty():
         return lambda symbol: None
     symbols = asked.symbols
@@ -119,16 +120,13 @@ def _print(outcome: Outcome) -> None:
             print(f"  note: {notice}")
         for kind, found in (("factor", made.factors), ("map", made.map)):
             if found.count:
-                print(f"  the {kind} file that stands there differs in {found.count} rows; the newest:")
+                print(f"  the existing {kind} file differs in {found.count} rows; the newest:")
             for sentence in found.sentences:
                 print(f"    {sentence}")
     for notice in outcome.notices:
         print(f"note: {notice}")
     if outcome.api_calls or outcome.cache_hits:
-        print(
-            f"  requests  {outcome.api_calls:,} ({outcome.retries:,} retries), {bytes_text(outcome.bytes)}; "
-            f"{outcome.cache_hits:,} answered from the cache"
-        )
+        print_requests(outcome.api_calls, outcome.retries, outcome.bytes, outcome.cache_hits)
 
 
 def _extent(made: Made) -> str:
@@ -138,8 +136,12 @@ def _extent(made: Made) -> str:
     return f" (from {made.first_day}; splits: {len(events.splits)}, dividends: {len(events.dividends)})"
 
 
-def _explain(outcome: Outcome) -> int:
-    """One line on stderr for each cause of a failure; returns the exit code."""
+def _print_failures(outcome: Outcome) -> int:
+    """Print one line on stderr for each cause of a failure.
+
+    Returns:
+        The exit code of the command.
+    """
     causes: dict[str, list[str]] = {}
     for symbol, error in outcome.failures.items():
         causes.setdefault(str(error), []).append(symbol)
@@ -147,9 +149,9 @@ def _explain(outcome: Outcome) -> int:
         if made.files.factor_file == "none":
             causes.setdefault(" ".join(made.files.notices), []).append(made.files.symbol)
     for cause, symbols in causes.items():
-        complain(f"{cause} [{', '.join(symbols[:5])}{' …' if len(symbols) > 5 else ''}]")
+        print_error(f"{cause} [{list_text(symbols)}]")
     if outcome.cancelled:
-        complain("stopped; files that were made are kept, run it again to go on")
+        print_error("stopped; files that were built are kept, run it again to go on")
         return 130
     return 1 if causes else 0
 
@@ -186,7 +188,7 @@ def _differences(found: Differences) -> dict[str, Any]:
 
 
 def _print_plan(work: Work, asked: Asked, planned: list[Planned], as_json: bool) -> None:
-    """What would be asked for and written."""
+    """Print the requests and the files that would be written."""
     rows = [
         {
             "symbol": plan.symbol,
@@ -204,7 +206,7 @@ def _print_plan(work: Work, asked: Asked, planned: list[Planned], as_json: bool)
         for line in row["requests"]:
             print(f"  {line}")
     count = sum(bool(row["requests"]) for row in rows)
-    print(f"{work.provider} would be asked about {count} of {len(rows)} symbols; nothing was sent")
+    print(f"{work.provider} would receive requests for {count} of {len(rows)} symbols; nothing was sent")
 
 
 def _requests(plan: Planned) -> list[str]:

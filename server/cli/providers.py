@@ -1,4 +1,4 @@
-"""`backtest-server providers`."""
+"""The command `providers`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def providers(
         answer = {"chosen": chosen, "why": why, "fallback": fallback, "providers": found, "problems": problems}
         print(json.dumps(answer, indent=2))
         return 0
-    from server.cli.render import print_lines
+    from server.terminal.render import print_lines
 
     _print_providers(found, chosen)
     print_lines([f"chosen: {chosen}, since {why}; " + (f"fallback: {fallback}" if fallback else "no fallback")])
@@ -66,7 +66,7 @@ def _print_providers(found: list[dict[str, Any]], chosen: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from server.cli.render import console
+    from server.terminal.render import console
 
     out = console()
     if not out.is_terminal:

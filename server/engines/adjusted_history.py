@@ -13,6 +13,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from server.core.text import list_text
 from server.corporate_actions.adjust import Fired, fired
 from server.corporate_actions.factor_file import FactorRow
 from server.corporate_actions.map_file import split_by_ticker
@@ -112,7 +113,7 @@ def notes_on(shares: Sequence[Share], days: Sequence[date]) -> list[str]:
     for share in shares:
         if share.raw:
             raw.setdefault(share.raw, []).append(share.symbol)
-    notes = [f"raw prices: {why} {shortened(symbols)}" for why, symbols in raw.items()]
+    notes = [f"raw prices: {why} {list_text(symbols)}" for why, symbols in raw.items()]
     for share in shares:
         for (old, held), (new, _) in zip(share.parts, share.parts[1:], strict=False):
             notes.append(f"{share.symbol} is read as {old} until {held[-1]}, then as {new}, by its map file")
@@ -125,9 +126,3 @@ def notes_on(shares: Sequence[Share], days: Sequence[date]) -> list[str]:
         if read[-1] < days[-1]:
             notes.append(f"LEAN reads {share.symbol} until {read[-1]}, when its map file has it delisted")
     return notes
-
-
-def shortened(names: Sequence[str], most: int = 5) -> str:
-    """The first names, and how many more there are."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
