@@ -39,12 +39,12 @@ lock: $(VENV)/bin/python
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --extra bench --upgrade \
 		--no-annotate --custom-compile-command "make lock" setup.cfg --output-file $(LOCK)
 
-# What is promised of the speed, asserted; then all short scenarios, kept in benchmarks/results. It takes about 20 minutes.
+# The performance assertions, then all short scenarios; the run is saved in benchmarks/results. It takes about 20 minutes.
 bench: $(VENV)/.installed-test
 	$(BIN)/pytest tests/benchmarks -m benchmark --override-ini addopts=--import-mode=importlib -s
-	$(BIN)/backtest-server bench
+	$(BIN)/python -m benchmarks
 
-# The same promises with the real API; fails without a key.
+# The performance assertions with the real API; fails without a key.
 bench-live: $(VENV)/.installed-test
 	$(BIN)/pytest tests/benchmarks/test_downloader_benchmarks_live.py --override-ini addopts=--import-mode=importlib -s
 

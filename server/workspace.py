@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 from attrs import evolve, frozen
@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 from server.core.cancel import CancelToken
 from server.core.events import Event, EventListener, EventStream
 from server.core.secret import Secret
+from server.core.words import quoted_name
 from server.corporate_actions.auto_refresh import DailyCheck
 from server.corporate_actions.context import Work
 from server.corporate_actions.model import CorporateActionSource
@@ -24,8 +25,7 @@ from server.data_download.provider import DataProvider, ProviderContext
 from server.data_download.steps import DownloadStep
 from server.lean.series import NEW_YORK
 from server.plugins.manager import Plugins
-from server.settings import Settings
-from server.settings.providers import SettingMissing
+from server.settings import SettingMissing, Settings
 from server.trading_calendar import USEquityTradingCalendar
 
 
@@ -55,12 +55,10 @@ class Workspace:
         """Open the ledger and the calendar of a data folder.
 
         Raises:
-            ConfigurationError: The settings name a provider that is not installed, or an unknown variable.
+            ConfigurationError: The settings name a provider that is not installed, or an unknown variable, and no
+                plugin that failed to load explains it.
         """
-        settings.check_environment(offered.spec.config_class for offered in plugins.providers.values())
-        settings.check_providers(plugins.providers)
-        for name in filter(None, (settings.chosen_provider[0], settings.chosen_fallback)):
-            plugins.provider(name)
+        _reject_unknown(settings, plugins)
         state = settings.state_folder if settings.state_folder.is_dir() else None
         calendar = USEquityTradingCalendar.load(state, clock().astimezone(NEW_YORK).date())
         return cls(
@@ -93,8 +91,8 @@ class Workspace:
         Raises:
             ConfigurationError: A setting of a provider is invalid.
         """
-        provider = provider or self.settings.chosen_provider[0]
-        fallback = self.settings.fallback_data_provider
+        provider = provider or self.settings.chosen_provider.name
+        fallback = self._installed(self.settings.fallback_data_provider)
         return DataDownloader(
             folder=self.folder,
             calendar=self.calendar,
@@ -124,8 +122,8 @@ class Workspace:
         Raises:
             ConfigurationError: A setting of the provider is invalid.
         """
-        name = provider or self.settings.chosen_provider[0]
-        fallback = self.settings.chosen_fallback
+        name = provider or self.settings.chosen_provider.name
+        fallback = self._installed(self.settings.chosen_fallback)
         spec = self.plugins.provider(name).spec
         create = spec.corporate_actions
         if create is None:
@@ -156,8 +154,13 @@ class Workspace:
         )
 
     def _steps(self, provider: str) -> list[DownloadStep]:
-        work = self.corporate_actions(provider) if self.settings.corporate_actions == "auto" else None
+        wanted = self.settings.corporate_actions == "auto" and self._installed(provider)
+        work = self.corporate_actions(provider) if wanted else None
         return [DailyCheck(work=work)] if work else []
+
+    def _installed(self, provider: str | None) -> str | None:
+        """The provider; None where its plugin failed to load."""
+        return provider if provider in self.plugins.providers else None
 
     def _context(self, cancel: CancelToken) -> ProviderContext:
         return ProviderContext(
@@ -169,7 +172,17 @@ class Workspace:
         )
 
     def hosted_provider(self, name: str) -> HostedProvider:
-        """Return the provider of this name with its settings, not yet opened."""
+        """Return the provider of this name with its settings, not yet opened.
+
+        Where its plugin failed to load, opening it raises a `ConfigurationError` with the reason, so that commands
+        without a download work.
+        """
+        if name not in self.plugins.providers and self.plugins.problems_of(name):
+
+            def unavailable(*_: object) -> NoReturn:
+                raise self.plugins.missing(name)
+
+            return HostedProvider(name, unavailable, unavailable)
         spec = self.plugins.provider(name).spec
         config = self.settings.provider_config(name, spec.config_class)
 
@@ -177,6 +190,25 @@ class Workspace:
             return spec.create(config, self._context(cancel))
 
         return HostedProvider(name, open_provider, lambda: spec.check(config), _secrets(config))
+
+    def warnings(self) -> list[str]:
+        """Return warnings about plugins that were left out and settings that have no effect."""
+        providers = self.plugins.providers
+        unknown = self.settings.unknown_providers(providers)
+        choice, fallback = self.settings.chosen_provider.name, self.settings.chosen_fallback
+        return [
+            *map(str, self.plugins.problems),
+            *(f"the settings of {quoted_name(name)} have no effect: it is not installed" for name in unknown),
+            *(
+                f"the environment variable {quoted_name(name)} has no effect: no installed provider declares it"
+                for name in self.settings.unknown_variables(_config_classes(self.plugins))
+            ),
+            *(
+                f"the {role} {quoted_name(name)} is not available"
+                for role, name in (("data provider", choice), ("fallback", fallback))
+                if name and not self._installed(name)
+            ),
+        ]
 
     def secrets(self) -> list[Secret]:
         """Return the secrets in the settings of all providers that lack no setting, so that texts can mask them."""
@@ -186,6 +218,22 @@ class Workspace:
                 config = self.settings.provider_config(name, offered.spec.config_class)
                 found += _secrets(config)
         return found
+
+
+def _config_classes(plugins: Plugins) -> list[type[Any]]:
+    return [offered.spec.config_class for offered in plugins.providers.values()]
+
+
+def _reject_unknown(settings: Settings, plugins: Plugins) -> None:
+    """Raise for a variable or provider that is unknown, unless a plugin that failed to load may explain it."""
+    for error in [] if plugins.problems else settings.unknown_variables(_config_classes(plugins)).values():
+        raise error
+    for name, error in settings.unknown_providers(plugins.providers).items():
+        if not plugins.problems_of(name):
+            raise error
+    for name in filter(None, (settings.chosen_provider.name, settings.chosen_fallback)):
+        if not plugins.problems_of(name):
+            plugins.provider(name)
 
 
 def _secrets(config: Any) -> list[Secret]:

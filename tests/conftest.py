@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Unit, integration, browser: the quick ones first. A browser's driver keeps an event loop running to the end."""
     kinds = ("unit", "integration", "e2e")
     order = {kind: place for place, kind in enumerate(kinds)}
-    items.sort(key=lambda item: order.get(item.path.parent.name, len(kinds)))
+    items.sort(key=lambda item: order.get(item.path.relative_to(ROOT / "tests").parts[0], len(kinds)))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,9 +1,9 @@
-"""Draws the README's picture of speed from the newest run of the benchmarks' archive.
+"""Draws the README's picture of download times from the newest run in the benchmark archive.
 
-    .venv/bin/python docs/images/make_speed_picture.py
+    .venv/bin/python -m docs.images.make_speed_picture
 
-The figures are those of the run that the picture names, which stands in benchmarks/results. It has a ground of its own,
-so that it can be read on light and dark pages, and loads nothing.
+The picture names the run in benchmarks/results that its figures come from. It has its own background colour, so that it
+is readable on light and dark pages, and loads nothing.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from server.bench.archive import FOLDER, read_runs, scenario_of
-from server.bench.report import folder_name, seconds
+from benchmarks.archive import ARCHIVE, find_scenario
+from benchmarks.report import folder_name, format_seconds
+from server.observability.benchmark_archive import read_runs
 
 ROOT = Path(__file__).parents[2]
 PICTURE = Path(__file__).with_name("speed.svg")
@@ -34,19 +35,19 @@ OWN, OTHER, FLOOR = "#0b7a75", "#c4713b", "#a5abb2"
 WIDTH, LEFT, RIGHT, LINE = 760, 200, 90, 26
 
 
-def newest(folder: Path = ROOT / FOLDER) -> dict[str, Any]:
-    """The newest archived run on the local server that measured what the picture shows."""
+def newest(folder: Path = ROOT / ARCHIVE) -> dict[str, Any]:
+    """Return the newest archived run on the local server that has the picture's scenarios."""
     for run in read_runs(folder):
-        if not run["environment"].get("live") and all(scenario_of(run, title) for title in SCENARIOS):
+        if not run["environment"].get("live") and all(find_scenario(run, title) for title in SCENARIOS):
             return run
-    raise SystemExit("the archive has no run with the scenarios of the picture; backtest-server bench makes one")
+    raise SystemExit("no archived run has the scenarios of the picture; run python -m benchmarks first")
 
 
 def draw(run: Mapping[str, Any]) -> str:
-    """The picture as SVG."""
+    """Return the picture as SVG."""
     parts, y = [], 34
     for title in SCENARIOS:
-        scenario = scenario_of(dict(run), title) or {}
+        scenario = find_scenario(dict(run), title) or {}
         rows = [row for row in scenario["contenders"] if row["name"] in NAMES and row["median_s"] is not None]
         rows.sort(key=lambda row: list(NAMES).index(row["name"]))
         most = max(row["median_s"] for row in rows)
@@ -59,7 +60,7 @@ def draw(run: Mapping[str, Any]) -> str:
             parts += [
                 _text(LEFT - 10, y + 17, NAMES[row["name"]], weight, "end"),
                 f'<rect x="{LEFT}" y="{y + 4}" width="{max(length, 1):.1f}" height="18" fill="{colour}"/>',
-                _text(LEFT + length + 8, y + 17, seconds(row["median_s"]), weight),
+                _text(LEFT + length + 8, y + 17, format_seconds(row["median_s"]), weight),
             ]
             y += LINE
         y += 34

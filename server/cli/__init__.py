@@ -11,7 +11,6 @@ import click
 
 from server import __version__
 from server.cli.backtest import backtest
-from server.cli.bench import bench
 from server.cli.coverage import coverage
 from server.cli.demo import demo
 from server.cli.download import download
@@ -29,21 +28,28 @@ def cli() -> None:
     """Run backtests on QuantConnect LEAN and download only the market data that is missing."""
 
 
-for command in (download, backtest, factor_files, coverage, verify, providers, serve, demo, bench):
+for command in (download, backtest, factor_files, coverage, verify, providers, serve, demo):
     cli.add_command(command)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(
+    arguments: Sequence[str] | None = None, *, command: click.Command = cli, program: str = "backtest-server"
+) -> None:
     """Run a command and end the process.
 
     Exit codes: 0 when every requested day is present or known to be empty, 1 for a failure, 2 for wrong usage, 130
     when it was interrupted. An error is one line on stderr; `--debug` shows the traceback as well.
+
+    Args:
+        arguments: The arguments; None takes those of the process.
+        command: The command to run.
+        program: The name of the program in its help and messages.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # where the terminal's encoding lacks a character
-    code = _run(arguments, debug="--debug" in arguments)
+    code = _run(command, program, arguments, debug="--debug" in arguments)
     try:
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of the output has ended
@@ -51,11 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _run(arguments: Sequence[str], *, debug: bool) -> int:
+def _run(command: click.Command, program: str, arguments: Sequence[str], *, debug: bool) -> int:
     from server.core.errors import BacktestServerError, Cancelled, ConfigurationError
 
     try:
-        return int(cli.main(args=list(arguments), prog_name="backtest-server", standalone_mode=False) or 0)
+        return int(command.main(args=list(arguments), prog_name=program, standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         return BAD_USE

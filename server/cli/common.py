@@ -169,8 +169,8 @@ def open_workspace(
             sink_level=display.level if display else None,
             secrets=workspace.secrets(),
         )
-        for problem in plugins.problems:
-            print_warning(f"the plugin {problem.plugin} was left out: {problem.reason}")
+        for message in workspace.warnings():
+            print_warning(message)
         yield workspace
     finally:
         workspace.close()

@@ -77,7 +77,7 @@ def download(
 def _print_plan(workspace: Workspace, request: DownloadRequest, cancel: CancelToken, as_json: bool) -> int:
     """Print the missing days and the requests that would be sent."""
     plan = workspace.downloader().plan(request, cancel)
-    name = workspace.settings.chosen_provider[0]
+    name = workspace.settings.chosen_provider.name
     provider = workspace.hosted_provider(name).open(cancel)
     try:
         requests = list(provider.plan(plan.gaps))

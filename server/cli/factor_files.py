@@ -80,7 +80,7 @@ def factor_files(
     ):
         work = workspace.corporate_actions()
         if work is None:
-            name = workspace.settings.chosen_provider[0]
+            name = workspace.settings.chosen_provider.name
             raise ConfigurationError(f"the provider {name} has no splits and dividends; try --provider polygon")
         if dry_run:
             _print_plan(work, asked, plan_files(work, asked), as_json)

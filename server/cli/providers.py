@@ -11,8 +11,7 @@ import click
 from server.cli.common import folder_options, json_option, open_workspace, provider_option
 
 if TYPE_CHECKING:
-    from server.plugins.manager import OfferedProvider
-    from server.settings import Settings
+    from server.plugins.overview import ProviderOverview
 
 
 @click.command()
@@ -26,41 +25,44 @@ def providers(
     with open_workspace(
         data_folder=data_folder, lean_config=lean_config, debug=debug, provider=provider, log=False
     ) as workspace:
-        settings = workspace.settings
-        chosen, why = settings.chosen_provider
-        found = [_described(name, offered, settings) for name, offered in sorted(workspace.plugins.providers.items())]
-        problems = [{"plugin": problem.plugin, "reason": problem.reason} for problem in workspace.plugins.problems]
-    fallback = settings.chosen_fallback
+        from server.plugins.overview import provider_overview, reason_of_choice
+
+        overview = provider_overview(workspace.settings, workspace.plugins)
+    why = reason_of_choice(overview)
     if as_json:
-        answer = {"chosen": chosen, "why": why, "fallback": fallback, "providers": found, "problems": problems}
-        print(json.dumps(answer, indent=2))
+        print(json.dumps(_as_json(overview, why), indent=2))
         return 0
     from server.terminal.render import print_lines
 
-    _print_providers(found, chosen)
+    chosen, fallback = overview.choice.name, overview.fallback
+    _print_providers(overview)
+    print_lines(map(str, overview.problems))
     print_lines([f"chosen: {chosen}, since {why}; " + (f"fallback: {fallback}" if fallback else "no fallback")])
     return 0
 
 
-def _described(name: str, offered: OfferedProvider, settings: Settings) -> dict[str, Any]:
-    """A provider in JSON's types; of one that lacks a setting, what that is."""
-    from server.settings.providers import SettingMissing
-
-    problem, rows = None, []
-    try:
-        rows = settings.described(name, offered.spec.config_class)
-    except SettingMissing as error:
-        problem = str(error)
+def _as_json(overview: ProviderOverview, why: str) -> dict[str, Any]:
     return {
-        "name": name,
-        "summary": offered.spec.summary,
-        "distribution": offered.distribution,
-        "settings": [{"setting": setting, "value": value, "source": source} for setting, value, source in rows],
-        "problem": problem,
+        "chosen": overview.choice.name,
+        "why": why,
+        "fallback": overview.fallback,
+        "providers": [
+            {
+                "name": one.name,
+                "summary": one.summary,
+                "distribution": one.distribution,
+                "settings": [
+                    {"setting": row.setting, "value": row.value, "source": str(row.source)} for row in one.settings
+                ],
+                "problem": one.problem,
+            }
+            for one in overview.providers
+        ],
+        "problems": [{"plugin": problem.plugin, "reason": problem.reason} for problem in overview.problems],
     }
 
 
-def _print_providers(found: list[dict[str, Any]], chosen: str) -> None:
+def _print_providers(overview: ProviderOverview) -> None:
     """Each provider with its settings; a star marks the chosen one."""
     from rich.padding import Padding
     from rich.table import Table
@@ -71,17 +73,17 @@ def _print_providers(found: list[dict[str, Any]], chosen: str) -> None:
     out = console()
     if not out.is_terminal:
         out.width = max(out.width, 200)
-    for provider in found:
-        name = provider["name"]
-        title = Text("* " if name == chosen else "  ").append(name, style="bold" if name == chosen else "")
-        out.print(title.append(f"  (from {provider['distribution']})", style="bright_black"))
-        out.print(Padding(Text(provider["summary"]), (0, 0, 0, 4)))
-        if provider["problem"]:
-            out.print(Padding(Text(f"cannot be used: {provider['problem']}"), (0, 0, 0, 4)))
+    for provider in overview.providers:
+        chosen = provider.name == overview.choice.name
+        title = Text("* " if chosen else "  ").append(provider.name, style="bold" if chosen else "")
+        out.print(title.append(f"  (from {provider.distribution})", style="bright_black"))
+        out.print(Padding(Text(provider.summary), (0, 0, 0, 4)))
+        if provider.problem:
+            out.print(Padding(Text(f"cannot be used: {provider.problem}"), (0, 0, 0, 4)))
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
         table.add_column(overflow="fold", style="bright_black")
-        for row in provider["settings"]:
-            table.add_row(row["setting"], row["value"], row["source"])
+        for row in provider.settings:
+            table.add_row(row.setting, row.value, str(row.source))
         out.print(Padding(table, (0, 0, 1, 4)))

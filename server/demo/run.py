@@ -20,8 +20,7 @@ from server.demo.recorded_vendor import RecordedVendor
 from server.lean.series import Resolution
 from server.observability import configure_logging
 from server.plugins.manager import build_plugin_manager
-from server.settings import Settings
-from server.settings.places import Places
+from server.settings import Settings, SettingsReader
 from server.terminal.messages import print_error
 from server.terminal.progress import progress_display
 from server.terminal.render import print_calendar
@@ -50,7 +49,7 @@ def run_demo(data_folder: Path | None, *, debug: bool = False) -> int:
             data_folder=Path(path).resolve(),
             engine="smoke",
             corporate_actions="off",  # the recording has no splits or dividends
-            places=Places(environ=environ),
+            reader=SettingsReader(environ=environ),
         )
         workspace = Workspace.open(settings, build_plugin_manager())
         configure_logging(

@@ -33,9 +33,10 @@ from server.core.subprocess_runner import CommandOutcome, CommandRequest, run_co
 from server.core.text import list_text
 from server.engines.base import EngineRequest, EngineResult
 from server.engines.results import LeanResults, algorithm_error, read_results
+from server.lean.json_with_comments import parse_json_with_comments
 from server.lean.layout import layout_of
 from server.lean.series import Series
-from server.settings.lean_json import parse_json_with_comments, read_lean_json
+from server.settings.lean_json import read_lean_json
 
 TIME_LIMIT = 6 * 3600.0
 """Seconds after which a backtest is stopped."""
@@ -200,7 +201,7 @@ def _output_folder(request: EngineRequest, folder: Path, root: Path, now: dateti
 
 @contextmanager
 def _private_config(lean_config: Path, data_folder: Path) -> Iterator[Path]:
-    values = {key: value for key, value in read_lean_json(lean_config).values.items() if key not in NOT_FOR_LEAN}
+    values = {key: value for key, value in read_lean_json(lean_config).items() if key not in NOT_FOR_LEAN}
     values["data-folder"] = str(data_folder.resolve())
     folder = lean_config.resolve().parent
     try:

@@ -1,4 +1,4 @@
-"""What downloads used to take, from reports that were kept: the measure for whether they have become slower."""
+"""Expected download times, computed from archived reports, to detect that downloads have become slower."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from server.data_download.report import DownloadReport
 from server.lean.series import Resolution
 
 
-class KeptReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What the baseline needs of a report that ``backtest-server download --json`` printed."""
+class ArchivedReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of ``backtest-server download --json`` that the baseline uses; `duration_s` is in seconds."""
 
     provider: str
     resolution: Resolution
@@ -31,14 +31,14 @@ class KeptReport(msgspec.Struct, frozen=True, kw_only=True):
 
 @frozen
 class Cost:
-    """What a download takes: seconds for itself, and seconds for each symbol-day that it fetches."""
+    """The time of a download: a fixed part, and a part for each fetched symbol-day, both in seconds."""
 
     download: float
     day: float
 
     @classmethod
     def of(cls, points: Iterable[tuple[int, float]]) -> Cost:
-        """The straight line through downloads of so many days and seconds; neither part is below zero."""
+        """Fit a line through pairs of symbol-days and seconds; neither part is negative."""
         days, seconds = zip(*points, strict=True)
         if len(set(days)) > 1:
             slope, intercept = linear_regression(days, seconds)
@@ -56,8 +56,8 @@ class Baseline:
     costs: Mapping[tuple[str, Resolution], Cost]
 
     @classmethod
-    def of(cls, reports: Iterable[KeptReport]) -> Baseline:
-        """Made from the downloads that fetched something, all of it, from their own provider."""
+    def of(cls, reports: Iterable[ArchivedReport]) -> Baseline:
+        """Use the reports of downloads that fetched days, failed for none, and used no fallback."""
         points: defaultdict[tuple[str, Resolution], list[tuple[int, float]]] = defaultdict(list)
         for report in reports:
             if report.days_downloaded and not (report.days_failed or report.fallback or report.cancelled):
@@ -66,14 +66,14 @@ class Baseline:
 
     @classmethod
     def read(cls, path: Path) -> Baseline:
-        """Read reports from a file, one JSON object after another.
+        """Read reports from a file of concatenated JSON objects.
 
         Raises:
-            ConfigurationError: It cannot be read, or holds no download that tells anything.
+            ConfigurationError: The file cannot be read, or has no report of a complete download.
         """
         try:
             found = list(_values(path.read_text(encoding="utf-8")))
-            baseline = cls.of(msgspec.convert(found, list[KeptReport]))
+            baseline = cls.of(msgspec.convert(found, list[ArchivedReport]))
         except OSError as error:
             raise ConfigurationError(f"the baseline {path} cannot be read ({error.strerror or error})") from error
         except (ValueError, msgspec.ValidationError) as error:
@@ -85,7 +85,7 @@ class Baseline:
         return baseline
 
     def seconds(self, report: DownloadReport) -> float | None:
-        """What a download like this one used to take; None where no report of its kind was kept."""
+        """Return the expected seconds of a download like this one, or None without a report of its kind."""
         cost = self.costs.get((report.provider, report.resolution))
         return cost.download + cost.day * report.days_downloaded if cost else None
 

@@ -1,7 +1,7 @@
-"""Finds the plugins and talks to them; nobody else touches pluggy's manager.
+"""Finds, loads and calls the plugins; no other module uses pluggy's manager.
 
-Built-in providers come in through the same entry points as third parties'. A plugin that cannot be imported or does
-not keep the contract is named and left out, and takes no other with it.
+Built-in providers are found through the same entry points as third-party ones. A plugin that cannot be imported or
+violates the contract is left out and reported; the others are not affected.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib import metadata
 from typing import Any, cast
 
-import attrs
 import pluggy
 from attrs import field, frozen
 
 from server.core.errors import ConfigurationError
 from server.core.events import Event
+from server.core.words import quoted_name
 from server.plugins import hookspecs
 from server.plugins.hookspecs import PROJECT_NAME, ProviderSpec
-from server.settings.values import is_provider_name, shown_name
+from server.settings.core import HOST_VARIABLES
+from server.settings.reader import provider_fields
+from server.settings.values import is_provider_name
 
 BUILT_IN = {
     "lean_cli": "server.plugins.lean_cli_provider.plugin",
@@ -40,10 +42,20 @@ class OfferedProvider:
 
 @frozen(kw_only=True)
 class PluginProblem:
-    """A plugin that was left out, wholly or in part, and why."""
+    """A plugin that was left out, wholly or in part, and why.
+
+    Attributes:
+        plugin: The name of its entry point.
+        reason: Why, in one line.
+        provider: The provider that was left out; None where the plugin failed before it named its providers.
+    """
 
     plugin: str
     reason: str
+    provider: str | None = None
+
+    def __str__(self) -> str:
+        return f"the plugin {self.plugin} was left out: {self.reason}"
 
 
 @frozen(kw_only=True, eq=False)
@@ -59,13 +71,27 @@ class Plugins:
         """The provider of this name.
 
         Raises:
-            ConfigurationError: There is none; names those that there are, and plugins that failed.
+            ConfigurationError: It is not installed; names those that are, and why its plugin was left out.
         """
         if name in self.providers:
             return self.providers[name]
+        raise self.missing(name)
+
+    def missing(self, name: str) -> ConfigurationError:
+        """The error for a provider that is not installed."""
         known = ", ".join(sorted(self.providers)) or "none"
-        broken = "".join(f"; the plugin {problem.plugin} was left out: {problem.reason}" for problem in self.problems)
-        raise ConfigurationError(f"there is no data provider {shown_name(name)}; installed are: {known}{broken}")
+        broken = "".join(f"; {problem}" for problem in self.problems_of(name))
+        return ConfigurationError(f"there is no data provider {quoted_name(name)}; installed are: {known}{broken}")
+
+    def problems_of(self, provider: str) -> list[PluginProblem]:
+        """Why a provider that is not installed may be missing.
+
+        Returns:
+            The problems of this provider or of a plugin of this name; else those of the plugins that failed before
+            they named their providers, since it may be one of theirs.
+        """
+        own = [one for one in self.problems if provider in (one.provider, one.plugin.replace("_", "-"), one.plugin)]
+        return own or [one for one in self.problems if one.provider is None]
 
     def notify(self, event: Event, /) -> None:
         """Call the hooks of an event (an `EventListener`). A plugin whose hook fails is not called again."""
@@ -117,7 +143,7 @@ def build_plugin_manager(disabled: Collection[str] = ()) -> Plugins:
 
 
 def _entry_points() -> Iterator[tuple[str, str, Any]]:
-    """Name, distribution and loader of each plugin, built-ins first so that nobody takes their names."""
+    """Name, distribution and loader of each plugin, built-ins first so that no other plugin takes their names."""
     found = sorted(metadata.entry_points(group=PROJECT_NAME), key=lambda point: point.value not in BUILT_IN.values())
     seen = set()
     for point in found:
@@ -161,7 +187,8 @@ def _gather(
         for spec in specs:
             flaw = _flaw(spec, providers)
             if flaw:
-                problems.append(PluginProblem(plugin=name, reason=flaw))
+                provider = str(spec.name) if isinstance(spec, ProviderSpec) else None
+                problems.append(PluginProblem(plugin=name, reason=flaw, provider=provider))
             elif isinstance(spec, ProviderSpec):
                 providers[spec.name] = OfferedProvider(spec=spec, plugin=name, distribution=distributions[name])
     return providers
@@ -177,7 +204,7 @@ def _flaw(spec: object, providers: Mapping[str, OfferedProvider]) -> str | None:
         other = providers[spec.name].plugin
         return f"its provider {spec.name!r} has the name of one of the plugin {other}, which stays"
     try:
-        attrs.resolve_types(spec.config_class)
-    except (NameError, TypeError, attrs.exceptions.NotAnAttrsClassError) as error:
-        return f"its provider {spec.name!r} does not declare its settings well: {error}"
+        provider_fields(spec.name, spec.config_class, HOST_VARIABLES)
+    except ConfigurationError as error:
+        return " ".join(str(error).split())
     return None

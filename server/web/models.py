@@ -211,12 +211,13 @@ class SettingValue(BaseModel):
 
 
 class ProviderInfo(BaseModel):
-    """An installed provider."""
+    """An installed provider; `problem` says which setting it needs and how to set it."""
 
     name: str
     summary: str
     distribution: str
     settings: list[SettingValue]
+    problem: str | None
 
 
 class PluginProblemInfo(BaseModel):

@@ -17,7 +17,7 @@ from server.core.text import list_text
 from server.engines.choose import ENGINES
 from server.jobs import Job
 from server.lean.series import Resolution
-from server.settings.providers import SettingMissing
+from server.plugins.overview import provider_overview, reason_of_choice
 from server.web.template_filters import FILTERS
 from server.workspace import Workspace
 
@@ -123,42 +123,18 @@ def performance(request: Request) -> HTMLResponse:
 def providers(request: Request) -> HTMLResponse:
     """What is installed, which provider is chosen and why, and the settings in force."""
     workspace = _workspace(request)
-    settings = workspace.settings
-    chosen, why = settings.chosen_provider
+    overview = provider_overview(workspace.settings, workspace.plugins)
+    chosen = overview.choice.name
     return templates(
         request,
         "providers.html",
         chosen=chosen,
-        why=why,
-        fallback=settings.chosen_fallback,
-        providers=[
-            _provider_view(workspace, name)
-            for name in sorted(workspace.plugins.providers, key=lambda name: (name != chosen, name))
-        ],
-        problems=workspace.plugins.problems,
-        settings=[
-            (name, getattr(settings, name.replace("-", "_")), source)
-            for name, source in sorted(settings.sources.items())
-        ],
+        why=reason_of_choice(overview),
+        fallback=overview.fallback,
+        providers=sorted(overview.providers, key=lambda one: one.name != chosen),
+        problems=overview.problems,
+        settings=overview.settings,
     )
-
-
-def _provider_view(workspace: Workspace, name: str) -> dict[str, Any]:
-    """A provider and its settings; of a secret only whether it is set."""
-    offered = workspace.plugins.providers[name]
-    rows: list[tuple[str, str, str]] = []
-    problem = None
-    try:
-        rows = workspace.settings.described(name, offered.spec.config_class)
-    except SettingMissing as error:
-        problem = str(error)
-    return {
-        "name": name,
-        "summary": offered.spec.summary,
-        "distribution": offered.distribution,
-        "settings": rows,
-        "problem": problem,
-    }
 
 
 def _choices(workspace: Workspace) -> dict[str, Any]:
@@ -166,7 +142,7 @@ def _choices(workspace: Workspace) -> dict[str, Any]:
     return {
         "resolutions": [resolution.value for resolution in Resolution],
         "providers": sorted(workspace.plugins.providers),
-        "provider": workspace.settings.chosen_provider[0],
+        "provider": workspace.settings.chosen_provider.name,
         "first_day": workspace.calendar.first_day,
         "last_session": workspace.calendar.last_session(workspace.clock()),
     }

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
 from server.backtest_server import BacktestManager
-from server.bench.archive import read_runs
 from server.core.errors import NotFoundError
 from server.jobs import Job, JobStore
-from server.settings import CORE_SETTINGS
+from server.observability.benchmark_archive import read_runs
+from server.plugins.overview import SettingValue, provider_overview, reason_of_choice
 from server.web import models
 from server.web.access import Access
 from server.web.events import EventHub
@@ -62,34 +63,24 @@ class State:
         return self.workspace.plugins.provider(name).spec.name if name is not None else None
 
     def providers(self) -> models.ProvidersAnswer:
-        """What is installed, chosen and set."""
-        settings, plugins = self.workspace.settings, self.workspace.plugins
-        chosen, why = settings.chosen_provider
+        """The installed providers, the chosen one, and the settings in force."""
+        overview = provider_overview(self.workspace.settings, self.workspace.plugins)
         return models.ProvidersAnswer(
-            chosen=chosen,
-            why=why,
-            fallback=settings.chosen_fallback,
+            chosen=overview.choice.name,
+            why=reason_of_choice(overview),
+            fallback=overview.fallback,
             providers=[
                 models.ProviderInfo(
-                    name=name,
-                    summary=offered.spec.summary,
-                    distribution=offered.distribution,
-                    settings=[
-                        models.SettingValue(setting=setting, value=value, source=source)
-                        for setting, value, source in settings.described(name, offered.spec.config_class)
-                    ],
+                    name=one.name,
+                    summary=one.summary,
+                    distribution=one.distribution,
+                    settings=_setting_values(one.settings),
+                    problem=one.problem,
                 )
-                for name, offered in sorted(plugins.providers.items())
+                for one in overview.providers
             ],
-            problems=[models.PluginProblemInfo(plugin=one.plugin, reason=one.reason) for one in plugins.problems],
-            settings=[
-                models.SettingValue(
-                    setting=setting.name,
-                    value=str(getattr(settings, setting.name.replace("-", "_")) or "none"),
-                    source=settings.sources.get(setting.name, "default"),
-                )
-                for setting in CORE_SETTINGS
-            ],
+            problems=[models.PluginProblemInfo(plugin=one.plugin, reason=one.reason) for one in overview.problems],
+            settings=_setting_values(overview.settings),
         )
 
     def benchmark_runs(self) -> list[dict[str, Any]]:
@@ -110,3 +101,7 @@ class State:
             ),
         ]
         return models.Health(ok=all(check.ok for check in checks), checks=checks)
+
+
+def _setting_values(rows: Iterable[SettingValue]) -> list[models.SettingValue]:
+    return [models.SettingValue(setting=row.setting, value=row.value, source=str(row.source)) for row in rows]

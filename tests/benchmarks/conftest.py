@@ -1,4 +1,4 @@
-"""Where benchmarks write: on a real disk, and nothing is left of it."""
+"""Folders for benchmarks: on a real disk, removed afterwards."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.bench import stage
+from benchmarks.folders import temporary_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,12 +15,12 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def scratch() -> Iterator[Path]:
     """An empty folder."""
-    with stage.scratch(ROOT) as folder:
+    with temporary_folder(ROOT) as folder:
         yield folder
 
 
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
     """An empty folder for all tests of a module."""
-    with stage.scratch(ROOT) as folder:
+    with temporary_folder(ROOT) as folder:
         yield folder

@@ -1,6 +1,6 @@
-"""What is promised of the speed, as ratios within one run against the local server.
+"""Performance assertions, as ratios within one run against the local server.
 
-The best of several runs counts: a machine that is busy makes runs slower, and never faster.
+The best of several runs counts: other load on the machine makes runs slower, never faster.
 """
 
 from __future__ import annotations
@@ -8,70 +8,69 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from server.bench import environment
-from server.bench.archive import FOLDER, archived_ratio, read_runs
-from server.bench.contenders import CONTENDERS, OWN, WIRE, choose_contenders
-from server.bench.measure import Bench, Result, least_requests
-from server.bench.report import table_of
-from server.bench.scenarios import Kind, Scenario, load_scenarios
+from benchmarks import environment
+from benchmarks.archive import ARCHIVE, archived_ratio
+from benchmarks.contenders import CONTENDERS, OWN, WIRE, choose_contenders
+from benchmarks.measure import Benchmark
+from benchmarks.report import render_table
+from benchmarks.results import ScenarioResult, minimum_requests
+from benchmarks.scenarios import Scenario, ScenarioKind, load_scenarios
+from server.observability.benchmark_archive import read_runs
 from server.trading_calendar import USEquityTradingCalendar
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
 
 ROOT = Path(__file__).parents[2]
 CLIENT, LEAN = "massive", "lean-request-pattern"
-SHORT = {
-    one.name: one
-    for one in load_scenarios(ROOT / "benchmarks" / "scenarios.toml", ROOT, CONTENDERS)
-    if not one.extended and not one.series
-}
-COLD = [name for name, one in SHORT.items() if one.kind is Kind.COLD]
-FOUND = [name for name, one in SHORT.items() if one.kind in (Kind.WARM_CACHE, Kind.PRESENT, Kind.GAPS)]
+SHORT = {one.name: one for one in load_scenarios(CONTENDERS) if not one.extended and not one.series}
+COLD = [name for name, one in SHORT.items() if one.kind is ScenarioKind.COLD]
+FOUND = [
+    name
+    for name, one in SHORT.items()
+    if one.kind in (ScenarioKind.WARM_CACHE, ScenarioKind.PRESENT, ScenarioKind.GAPS)
+]
 WORSE_AT_MOST = 1.10
 TRIES = 3
 
-Measure = Callable[[Scenario], Result]
+Measure = Callable[[Scenario], ScenarioResult]
 
 
 @pytest.fixture(scope="module")
-def bench(home: Path) -> Bench:
+def benchmark(home: Path) -> Benchmark:
     """How the tests measure."""
-    return Bench(home=home, calendar=USEquityTradingCalendar.load(None, date(2025, 1, 1)))
+    return Benchmark(home=home, calendar=USEquityTradingCalendar.load(None, date(2025, 1, 1)))
 
 
 @pytest.fixture(scope="module")
-def measured(bench: Bench) -> Measure:
+def measured(benchmark: Benchmark) -> Measure:
     """Each scenario is measured once."""
-    results: dict[str, Result] = {}
+    results: dict[str, ScenarioResult] = {}
 
-    def measure(scenario: Scenario) -> Result:
+    def measure(scenario: Scenario) -> ScenarioResult:
         if scenario.name not in results:
-            results[scenario.name] = bench.measure(scenario, choose_contenders(()))
+            results[scenario.name] = benchmark.measure(scenario, choose_contenders(()))
             show(results[scenario.name])
         return results[scenario.name]
 
     return measure
 
 
-def show(result: Result) -> None:
+def show(result: ScenarioResult) -> None:
     """Print the table of a result."""
-    found: dict[str, Any] = result.as_json()
-    head, rows = table_of(found)
-    print(f"\n{found['name']}", head, *rows, sep="\n  ")
+    print(f"\n{render_table(result.as_json())}")
 
 
-def others(result: Result) -> list[str]:
-    """Those that write files and ran, but for this project."""
-    return [row.name for row in result.rows if row.samples and row.name not in (OWN, WIRE)]
+def others(result: ScenarioResult) -> list[str]:
+    """The other contenders that write files and ran."""
+    return [one.name for one in result.contenders if one.samples and one.name not in (OWN, WIRE)]
 
 
 @pytest.mark.parametrize("name", [*COLD, *FOUND])
-def test_it_is_ahead_of_every_other_way(name: str, measured: Measure) -> None:
-    """On each short scenario it takes less time than any other contender that writes files."""
+def test_it_is_faster_than_every_other_contender(name: str, measured: Measure) -> None:
+    """In each short scenario it takes less time than any other contender that writes files."""
     result = measured(SHORT[name])
 
     assert {CLIENT, LEAN, "massive-threads"} <= set(others(result))
@@ -79,46 +78,46 @@ def test_it_is_ahead_of_every_other_way(name: str, measured: Measure) -> None:
 
 
 TIMES = {"minute": {CLIENT: 4, LEAN: 8}, "second": {CLIENT: 4, LEAN: 8}, "daily": {CLIENT: 3, LEAN: 4}}
-"""Daily bars are few for each request, and what is remembered of each day weighs as much as the day."""
+"""The required factors. Daily bars are few for each request, and the ledger entry of a day costs as much as its bar."""
 
 
 @pytest.mark.parametrize("who", [CLIENT, LEAN])
 @pytest.mark.parametrize("name", COLD)
 def test_it_is_several_times_as_fast(name: str, who: str, measured: Measure) -> None:
-    """As fast as the vendor's client and as LEAN's request pattern so many times over, on each cold scenario."""
+    """In each cold scenario it beats the vendor's client and LEAN's request pattern by the factors of `TIMES`."""
     result = measured(SHORT[name])
 
     assert result.best(who) / result.best(OWN) >= TIMES[SHORT[name].resolution.value][who]
 
 
 @pytest.mark.parametrize("name", COLD)
-def test_it_is_not_slower_than_the_archived_run(name: str, bench: Bench, measured: Measure) -> None:
-    """Its best time is at most a tenth more of the wire's than in the newest archived run of another commit.
+def test_it_is_not_slower_than_the_archived_run(name: str, benchmark: Benchmark, measured: Measure) -> None:
+    """Its best time, divided by that of raw transfers, is at most 10 % above the newest archived run of another commit.
 
-    Where it is more, it is measured again, and the best of all runs counts.
+    Otherwise it is measured again, and the best of all runs counts.
     """
     commit, _ = environment.commit()
-    archived = archived_ratio(read_runs(ROOT / FOLDER), SHORT[name].title, besides=commit)
+    archived = archived_ratio(read_runs(ROOT / ARCHIVE), SHORT[name].title, exclude_commit=commit)
     if archived is None:
         pytest.skip("no archived run of another commit has this scenario")
     results = [measured(SHORT[name])]
     while (ratio := best(results, OWN) / best(results, WIRE)) > archived * WORSE_AT_MOST and len(results) < TRIES:
-        results.append(bench.measure(SHORT[name], choose_contenders((OWN, WIRE))))
-    print(f"\n{name}: {ratio:.2f} times the wire, archived {archived:.2f}")
+        results.append(benchmark.measure(SHORT[name], choose_contenders((OWN, WIRE))))
+    print(f"\n{name}: {ratio:.2f} times raw transfers, archived {archived:.2f}")
 
     assert ratio <= archived * WORSE_AT_MOST
 
 
-def best(results: list[Result], who: str) -> float:
+def best(results: list[ScenarioResult], who: str) -> float:
     """The best time of a contender in several measurements."""
     return min(result.best(who) for result in results)
 
 
-@pytest.mark.parametrize("name", [name for name, one in SHORT.items() if one.kind is Kind.BUDGET])
-def test_it_sends_no_more_than_one_request_too_many(name: str, measured: Measure) -> None:
-    """Under a budget it sends at most one request more than nobody can do without, and none that is refused."""
+@pytest.mark.parametrize("name", [name for name, one in SHORT.items() if one.kind is ScenarioKind.BUDGET])
+def test_it_sends_at_most_one_request_too_many(name: str, measured: Measure) -> None:
+    """Under a budget it sends at most one request more than the minimum, and none is rejected."""
     result = measured(SHORT[name])
-    own = result.row(OWN).samples
+    own = result.contender(OWN).samples
 
-    assert max(one.requests for one in own) <= least_requests(SHORT[name]) + 1
+    assert max(one.requests for one in own) <= minimum_requests(SHORT[name]) + 1
     assert max(one.refused for one in own) == 0

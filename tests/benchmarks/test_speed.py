@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from server.bench.job import MarketJob, VendorJob
-from server.bench.vendor import running_vendor
+from benchmarks.messages import MarketSpec, VendorSpec
+from benchmarks.vendor import running_vendor
 from server.data_download.request import DownloadRequest
 from server.lean.series import Resolution
 from server.lean.zip import zip_bytes
@@ -82,8 +82,8 @@ def test_a_download_of_nothing_missing_as_a_whole_process(scratch: Path) -> None
     """A cold download and one with everything present, each a whole process of the command line."""
     days = sessions(date(2023, 3, 1), 252)
     data = scratch / "data"
-    market = MarketJob(symbols=("SPY",), resolution="minute", days=tuple(days), bars=390)
-    with running_vendor(VendorJob(market=market, key=KEY, latency=0.05)) as server:
+    market = MarketSpec(symbols=("SPY",), resolution="minute", days=tuple(days), bars=390)
+    with running_vendor(VendorSpec(market=market, key=KEY, latency=0.05)) as server:
         environ = {"POLYGON_API_KEY": KEY, "POLYGON_API_URL": server.url}
         arguments = ["download", "SPY", "--resolution", "minute", "--start", str(days[0]), "--end", str(days[-1])]
         arguments += ["--data-folder", str(data), "--json"]

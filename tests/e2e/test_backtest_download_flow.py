@@ -508,7 +508,7 @@ def test_a_budget_of_requests_is_waited_for(
     served = serve(vendor.url, environ={"BACKTEST_SERVER_REQUESTS_PER_MINUTE": "1"})
     visit = browse(served.url, timezone_id="Asia/Tokyo")
     run(visit, "BA", DAYS[:2])
-    expect(visit.see("wait")).to_contain_text("The budget of requests is used up: goes on at")
+    expect(visit.see("wait")).to_contain_text("The request budget is used up: goes on at")
     assert 40 <= in_tokyo(visit.see("wait").inner_text(), "goes on") <= 61
     expect(row(visit, "BA")).to_have_attribute("data-done", "1")
     clicked = time.monotonic()

@@ -55,7 +55,10 @@ def benchmark(date: str, commit: str, name: str, own: float, peak: float | None 
             },
             {"name": DAILY, "contenders": [contender(name, own / 2, 20, 20, peak)]},
             {"name": FREE, "contenders": [{**contender(name, 61.2, 9, 0, peak), "simulated": True}]},
-            {"name": "grow-1", "series": "grow", "contenders": [contender(name, own, 1, 0, peak)]},
+            *(
+                {"name": f"grow-{n}", "series": "grow", "over": "days", "days": n, "contenders": grown}
+                for n, grown in ((5, [contender(name, own, 1, 0, peak)]), (50, [contender(name, own * 4, 9, 0, peak)]))
+            ),
         ],
     }
 
@@ -114,7 +117,7 @@ def test_the_newest_run_is_shown_by_contender(browse: Browse, served: Served) ->
     expect(visit.see("environment")).to_contain_text("python 3.12.1")
     expect(visit.see("environment")).to_contain_text("against the live API, api.polygon.io")
     expect(visit.see("environment")).not_to_contain_text("latency_s")
-    expect(visit.see("scenario")).to_have_count(4)
+    expect(visit.see("scenario")).to_have_count(5)
     own, client, cli, missing = figures(visit, MINUTES)
     assert own == ["polygon", "1.20 s", "1.08 s", "1.50 s", "1.00", "26", "0", "321.0 kB", "120.5 MB"]
     assert missing == ["lean-cli", "not run: Docker is not installed"]
@@ -135,6 +138,17 @@ def test_an_earlier_run_can_be_chosen(browse: Browse, served: Served) -> None:
     expect(visit.see("environment")).to_contain_text("1111111aa")
     expect(visit.see("environment")).to_contain_text("latency_s 0.05")
     assert figures(visit, DAILY) == [["polygon", "1.00 s", "0.90 s", "1.25 s", "1.00", "20", "20", "246.9 kB", UNKNOWN]]
+
+
+def test_the_steps_of_a_series_are_compared(browse: Browse, served: Served) -> None:
+    """One chart for each series, with the best time of each step: 90 % of 1.2 s, and of four times that."""
+    visit = browse(served.url)
+    visit.go("/performance")
+    expect(visit.see("series-chart")).to_have_count(1)
+    expect(visit.see("series-chart")).to_contain_text("grow: best time by days")
+    expect(visit.see("series-chart")).to_contain_text("50 days")
+    drawing = visit.see("series-chart").locator("svg")
+    expect(drawing).to_have_attribute("aria-label", "grow: best time by days: polygon 1.08 s, 4.32 s")
 
 
 def test_figures_are_drawn_over_time(browse: Browse, served: Served) -> None:

@@ -26,7 +26,7 @@ import attrs
 import pytest
 
 from server.data_download.ledger import Ledger
-from server.lean.series import Resolution
+from server.lean.series import Resolution, Series
 from server.plugins import manager
 from server.plugins.hookspecs import ProviderSpec, setting
 from server.plugins.manager import OfferedProvider
@@ -590,7 +590,8 @@ def mixed_folder(command: CommandLine, served: Serve) -> PolygonServer:
     server: PolygonServer = served(Market.synthetic(["SPY"], days, bars_per_day=10))
     assert command.run("download", "SPY", *MINUTES).code == 0
     ledger = Ledger(command.data / ".backtest-server" / "ledger.sqlite")
-    ledger.record_days("SPY", Resolution.MINUTE, now=datetime(2024, 3, 6, 15, tzinfo=UTC), provisional=[DAYS[2]])
+    series, at = Series("SPY", Resolution.MINUTE), datetime(2024, 3, 6, 15, tzinfo=UTC)
+    ledger.record_days(series, now=at, provisional=[DAYS[2]])
     ledger.close()
     minute_path(command, DAYS[6]).write_bytes(b"PK")
     minute_path(command, DAYS[7]).unlink()
@@ -766,7 +767,7 @@ def test_a_repair_that_fails_says_why(command: CommandLine, served: Serve) -> No
             {"USE_POLYGON_NATIVE_DOWNLOADER": "false"},
             (),
             "lean-cli",
-            "lean-cli stands in for polygon: use-polygon-native-downloader is false "
+            "lean-cli replaces polygon: use-polygon-native-downloader is false "
             "(environment variable USE_POLYGON_NATIVE_DOWNLOADER)",
         ),
     ],

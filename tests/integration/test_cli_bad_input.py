@@ -223,7 +223,7 @@ def test_a_variable_that_does_not_fit(
         ('{\n  // a comment\n  "data-folder": "data"\n', "lean.json, line "),
         ("", "lean.json, line 1, column 1: the file is empty"),
         ("[1, 2]", "is not a JSON object"),
-        ('{"backtest-server": {"engin": "smoke"}}', "'engin' under backtest-server is no setting"),
+        ('{"backtest-server": {"engin": "smoke"}}', "'engin' under backtest-server is not a setting"),
         ('{"backtest-server": {"engine": "zipline"}}', "it must be one of auto, lean, smoke"),
         ('{"backtest-server": {"providers": {"polygn": {}}}}', "did you mean polygon?"),
         ('{"backtest-server": {"providers": {"polygon": {"speed": 1}}}}', "'speed' under backtest-server.providers"),
@@ -382,7 +382,7 @@ def test_a_data_folder_below_a_file(command: CommandLine, server: PolygonServer)
         assert answer.code == 1
         (line,) = answer.errors
         assert str(command.folder / folder) in line
-        assert "a file stands where a folder is needed" in line
+        assert "a file is in the place of a folder" in line
         assert command.files() == before
     assert server.requests == []
 
@@ -399,7 +399,7 @@ def test_a_file_where_a_folder_is_needed(command: CommandLine, server: PolygonSe
 
     assert answer.code == 1
     assert len(answer.errors) == 1
-    assert "a file stands where a folder is needed" in answer.errors[0]
+    assert "a file is in the place of a folder" in answer.errors[0]
     assert only_state(command, before)
 
 
@@ -415,7 +415,7 @@ def test_a_folder_where_a_file_is_to_stand(command: CommandLine, server: Polygon
 
     assert answer.code == 1
     assert len(answer.errors) == 1
-    assert "a folder stands where a file is needed" in answer.errors[0]
+    assert "a folder is in the place of a file" in answer.errors[0]
     assert only_state(command, before)
 
 

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "Dockerfile"
 UNIT = ROOT / "deploy" / "backtest-server.service"
 SET = {"BACKTEST_SERVER_TOKEN": "a-token", "GRAFANA_PASSWORD": "a-password"}
-VARIABLES = {*RESERVED_VARIABLES, *(setting.env for setting in CORE_SETTINGS), "POLYGON_API_KEY"}
+VARIABLES = {*RESERVED_VARIABLES, *(name for setting in CORE_SETTINGS for name in setting.env), "POLYGON_API_KEY"}
 
 
 def served(arguments: list[str]) -> dict[str, Any]:

@@ -363,7 +363,7 @@ def test_cancelled_in_the_middle(rig_on: RigOn) -> None:
 @pytest.mark.parametrize("kind", ["map", "factor"])
 def test_killed_between_the_two_files(rig_on: RigOn, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """After either file was put in place the next run finds it to be its own, and makes what is lacking."""
-    from server.data_download import text_files
+    from server.data_download import files
 
     rig, _ = rig_on()
 
@@ -372,7 +372,7 @@ def test_killed_between_the_two_files(rig_on: RigOn, monkeypatch: pytest.MonkeyP
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(text_files, "sync_folder", die)
+        patch.setattr(files, "sync_folder", die)
         with pytest.raises(KeyboardInterrupt):
             rig.make("AAPL")
     rig.path("factor", "AAPL").parent.mkdir(exist_ok=True)
@@ -582,7 +582,7 @@ def test_a_map_file_of_somebody_elses_is_followed(rig_on: RigOn) -> None:
     assert [state.value for state in look.states["META"].values()] == ["missing"] * 2 + ["present"] * 6
     assert list(look.states["META"]) == sorted(look.states["META"])
     assert [state.value for state in look.states["FB"].values()][:6] == ["missing"] * 2 + ["present"] * 4
-    assert [gap.symbol for gap in look.gaps] == ["FB"]
+    assert [gap.series.ticker for gap in look.gaps] == ["FB"]
 
 
 def test_a_damaged_map_file_is_told_and_not_followed(rig_on: RigOn) -> None:
@@ -720,8 +720,8 @@ def test_a_fault_in_a_source_fails_no_download(rig_on: RigOn) -> None:
     workspace = rig.open()
     work = workspace.corporate_actions()
     assert work is not None
-    companion = DailyCheck(work=attrs.evolve(work, open_source=lambda *_: _Broken()))
-    downloader = attrs.evolve(workspace.downloader(), companion=companion)
+    step = DailyCheck(work=attrs.evolve(work, open_source=lambda *_: _Broken()))
+    downloader = attrs.evolve(workspace.downloader(), steps=[step])
     request = DownloadRequest(symbols=("AAPL",), resolution=Resolution.DAILY, start=DAYS[0], end=DAYS[-1])
 
     report = downloader.download(request)

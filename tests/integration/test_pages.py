@@ -25,6 +25,7 @@ from server.web.access import Access
 from server.web.app import create_app
 from server.web.pages import PER_PAGE
 from server.workspace import Workspace
+from tests.support.plugin_package import BROKEN, BROKEN_REASON, write_plugin
 
 WEB = Path(__file__).parents[2] / "server" / "web"
 NOW = datetime(2024, 6, 3, 12, 0, tzinfo=UTC)
@@ -376,6 +377,43 @@ def test_providers_keep_secrets(site: Callable[..., Site]) -> None:
     assert "api-key set environment variable POLYGON_API_KEY" in page.text
     assert "Missing days come from polygon , since it is the default. What it cannot get now is asked of" in page.text
     assert SECRET not in page.text
+
+
+def test_providers_that_cannot_be_used(
+    site: Callable[..., Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page and API list a provider that lacks a setting, and report a plugin that failed to load with its reason."""
+    needy = """
+@frozen
+class Needy:
+    account: str = setting(env=("NEEDY_ACCOUNT",))
+
+@hookimpl
+def backtest_data_providers():
+    return [spec("needy", Needy)]
+"""
+    for name, code in (("needy", needy), ("ticktape", BROKEN)):
+        monkeypatch.syspath_prepend(write_plugin(tmp_path, name, code)[0])
+    lean = {"backtest-server": {"data-provider": "ticktape", "providers": {"ticktape": {"token": "x"}}}}
+    (tmp_path / "lean.json").write_text(json.dumps(lean))
+    one = site()
+    lacking = "needy's account is not set; set NEEDY_ACCOUNT or write backtest-server.providers.needy.account"
+
+    page = one.page("/providers")
+    answer = one.get("/api/providers")
+
+    assert page.with_testid("plugin-problem")
+    assert f"The plugin ticktape was left out: {BROKEN_REASON}" in page.text
+    assert lacking in page.text.replace("`", "")
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert found["problems"] == [{"plugin": "ticktape", "reason": BROKEN_REASON}]
+    assert (found["chosen"], found["fallback"]) == ("ticktape", None)
+    assert f"it is not available: the plugin ticktape was left out: {BROKEN_REASON}" in found["why"]
+    problems = {provider["name"]: provider["problem"] for provider in found["providers"]}
+    assert problems == {"lean-cli": None, "needy": f"{lacking} in lean.json", "polygon": None}
+    native = [row["value"] for row in found["settings"] if row["setting"] == "use-polygon-native-downloader"]
+    assert native == ["true"]
 
 
 def test_what_pages_refer_to_is_there(site: Callable[..., Site]) -> None:

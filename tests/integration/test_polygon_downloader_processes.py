@@ -16,6 +16,8 @@ import pytest
 
 from server.data_download.verify import check_folder
 from server.lean.series import Resolution
+from server.plugins.polygon_provider.cache_keys import cached_range
+from server.plugins.polygon_provider.windows import CachedRange
 from tests.support.download_process import finish, start
 from tests.support.harness import Rig, lean_files, leftovers, sessions
 from tests.support.market import Market
@@ -106,7 +108,7 @@ def test_a_run_that_is_killed_goes_on(polygon_server: Serve, tmp_path: Path, see
     with LEAN's files."""
     server = polygon_server(MARKET, latency=0.02)
     facts = {"root": tmp_path, "url": server.url, "symbols": ["SPY", "AAPL"], "start": DAYS[0], "end": DAYS[-1]}
-    kept: set[str] = set()
+    kept: set[CachedRange | None] = set()
     rig = Rig(tmp_path, server.url)
     moments = random.Random(seed)
     for _ in range(2):
@@ -120,17 +122,18 @@ def test_a_run_that_is_killed_goes_on(polygon_server: Serve, tmp_path: Path, see
         check_folder(rig.data)
         if rig.cache_path.exists():
             with closing(sqlite3.connect(rig.cache_path)) as connection:
-                kept |= {
-                    key.split("/v2/")[1].split("?")[0] for (key,) in connection.execute("SELECT key FROM responses")
-                }
+                kept |= {cached_range(key) for (key,) in connection.execute("SELECT key FROM responses")}
     server.reset()
 
     report = rig.download(["SPY", "AAPL"], DAYS)
 
     assert report.days_failed == 0
     assert report.days_present + report.days_downloaded == 120
-    asked = {request.path.removeprefix("/v2/") for request in server.requests}
-    assert not asked & kept
+    asked = {request.window for request in server.requests if request.window}
+    assert None not in kept
+    assert not asked & {
+        (found.series.ticker, "minute", str(found.first), str(found.last)) for found in kept if found is not None
+    }
     assert leftovers(rig.data) == []
     assert rig.csv() == {
         name: text

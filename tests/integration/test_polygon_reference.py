@@ -76,7 +76,7 @@ def test_recorded_dividends_of_the_older_address(cassette: UseCassette, tmp_path
     (doubt,) = events.notices
     assert f"the dividends of AAPL are from {OLD_DIVIDENDS}, where amounts before a split" in doubt
     assert rig.messages("notice") == [
-        f"Polygon does not serve {new} to this key (status 403); {old} is asked in its place, which it calls deprecated"
+        f"Polygon does not serve {new} to this key (status 403); {old} is requested instead, which it calls deprecated"
         for new, old in ((SPLITS, OLD_SPLITS), (DIVIDENDS, OLD_DIVIDENDS))
     ]
 
@@ -303,20 +303,20 @@ def test_refresh_passes_the_cache_over(polygon_server: Serve, tmp_path: Path, da
     assert len(server.requests) == 4
 
 
-def test_answers_are_kept_until_midnight_in_new_york(
+def test_responses_are_cached_until_midnight_in_new_york(
     polygon_server: Serve, tmp_path: Path, data: ReferenceData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not for seven days, as bars are: what is listed changes."""
-    kept: list[float] = []
+    """Not for seven days, as bars are, since the lists change."""
+    lifetimes: list[float] = []
     server = polygon_server(Market(), reference=data)
     monkeypatch.setattr(
-        "server.plugins.polygon_provider.session.PolygonSession.keep",
-        lambda self, response, keep_for: kept.append(keep_for.total_seconds()),
+        "server.plugins.polygon_provider.cache.ResponseCache.store",
+        lambda self, response, expire_after: lifetimes.append(expire_after.total_seconds()),
     )
     for now in (NOW, datetime(2024, 6, 4, 3, 59, tzinfo=UTC), datetime(2024, 3, 10, 5, tzinfo=UTC)):
         ReferenceRig(tmp_path, server.url, now=now).ask(lambda source: source.renames("META"))
 
-    assert kept == [16 * 3600, 60, 23 * 3600]  # 08:00 to midnight; the clocks change on 10 March
+    assert lifetimes == [16 * 3600, 60, 23 * 3600]  # 08:00 to midnight; the clocks change on 10 March
 
 
 def test_a_kept_answer_is_old_once_the_day_is_over(polygon_server: Serve, tmp_path: Path, data: ReferenceData) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -22,7 +23,7 @@ from server.data_download.errors import (
     RateLimitError,
 )
 from server.lean.series import Resolution
-from server.plugins.polygon_provider import budget
+from server.plugins.polygon_provider.connection import reference_cache
 from tests.support import faults
 from tests.support.faults import Fault
 from tests.support.harness import FakeTime, Rig, sessions
@@ -34,14 +35,6 @@ from tests.support.reference_source import ReferenceRig
 from tests.support.tap import Tap
 
 Serve = Callable[..., PolygonServer]
-
-
-@pytest.fixture
-def clockwork(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
-    """Time that only the source's own waiting moves."""
-    made = FakeTime()
-    monkeypatch.setattr(budget, "time", made)
-    return made
 
 
 @pytest.fixture
@@ -227,22 +220,23 @@ def test_pages_without_end_are_given_up(
         assert len(server.requests) == requests
 
 
-def test_a_kept_page_whose_next_one_is_gone_is_asked_for_anew(
+def test_a_cached_page_whose_next_one_is_gone_is_requested_again(
     polygon_server: Serve, tmp_path: Path, clockwork: FakeTime, data: ReferenceData
 ) -> None:
-    """The vendor may know the cursor of this morning no longer."""
+    """The vendor may have dropped the cursor since the morning."""
     server = polygon_server(Market(), reference=data)
     rig = rig_for(server, tmp_path, clockwork)
     events_of(rig)
-    source = rig.open()
-    cache = source._client()._session.cache
-    cache.delete(*(key for key in cache.responses if "cursor" in key))
+    (second_page,) = [server.url + request.target for request in server.requests if "cursor" in request.query]
+    with closing(reference_cache(rig.state, warn=pytest.fail)) as cache:
+        cached = cache.get(second_page)
+        assert cached is not None
+        cache.evict(cached)
     server.reset()
     server.on_request = lambda request, n: faults.bad_request("cursor expired") if n == 1 else None
 
-    assert len(source.events("AAPL").splits) == 3
+    assert len(events_of(rig).splits) == 3
     assert ["cursor" in request.query for request in server.requests] == [True, False, True]
-    source.close()
 
 
 @pytest.mark.parametrize("refusal", [faults.not_entitled(), faults.plan_timeframe()])
@@ -297,7 +291,7 @@ def test_the_budget_is_that_of_the_downloads(
     rig.ask(lambda source: source.listing("AAPL"))
     assert len(server.requests) == 6
     assert 59 < sum(clockwork.waits) < 62
-    assert rig.messages("wait")[0] == "the budget of requests is used up"
+    assert rig.messages("wait")[0] == "the request budget is used up"
 
 
 def test_answers_from_the_cache_cost_no_budget(
@@ -321,7 +315,7 @@ def test_a_second_push_back_brings_the_free_plans_budget(
     events_of(rig)
 
     (notice,) = rig.messages("notice")
-    assert "going on with 5 a minute" in notice
+    assert "continuing with 5 a minute" in notice
 
 
 # --- stopping ---

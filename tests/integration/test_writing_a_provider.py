@@ -63,7 +63,8 @@ def python(tmp_path_factory: pytest.TempPathFactory, package: Path) -> Path:
     project.mkdir()
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, project)
-    shutil.copytree(ROOT / "server", project / "server", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("server", "backtest_server_api"):
+        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     wheels = folder / "wheels"
     run(
         *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", *build_options()),

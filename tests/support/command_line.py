@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,20 +49,22 @@ class CommandLine:
         for name, value in variables.items():
             self._patch.setenv(name, value)
 
-    def run(self, *arguments: str) -> Answer:
-        """Run a command in this process."""
-        from server.cli import main
+    def run(self, *arguments: str, main: Callable[[Sequence[str]], None] | None = None) -> Answer:
+        """Run a command in this process; another program than `backtest-server` has its own `main`."""
+        if main is None:
+            from server.cli import main as server_main
 
+            main = server_main
         self._capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         printed = self._capsys.readouterr()
         return Answer(int(ended.value.code or 0), printed.out, printed.err)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, module: str = "server") -> subprocess.Popen[str]:
         """Start a command as a process of its own, with its output piped."""
         return subprocess.Popen(
-            [sys.executable, "-m", "server", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,

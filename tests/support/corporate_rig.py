@@ -79,7 +79,7 @@ class CorporateRig:
     def next_day(self, day: str) -> None:
         """Go on to another day; answers kept until midnight are gone (the cache goes by the real clock)."""
         self.now = at(day)
-        (self.data / ".backtest-server" / "http-cache.sqlite").unlink()
+        (self.data / ".backtest-server" / "reference-cache.sqlite").unlink()
 
     def path(self, kind: str, symbol: str) -> Path:
         """Where a file is: kind is ``factor`` or ``map``."""

@@ -179,6 +179,12 @@ def leftovers(data_folder: Path) -> list[Path]:
     return [path for path in (data_folder / "equity").rglob("*") if path.is_file() and path.suffix != ".zip"]
 
 
+def lose_files(rig: Rig) -> None:
+    """Remove every zip, as a user may."""
+    for path in (rig.data / "equity").rglob("*.zip"):
+        path.unlink()
+
+
 # --- what LEAN would have written, by its own rule and without the code under test ---
 
 

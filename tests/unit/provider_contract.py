@@ -74,6 +74,7 @@ class NotingSink:
     missing: dict[tuple[Series, date], BacktestServerError] = Factory(dict)
     seen: list[Event] = Factory(list)
     after_close: list[str] = Factory(list)
+    wanted: set[tuple[Series, date]] = Factory(set)
     closed: bool = False
     _lock: threading.Lock = field(factory=threading.Lock)
 
@@ -105,7 +106,8 @@ class NotingSink:
         if day is not None:
             self._take(series, {day: len(rows)})
         else:
-            self._take(series, {datetime.strptime(row[:8], "%Y%m%d").date(): 1 for row in rows})
+            days = [datetime.strptime(row[:8], "%Y%m%d").date() for row in rows]
+            self._take(series, {found: 1 for found in days if (series, found) in self.wanted})
 
     def unavailable(self, series: Series, days: Sequence[date], error: BacktestServerError) -> None:
         """Note the reason."""
@@ -142,6 +144,7 @@ class ProviderContract:
     def fetch(self, subject: Subject, gaps: Sequence[Gap], sink: NotingSink | None = None) -> NotingSink:
         """Fetch, as the host does: an error that is raised stands for every day not delivered."""
         sink = sink or NotingSink()
+        sink.wanted |= {(gap.series, day) for gap in gaps for day in gap.days}
         provider = subject.open(sink.token)
         try:
             provider.fetch(gaps, sink)

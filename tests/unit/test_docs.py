@@ -18,6 +18,7 @@ import attrs
 import click
 import pytest
 
+from benchmarks.__main__ import benchmark
 from server import __version__
 from server.backtest_server import BacktestRequest, BacktestResult, JobState
 from server.cli import BAD_USE, FAILURE, INTERRUPTED, cli
@@ -33,10 +34,11 @@ from server.lean.series import Resolution
 from server.plugins import hookspecs
 from server.plugins.hookspecs import ProviderSpec
 from server.plugins.manager import BUILT_IN
-from server.plugins.polygon_provider import client, provider
+from server.plugins.polygon_provider import provider
 from server.plugins.polygon_provider.budget import FREE_PLAN
+from server.plugins.polygon_provider.client import EXPIRE_AFTER
 from server.plugins.polygon_provider.config import MAX_CONCURRENT_REQUESTS, PolygonConfig
-from server.plugins.polygon_provider.session import KEEP_FOR
+from server.plugins.polygon_provider.transport import UNREACHED_ATTEMPTS
 from server.plugins.polygon_provider.windows import LIMIT, MAX_MINUTE_SESSIONS, MINUTES_PER_SESSION
 from server.settings.core import CORE_SETTINGS, RESERVED_VARIABLES, STATE_FOLDER, load_settings
 from server.trading_calendar import FIRST_DAY, POST_MARKET_CLOSE, SETTLE_DELAY
@@ -124,7 +126,7 @@ def options_of(command: click.Command) -> set[str]:
 
 
 def all_options() -> set[str]:
-    return {"--help", "--version"}.union(*(options_of(command) for command in cli.commands.values()))
+    return {"--help", "--version"}.union(*map(options_of, (*cli.commands.values(), benchmark)))
 
 
 @pytest.mark.parametrize("name", sorted(cli.commands))
@@ -198,7 +200,7 @@ def all_variables() -> set[str]:
     fields = [field for spec in built_in_providers() for field in attrs.fields(spec.config_class)]
     return {
         *RESERVED_VARIABLES,
-        *(setting.env for setting in CORE_SETTINGS),
+        *(name for setting in CORE_SETTINGS for name in setting.env),
         *(variable for field in fields for variable in field.metadata.get("env", ())),
     }
 
@@ -209,7 +211,7 @@ def test_each_setting_of_the_server_is_documented() -> None:
 
     for setting in CORE_SETTINGS:
         (row,) = (" | ".join(cells) for cells in table if f"`{setting.name}`" in cells[0])
-        assert f"`{setting.env}`" in row
+        assert f"`{setting.env[0]}`" in row
         assert setting.flag is None or f"`--{setting.flag}`" in row
     assert {name for cells in table for name in _INLINE.findall(cells[0])} == {
         "providers",
@@ -235,7 +237,7 @@ def test_each_setting_of_a_provider_is_documented(spec: ProviderSpec) -> None:
 def test_settings_in_the_readme_exist() -> None:
     """The README's table names settings and variables that there are, each with its own variable."""
     table = list(rows(section(read(ROOT / "README.md"), "## Settings")))
-    variables = {setting.name: {setting.env} for setting in CORE_SETTINGS}
+    variables = {setting.name: {*setting.env} for setting in CORE_SETTINGS}
     for spec in built_in_providers():
         for name, field in settings_of(spec.config_class).items():
             for key in filter(None, (name, field.metadata["lean"])):
@@ -387,15 +389,15 @@ def test_numbers_are_those_of_the_code() -> None:
 
     assert f"again after {two} days, {seven} days after that, {thirty} days after that" in text
     assert f"**Settled** is a day at {settled:%H:%M} in New York" in text
-    assert f"Polygon's answers of the last {KEEP_FOR // timedelta(days=1)} days" in text
+    assert f"Polygon's responses with bars of the last {EXPIRE_AFTER // timedelta(days=1)} days" in text
     assert f"at most {MAX_MINUTE_SESSIONS} sessions" in text
     assert f"sessions of {MINUTES_PER_SESSION} minutes fit the {LIMIT:,} bars" in text
     assert f"(`requests-per-minute`, {FREE_PLAN} on the free plan)" in text
     assert f"`retry-attempts` ({defaults['retry-attempts'].default}) times" in text
     assert f"for `retry-seconds` ({defaults['retry-seconds'].default:g}) in all" in text
-    assert "At most five requests are on the wire" in text
+    assert "At most five requests are in flight" in text
     assert MAX_CONCURRENT_REQUESTS == 5
-    assert f"An address that cannot be reached is tried {client._UNREACHED_ATTEMPTS} times" in text
+    assert f"An address that cannot be reached is tried {UNREACHED_ATTEMPTS} times" in text
     assert f"since {FIRST_DAY}" in text
     assert f"It ran for {TIME_LIMIT / 3600:g} hours" in page("lean_unix_run.md")
     assert (provider._WAITING, workers._MOST, workers._TASKS_EACH, MAX_RUNNING) == (8, 4, 4, 2)

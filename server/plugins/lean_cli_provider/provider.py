@@ -112,7 +112,7 @@ class LeanCliProvider:
     def _settings(self) -> dict[str, Any]:
         self._config.require_key()
         path = self._config.lean_config or find_lean_json(self._context.data_folder) or find_lean_json(Path.cwd())
-        user: Mapping[str, Any] = read_lean_json(path).values if path else {}
+        user: Mapping[str, Any] = read_lean_json(path) if path else {}
         if not any(user.get(name) for name in ORGANIZATION_KEYS):
             where = f"{path} does not name" if path else "there is no lean.json that names"
             raise ConfigurationError(
@@ -167,4 +167,8 @@ def _hand_over(series: Series, days: Sequence[date], data: Path, sink: DataSink)
 
 
 def _refused(error: Exception, path: Path) -> BadResponseError:
-    return error if isinstance(error, BadResponseError) else BadResponseError(f"{path.name} is not LEAN's ({error})")
+    return (
+        error
+        if isinstance(error, BadResponseError)
+        else BadResponseError(f"{path.name} is not a file of LEAN's ({error})")
+    )

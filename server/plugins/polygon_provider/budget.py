@@ -1,4 +1,4 @@
-"""How many requests may be sent: a budget a minute, kept in a file that all processes share, and a common pause."""
+"""Limits on sending: requests per minute shared by processes, a common pause after a 429, requests in flight."""
 
 from __future__ import annotations
 
@@ -6,25 +6,33 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock
-from pyrate_limiter import Duration, Rate, RateItem, SQLiteBucket
-
 from server.core.errors import Cancelled
+from server.core.sqlite import is_damage, open_database, set_aside, transaction
+from server.plugins.polygon_provider.config import MAX_CONCURRENT_REQUESTS
 
 FREE_PLAN = 5
-"""Requests a minute of the vendor's free plan."""
+"""Requests per minute of the vendor's free plan."""
+
+_WINDOW_MS = 60_050
+"""A minute in milliseconds, and a margin for requests that take different times to arrive."""
+
+_SCHEMA = "CREATE TABLE IF NOT EXISTS requests (item_timestamp INTEGER NOT NULL);"
+"""The instant of each request in milliseconds since 1970. Files without a version have the same column."""
+
+BUSY_SECONDS = 5.0
+"""How long a request waits for another process that writes to the file."""
 
 
 class RequestBudget:
-    """What requests-ratelimiter asks before each request that really goes out.
+    """Requests per minute, counted over a sliding window in a file that all processes of a data folder share.
 
-    Without a budget nothing waits, until the vendor says it is too much (429): then everybody pauses together.
+    Without a limit nothing waits until the vendor answers 429: then all requests of this process pause together.
+    Safe to use from several threads. A file that is damaged is replaced, and one that cannot be used gives way to a
+    count of this process alone, both with a warning.
     """
-
-    bucket_factory = None
 
     def __init__(
         self,
@@ -33,109 +41,154 @@ class RequestBudget:
         *,
         pause: Callable[[float], bool],
         waiting: Callable[[float], None],
+        warn: Callable[[str], None],
     ) -> None:
-        """Use the file at `path`; `pause` sleeps and says if it was cancelled; `waiting` is told of each wait."""
+        """Open the file, if there is a limit.
+
+        Args:
+            path: The shared file.
+            per_minute: Requests per minute; None for no limit.
+            pause: Sleeps for a number of seconds and returns whether the run was cancelled.
+            waiting: Receives the seconds of each wait before it begins.
+            warn: Receives one sentence if the file is damaged or cannot be used.
+        """
         self._path = path
         self._pause = pause
         self._waiting = waiting
+        self._warn = warn
         self._resume_at = 0.0
         self._lock = threading.Lock()
-        self._bucket: SQLiteBucket | None = None
+        self._connection: sqlite3.Connection | None = None
         self._closed = False
         self.per_minute: int | None = None
         if per_minute:
             self.limit(per_minute)
 
     def limit(self, per_minute: int) -> None:
-        """Send at most so many requests a minute from now on, together with all that share the file."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, timeout=30, check_same_thread=False)
-        connection.execute("CREATE TABLE IF NOT EXISTS requests (name VARCHAR, item_timestamp INTEGER)")
-        connection.commit()
-        lock = _BothLocks(FileLock(f"{self._path}.lock", thread_local=False))
-        rates = [Rate(per_minute, Duration.MINUTE)]
-        self._bucket = SQLiteBucket(rates, connection, "requests", lock=lock)
-        self.per_minute = per_minute
+        """Set the number of requests per minute, counted together with all processes that use the file."""
+        with self._lock:
+            if self._connection is None and not self._closed:
+                self._connection = self._open()
+            self.per_minute = per_minute
 
     def hold(self, seconds: float) -> bool:
-        """Let nobody send for so long, after a 429. Returns whether that was news, not the echo of another's."""
+        """Send nothing for a number of seconds, after a 429.
+
+        Returns:
+            Whether no such pause was in progress; several requests in flight may be answered 429 at once.
+        """
         with self._lock:
             now = time.monotonic()
-            news = now >= self._resume_at
+            first = now >= self._resume_at
             self._resume_at = max(self._resume_at, now + seconds)
-            return news
+            return first
 
-    def try_acquire(self, name: str, weight: int = 1, blocking: bool = True, timeout: float = -1) -> bool:
-        """Wait until one more request may be sent.
+    def acquire(self) -> None:
+        """Wait until one more request may be sent, and count it.
 
         Raises:
-            Cancelled: The run was stopped while it waited.
+            Cancelled: The run was cancelled or the budget closed during the wait.
         """
         while True:
             wait = self._resume_at - time.monotonic()
             if wait <= 0:
-                wait = self._take(name)
+                wait = self._take()
             if wait <= 0:
-                return True
+                return
             self._waiting(wait)
             if self._pause(wait):
-                raise Cancelled("stopped while waiting for the budget of requests")
-
-    def _take(self, name: str) -> float:
-        """Take one request out of the budget, or say how many seconds to wait for it."""
-        if self._bucket is None:
-            return 0.0
-        with self._bucket.lock:
-            if self._closed:
-                raise Cancelled("stopped before the budget of requests had one left")
-            item = RateItem(name, time.time_ns() // 1_000_000)
-            self._bucket.leak(item.timestamp)
-            if self._bucket.put(item):
-                return 0.0
-            return max(int(self._bucket.waiting(item)), 0) / 1000 + 0.05  # type: ignore[arg-type]
+                raise Cancelled("cancelled while waiting for the request budget")
 
     def close(self) -> None:
-        """Close the shared file. Whoever still waits for the budget gets none of it."""
-        bucket = self._bucket
-        if bucket is not None:
-            with bucket.lock:  # SQLite crashes where a connection is closed under another thread
-                self._closed = True
-                bucket.close()  # type: ignore[no-untyped-call]
+        """Close the file. Threads that still wait for the budget are cancelled when their wait ends."""
+        with self._lock:  # SQLite crashes if another thread uses the connection meanwhile
+            self._closed = True
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _take(self) -> float:
+        """Count one request, or return the seconds until one may be sent."""
+        with self._lock:
+            if self._closed:
+                raise Cancelled("cancelled before the request budget allowed another request")
+            if self._connection is None or self.per_minute is None:
+                return 0.0
+            try:
+                return _count_request(self._connection, self.per_minute)
+            except sqlite3.Error as error:
+                self._connection = self._replace(self._connection, error)
+                return _count_request(self._connection, self.per_minute)
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            return open_database(
+                self._path, schema=_SCHEMA, version=1, warn=self._warn, busy_seconds=BUSY_SECONDS, durable=False
+            )
+        except (sqlite3.Error, OSError) as error:
+            return self._open_in_memory(error)
+
+    def _replace(self, connection: sqlite3.Connection, error: sqlite3.Error) -> sqlite3.Connection:
+        """Return a connection to an empty file after damage, and to one in memory after any other error."""
+        with suppress(sqlite3.Error):
+            connection.close()
+        if not is_damage(error):
+            return self._open_in_memory(error)
+        try:
+            set_aside(self._path, error, self._warn)
+        except OSError as failure:
+            return self._open_in_memory(failure)
+        return self._open()
+
+    def _open_in_memory(self, error: Exception) -> sqlite3.Connection:
+        self._warn(
+            f"the request budget {self._path} cannot be used ({error}); "
+            "requests of other processes are not counted in this run"
+        )
+        return open_database(None, schema=_SCHEMA, version=1, warn=self._warn)
 
 
-class _BothLocks:
-    """A thread lock and a file lock taken together, re-entrant in one thread."""
+def _count_request(connection: sqlite3.Connection, per_minute: int) -> float:
+    """Count one request, or return the seconds until the window has capacity for it, at most its length.
 
-    def __init__(self, file_lock: FileLock) -> None:
-        self._threads = threading.RLock()
-        self._processes = file_lock
+    Instants in the future, which a clock that was ahead has left, do not count.
+    """
+    with transaction(connection):
+        now = time.time_ns() // 1_000_000  # after the write lock was acquired, so that it ascends over all processes
+        connection.execute(
+            "DELETE FROM requests WHERE item_timestamp NOT BETWEEN ? AND ?",
+            (now - _WINDOW_MS + 2, now + _WINDOW_MS),  # a wait may end up to 1 ms early by rounding
+        )
+        sent = [
+            instant
+            for (instant,) in connection.execute(
+                "SELECT item_timestamp FROM requests WHERE item_timestamp <= ? ORDER BY item_timestamp DESC LIMIT ?",
+                (now, per_minute),
+            )
+        ]
+        if len(sent) == per_minute:
+            return float(sent[-1] + _WINDOW_MS - now) / 1000
+        connection.execute("INSERT INTO requests (item_timestamp) VALUES (?)", (now,))
+    return 0.0
 
-    def __enter__(self) -> None:
-        self._threads.acquire()
-        self._processes.acquire()
 
-    def __exit__(self, *error: object) -> None:
-        self._processes.release()
-        self._threads.release()
-
-
-_IN_FLIGHT = threading.BoundedSemaphore(5)
-"""The only thing this process's downloads share: no more than five requests on the wire, whoever sends them."""
+_CONCURRENCY_LIMIT = threading.BoundedSemaphore(MAX_CONCURRENT_REQUESTS)
+"""Shared by all downloads of this process: no more requests than this are in flight."""
 
 
 @contextmanager
-def in_flight(cancelled: Callable[[], bool]) -> Iterator[None]:
-    """Hold one of the process's five places on the wire.
+def concurrency_limit(cancelled: Callable[[], bool]) -> Iterator[None]:
+    """Keep at most five requests of this process in flight: wait until fewer are, and count as one within the block.
 
     Raises:
-        Cancelled: The run was stopped while it waited for a place.
+        Cancelled: The run was cancelled during the wait.
     """
-    while not _IN_FLIGHT.acquire(timeout=0.1):
+    while not _CONCURRENCY_LIMIT.acquire(timeout=0.1):
         if cancelled():
-            raise Cancelled("stopped while waiting to send a request")
+            raise Cancelled("cancelled while waiting to send a request")
     try:
         if cancelled():
-            raise Cancelled("stopped before a request was sent")
+            raise Cancelled("cancelled before a request was sent")
         yield
     finally:
-        _IN_FLIGHT.release()
+        _CONCURRENCY_LIMIT.release()

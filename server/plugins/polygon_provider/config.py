@@ -16,7 +16,7 @@ MAX_CONCURRENT_REQUESTS = 5
 
 
 def is_this_machine(url: str) -> bool:
-    """Whether an address leads no further than this machine's loopback."""
+    """Return whether an address is on this machine's loopback interface."""
     return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
@@ -36,7 +36,7 @@ def _is_key(instance: object, attribute: Any, value: Secret) -> None:
 
 @frozen(kw_only=True)
 class PolygonConfig:
-    """How to reach the vendor, and how hard to try."""
+    """The vendor's address, the API key, and the limits of requests and retries."""
 
     api_key: Secret = setting(
         env=("POLYGON_API_KEY", "MASSIVE_API_KEY"),
@@ -56,7 +56,7 @@ class PolygonConfig:
     )
     max_concurrent_requests: int = setting(
         env=("BACKTEST_SERVER_MAX_CONCURRENT_REQUESTS",),
-        help="requests on the wire at once, 1 to 5",
+        help="requests in flight at once, 1 to 5",
         default=MAX_CONCURRENT_REQUESTS,
         validator=[validators.ge(1), validators.le(MAX_CONCURRENT_REQUESTS)],
     )
@@ -80,10 +80,10 @@ class PolygonConfig:
     )
 
     def require_key(self) -> None:
-        """See that there is a key.
+        """Check that an API key is set.
 
         Raises:
-            AuthenticationError: There is none.
+            AuthenticationError: No key is set.
         """
         if not self.api_key:
             raise AuthenticationError(

@@ -1,4 +1,4 @@
-"""What the vendor refuses and how connections break, in our own errors: the one translator. Pure."""
+"""The one translation of the vendor's refusals and of broken connections into our errors. Pure."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ from server.data_download.errors import (
     RateLimitError,
     SymbolNotFoundError,
 )
-from server.plugins.polygon_provider.requests import Question
+from server.plugins.polygon_provider.requests import Request
 from server.plugins.polygon_provider.responses import problem_of
 
 
 class RetryableError(Exception):
-    """A failure that may be gone on the next try: what to raise if it is not, and how to wait."""
+    """A failure that the next attempt may not have.
+
+    Attributes:
+        error: What to raise after the last attempt.
+        attempts: The number of attempts where it differs from the configured one.
+        wait: Seconds until the next attempt where the vendor determines them.
+    """
 
     def __init__(self, error: BacktestServerError, *, attempts: int | None = None, wait: float | None = None) -> None:
         super().__init__(str(error))
@@ -33,35 +39,43 @@ class RetryableError(Exception):
 
 
 def refusal(
-    api_url: str, question: Question, status: int, headers: Mapping[str, str], body: bytes
+    api_url: str, request: Request, status: int, headers: Mapping[str, str], body: bytes
 ) -> BacktestServerError:
-    """The error for a status other than 200."""
+    """Return the error for a response with a status other than 200.
+
+    Args:
+        api_url: Scheme and host of the vendor, for messages.
+        request: The request that was refused.
+        status: The HTTP status.
+        headers: The response's headers.
+        body: The decompressed body.
+    """
     words, request_id = problem_of(body)
     request_id = request_id or headers.get("X-Request-Id")
     facts: dict[str, Any] = {
-        "symbol": question.symbol,
-        "series": question.series,
-        "days": question.days,
+        "symbol": request.ticker,
+        "series": request.series,
+        "days": request.days,
         "status": status,
         "request_id": request_id,
     }
-    said = f'; it says: "{words}"' if words else ""
-    said += f" (status {status}" + (f", request id {request_id})" if request_id else ")")
-    what = question.about
+    reason = f'; it says: "{words}"' if words else ""
+    reason += f" (status {status}" + (f", request id {request_id})" if request_id else ")")
+    what = request.about
     if status == 401:
         return AuthenticationError(
-            "Polygon does not accept your API key; check polygon-api-key in lean.json or POLYGON_API_KEY" + said,
+            "Polygon does not accept your API key; check polygon-api-key in lean.json or POLYGON_API_KEY" + reason,
             **facts,
         )
     if status == 403:
-        advice = "ask for other days or change the plan" if question.days else "change the plan"
-        return PlanLimitError(f"your Polygon plan does not include {what}; {advice}" + said, **facts)
+        advice = "ask for other days or change the plan" if request.days else "change the plan"
+        return PlanLimitError(f"your Polygon plan does not include {what}; {advice}" + reason, **facts)
     if status == 404:
-        return SymbolNotFoundError(f"Polygon does not know {what}; check the symbol" + said, **facts)
+        return SymbolNotFoundError(f"Polygon does not know {what}; check the symbol" + reason, **facts)
     if status == 429:
-        return RateLimitError(f"Polygon answered too many requests to {what}" + said, **facts)
+        return RateLimitError(f"Polygon answered too many requests to {what}" + reason, **facts)
     if status >= 500:
-        return unavailable(api_url, question, f"it answers with an error{said}", **facts)
+        return unavailable(api_url, request, f"it answers with an error{reason}", **facts)
     if 300 <= status < 400 and "Location" in headers:
         host = _host(headers["Location"]) or "another page"
         return BadResponseError(
@@ -69,12 +83,19 @@ def refusal(
             "set polygon-api-url to the right address",
             **facts,
         )
-    return BadResponseError(f"Polygon did not understand the request for {what}{said}", **facts)
+    return BadResponseError(f"Polygon did not understand the request for {what}{reason}", **facts)
 
 
-def unavailable(api_url: str, question: Question, what: str, **facts: Any) -> ProviderUnavailable:
-    """The error for a vendor that cannot be reached or used now."""
-    facts = {"symbol": question.symbol, "series": question.series, "days": question.days, **facts}
+def unavailable(api_url: str, request: Request, what: str, **facts: Any) -> ProviderUnavailable:
+    """Return the error for a vendor that cannot be reached or used now.
+
+    Args:
+        api_url: Scheme and host of the vendor.
+        request: The request that failed.
+        what: The cause, as the end of a sentence.
+        facts: Further attributes of the error.
+    """
+    facts = {"symbol": request.ticker, "series": request.series, "days": request.days, **facts}
     return ProviderUnavailable(
         f"Polygon ({api_url}) cannot be used now: {what}",
         **facts,
@@ -96,18 +117,24 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def never_sent(error: Exception) -> bool:
-    """Whether a request failed before it left this machine."""
+    """Return whether a request failed before it left this machine."""
     never = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
     return any(isinstance(cause, never) for cause in _chain(error))
 
 
 def reason(error: Exception, connect_seconds: float, read_seconds: float) -> str:
-    """What a broken connection comes down to, for people. Never shows the URL."""
+    """Return the cause of a broken connection for people, without the URL.
+
+    Args:
+        error: The error of requests or urllib3.
+        connect_seconds: The time limit for a connection.
+        read_seconds: The time limit for the first byte of a response and between two of them.
+    """
     causes = list(_chain(error))
     for cause in causes:
         if isinstance(cause, urllib3.exceptions.NameResolutionError):
             return "its name cannot be resolved; check the network and polygon-api-url"
-        if isinstance(cause, urllib3.exceptions.NewConnectionError):  # a kind of the next one
+        if isinstance(cause, urllib3.exceptions.NewConnectionError):  # a base class of the next one
             return "no connection; check the network and polygon-api-url"
         if isinstance(cause, urllib3.exceptions.ConnectTimeoutError):
             return f"no connection within {connect_seconds:.0f} s; check the network"

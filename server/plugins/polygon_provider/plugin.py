@@ -1,4 +1,4 @@
-"""The hooks of the built-in Polygon provider."""
+"""Hook implementations of the built-in Polygon provider."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from server.plugins.polygon_provider.config import PolygonConfig
 
 @hookimpl
 def backtest_data_providers() -> Iterable[ProviderSpec]:
-    """Offer `polygon`."""
+    """Register the provider `polygon`."""
     return [
         ProviderSpec(
             name="polygon",

@@ -18,11 +18,11 @@ from server.data_download.errors import BadResponseError, PlanLimitError, Symbol
 from server.data_download.provider import Capabilities, DataSink, ProviderContext
 from server.data_download.workers import Task, WorkerLost, Workers, deliver
 from server.lean.layout import layout_of
-from server.plugins.polygon_provider.client import Fetched, PolygonClient
+from server.plugins.polygon_provider.client import FetchedPage, PolygonClient
 from server.plugins.polygon_provider.config import PolygonConfig
-from server.plugins.polygon_provider.connection import Connection
+from server.plugins.polygon_provider.connection import Connection, aggregates_cache
 from server.plugins.polygon_provider.responses import Page, next_target
-from server.plugins.polygon_provider.windows import TIMESPANS, Window, kept_windows, plan_windows
+from server.plugins.polygon_provider.windows import TIMESPANS, Window, cached_windows, plan_windows
 from server.plugins.polygon_provider.worker_tasks import choose_days, read_answer
 
 _WAITING = 8
@@ -59,8 +59,9 @@ class PolygonProvider:
         self._config.require_key()
         self._stop = self._context.cancel.child()  # an error that ends one fetch does not end the next
         client = self._client(sink)
-        kept, rest = kept_windows(gaps, client.kept(), self._context.calendar.settled_through(self._context.clock()))
-        windows = [*kept, *self._windows(rest)]
+        settled_through = self._context.calendar.settled_through(self._context.clock())
+        cached, rest = cached_windows(gaps, client.cached_ranges(), settled_through)
+        windows = [*cached, *self._windows(rest)]
         large = sum(not layout_of(window.series).one_file for window in windows)
         workers = self._workers = Workers(large, lambda: sink.cancelled)
         try:
@@ -89,6 +90,7 @@ class PolygonProvider:
             self._connection = Connection(
                 self._config,
                 self._context.state_folder,
+                cache=aggregates_cache,
                 events=sink.events,
                 pause=self._pause,
                 cancelled=lambda: self._stop.cancelled,
@@ -122,7 +124,7 @@ class _Run:
         self._busy = 0
         self._fatal: BaseException | None = None
         self._proven: date | None = None
-        self._empty: dict[str, int] = {window.symbol: 0 for window in windows}
+        self._empty: dict[str, int] = {window.ticker: 0 for window in windows}
 
     def run(self, threads: int) -> None:
         """Work until nothing is left, the run is cancelled, or an error makes the rest senseless."""
@@ -168,12 +170,12 @@ class _Run:
                 self._fatal = self._fatal or error
                 self._stop.cancel()  # whoever waits to try again need not
                 error = self._fatal
-            self._empty.pop(window.symbol, None)
+            self._empty.pop(window.ticker, None)
         if isinstance(error, BacktestServerError) and not self._sink.cancelled:
             self._sink.unavailable(window.series, window.wanted, error)
 
     def _do(self, window: Window) -> None:
-        answers: list[Fetched[Page]] = []
+        answers: list[FetchedPage[Page]] = []
         with self._workers.task() as task:
             try:
                 self._fetch(window, task, answers)
@@ -182,21 +184,21 @@ class _Run:
                 self._add(window)
             except BadResponseError:
                 for answer in answers:
-                    self._client.forget(answer)
+                    self._client.evict(answer)
                 if not any(answer.from_cache for answer in answers):
                     raise
                 self._add(evolve(window, refresh=True, span=None))  # what was kept is of no use: ask anew
 
-    def _use(self, window: Window, task: Task, answers: Sequence[Fetched[Page]]) -> None:
+    def _use(self, window: Window, task: Task, answers: Sequence[FetchedPage[Page]]) -> None:
         having = task.run(choose_days, window)
         if having:
             with self._changed:
                 self._proven = min(self._proven or having[0], having[0])
-                self._empty.pop(window.symbol, None)
+                self._empty.pop(window.ticker, None)
         leading = self._doubtful(window, having)
         if leading:  # which the plan may have hidden; another time it may not
             for answer in answers:
-                self._client.forget(answer)
+                self._client.evict(answer)
         rest = window.wanted[len(leading) :]
         if rest:
             self._deliver(window, rest, task)
@@ -208,12 +210,12 @@ class _Run:
             self._pending.append(window)
             self._changed.notify()
 
-    def _fetch(self, window: Window, task: Task, answers: list[Fetched[Page]]) -> None:
+    def _fetch(self, window: Window, task: Task, answers: list[FetchedPage[Page]]) -> None:
         """All pages of the window."""
         targets = [window.target]
         read = partial(task.run, read_answer, window)
         while True:
-            answers.append(self._client.get(window, targets[-1], read, packed=True, keep=window.settled))
+            answers.append(self._client.get(window, targets[-1], read, compressed=True, store=window.settled))
             following = next_target(answers[-1].page, self._base_url, window, targets)
             if following is None:
                 return
@@ -235,8 +237,8 @@ class _Run:
     def _deliver(self, window: Window, days: tuple[date, ...], bars: Task) -> None:
         deliver(self._sink, window.series, days, bars)
         with self._changed:
-            if window.symbol in self._empty:
-                self._empty[window.symbol] += len(days)
+            if window.ticker in self._empty:
+                self._empty[window.ticker] += len(days)
 
     def _notice_strangers(self) -> None:
         for symbol, days in self._empty.items():

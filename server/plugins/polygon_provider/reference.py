@@ -1,4 +1,4 @@
-"""Splits, dividends, ticker changes and ticker details, asked of the vendor as bars are: one client for all."""
+"""Fetches splits, dividends, ticker changes and ticker details."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from server.lean.days import midnight
 from server.lean.series import NEW_YORK, parse_symbol
 from server.plugins.polygon_provider.client import PolygonClient
 from server.plugins.polygon_provider.config import PolygonConfig
-from server.plugins.polygon_provider.connection import Connection
+from server.plugins.polygon_provider.connection import Connection, reference_cache
 from server.plugins.polygon_provider.reference_responses import (
-    Answer,
     DividendRecord,
     EventsRecord,
     Record,
-    ReferenceQuestion,
+    ReferencePage,
+    ReferenceRequest,
     SplitRecord,
     TickerRecord,
     dividends_of,
     last_listing_of,
     listing_of,
-    read_answer,
+    read_reference_page,
     renames_of,
     splits_of,
 )
-from server.plugins.polygon_provider.requests import bad_answer, following
+from server.plugins.polygon_provider.requests import bad_response, next_page
 
 MAX_PAGES = 100
-"""Pages of one list; no ticker has so many events that this is the end of an honest list."""
+"""Pages of one list at most; the events of any ticker fit far fewer."""
 
 _POLL_SECONDS = 0.1
 _TICKERS = "/v3/reference/tickers"
@@ -50,8 +50,8 @@ Result = TypeVar("Result")
 
 
 @frozen
-class _Listed(Generic[Record]):
-    """What is listed at one of two addresses, the newer of which not every server and key knows."""
+class _ListEndpoint(Generic[Record]):
+    """A list at one of two addresses; not every server and key has the newer one."""
 
     subject: str
     record: type[Record]
@@ -66,14 +66,16 @@ class _Listed(Generic[Record]):
         return f"{self.older_path}?ticker={symbol}&limit=1000&order=asc&sort={self.day}"
 
 
-_SPLITS = _Listed("splits", SplitRecord, "/stocks/v1/splits", "/v3/reference/splits", "execution_date")
-_DIVIDENDS = _Listed("dividends", DividendRecord, "/stocks/v1/dividends", "/v3/reference/dividends", "ex_dividend_date")
+_SPLITS = _ListEndpoint("splits", SplitRecord, "/stocks/v1/splits", "/v3/reference/splits", "execution_date")
+_DIVIDENDS = _ListEndpoint(
+    "dividends", DividendRecord, "/stocks/v1/dividends", "/v3/reference/dividends", "ex_dividend_date"
+)
 
 
 class PolygonReference:
-    """The vendor's corporate actions. See `CorporateActionSource` for what its methods promise.
+    """The vendor's corporate actions; see `CorporateActionSource` for the contract of its methods.
 
-    Answers are kept until the end of the day in New York: what is listed changes.
+    Responses are cached until the end of the day in New York, since the lists change.
     """
 
     def __init__(
@@ -88,8 +90,11 @@ class PolygonReference:
         """Open nothing.
 
         Args:
-            refresh: Whether kept answers are passed over.
-            pause: Replaces waiting; it sleeps and says whether the run was cancelled.
+            config: The settings.
+            context: The folder of the cache, the clock and the cancellation.
+            events: Receives requests, retries and notices.
+            refresh: Whether cached responses are ignored.
+            pause: Replaces waiting: sleeps for a number of seconds and returns whether the run was cancelled.
         """
         self._config = config
         self._context = context
@@ -102,16 +107,16 @@ class PolygonReference:
         self._older: set[str] = set()
 
     def events(self, ticker: str) -> Events:
-        """All splits and dividends that the vendor lists under this ticker, those announced for later days too.
+        """Return all splits and dividends that the vendor lists under this ticker, announced ones included.
 
         Raises:
-            BacktestServerError: As `PolygonClient.get`; ConfigurationError if it is no ticker.
+            BacktestServerError: As `PolygonClient.get`; ConfigurationError if it is not a ticker.
         """
         symbol = _symbol(ticker)
         return self._promptly(lambda: self._events(symbol))
 
     def renames(self, ticker: str) -> Renames:
-        """The tickers of the share that now trades, or last traded, as `ticker`.
+        """Return the tickers of the security that trades, or last traded, as `ticker`.
 
         Raises:
             BacktestServerError: As for `events`.
@@ -120,9 +125,9 @@ class PolygonReference:
         return self._promptly(lambda: self._renames(symbol))
 
     def listing(self, ticker: str, on: date | None = None) -> Listing | None:
-        """Reference data of the ticker; None where the vendor does not know it, or not on that day.
+        """Return reference data of the ticker; None if the vendor does not know it, or not on that day.
 
-        Of a ticker that no share has now, the share that had it last. See `listing_of` for what ``delisted`` means.
+        For a ticker that is not in use, it is the security that had it last. See `listing_of` for ``delisted``.
 
         Raises:
             BacktestServerError: As for `events`. A PlanLimitError where the plan does not reach back to that day.
@@ -131,7 +136,7 @@ class PolygonReference:
         return self._promptly(lambda: self._listing(symbol, on))
 
     def close(self) -> None:
-        """Close the session, the cache and the budget's file; whoever still waits is told that it is over."""
+        """Cancel requests in progress, and close the session, the cache and the budget's file."""
         self._stop.cancel()
         with self._lock:
             if self._connection is not None:
@@ -139,9 +144,9 @@ class PolygonReference:
                 self._connection = None
 
     def _events(self, symbol: str) -> Events:
-        splits, doubts = splits_of(self._listed(_SPLITS, symbol), symbol)
+        splits, rejected = splits_of(self._listed(_SPLITS, symbol), symbol)
         dividends, more = dividends_of(self._listed(_DIVIDENDS, symbol), symbol)
-        notices = [*doubts, *more]
+        notices = [*rejected, *more]
         if _DIVIDENDS.subject in self._older and _splits_follow(splits, dividends):
             notices.append(
                 f"the dividends of {symbol} are from {_DIVIDENDS.older_path}, where amounts before a split have been "
@@ -152,41 +157,41 @@ class PolygonReference:
     def _renames(self, symbol: str) -> Renames:
         target = f"/vX/reference/tickers/{symbol}/events?types=ticker_change"
         try:
-            answer = self._one(self._question(symbol, "ticker changes"), target, EventsRecord)
+            page = self._one(self._request(symbol, "ticker changes"), target, EventsRecord)
         except SymbolNotFoundError:
             return Renames()
-        found = renames_of(answer.results, symbol)
+        found = renames_of(page.results, symbol)
         return evolve(found, notices=self._masked(found.notices))
 
     def _listing(self, symbol: str, on: date | None) -> Listing | None:
-        question = self._question(symbol, "ticker details")
+        request = self._request(symbol, "ticker details")
         try:
-            answer = self._one(question, f"{_TICKERS}/{symbol}" + (f"?date={on}" if on else ""), TickerRecord)
+            page = self._one(request, f"{_TICKERS}/{symbol}" + (f"?date={on}" if on else ""), TickerRecord)
         except SymbolNotFoundError:
             if on is not None:
                 return None
-            # The details are those of tickers in use; the list also has those that no share has any more.
+            # The details endpoint has the tickers in use; the list also has those of delisted securities.
             target = f"{_TICKERS}?ticker={symbol}&active=false&limit=1000"
-            return last_listing_of(self._all(question, _TICKERS, target, TickerRecord))
-        if answer.results is None:
-            raise bad_answer(question, "it has no results", answer.id)
-        return listing_of(answer.results)
+            return last_listing_of(self._all(request, _TICKERS, target, TickerRecord))
+        if page.results is None:
+            raise bad_response(request, "it has no results", page.id)
+        return listing_of(page.results)
 
-    # --- asking ---
+    # --- requests ---
 
-    def _question(self, symbol: str, subject: str) -> ReferenceQuestion:
-        return ReferenceQuestion(symbol=symbol, subject=subject, refresh=self._refresh)
+    def _request(self, ticker: str, subject: str) -> ReferenceRequest:
+        return ReferenceRequest(ticker=ticker, subject=subject, refresh=self._refresh)
 
-    def _listed(self, listed: _Listed[Record], symbol: str) -> list[Record]:
-        """All records, from the older address where the newer one is not served to this key."""
-        question = self._question(symbol, listed.subject)
+    def _listed(self, listed: _ListEndpoint[Record], symbol: str) -> list[Record]:
+        """Return all records, from the older address if the newer one is not served to this key."""
+        request = self._request(symbol, listed.subject)
         refusal: PlanLimitError | SymbolNotFoundError | None = None
         if listed.subject not in self._older:
             try:
-                return self._all(question, listed.path, listed.target(symbol), listed.record)
+                return self._all(request, listed.path, listed.target(symbol), listed.record)
             except (PlanLimitError, SymbolNotFoundError) as error:
                 refusal = error
-        found = self._all(question, listed.older_path, listed.older_target(symbol), listed.record)
+        found = self._all(request, listed.older_path, listed.older_target(symbol), listed.record)
         if refusal is not None:
             self._older.add(listed.subject)
             message = (
@@ -196,34 +201,34 @@ class PolygonReference:
             self._stream.emit(Event(kind="notice", symbol="", message=message))
         return found
 
-    def _all(self, question: ReferenceQuestion, path: str, target: str, record: type[Record]) -> list[Record]:
-        """The records of all pages, kept for the day once all of them have arrived."""
+    def _all(self, request: ReferenceRequest, path: str, target: str, record: type[Record]) -> list[Record]:
+        """Return the records of all pages, which are cached once all of them have arrived."""
         client = self._client()
-        read = partial(read_answer, question=question, kind=list[record])  # type: ignore[valid-type]
-        answers: list[Any] = []
+        read = partial(read_reference_page, request=request, kind=list[record])  # type: ignore[valid-type]
+        fetched: list[Any] = []
         targets: list[str] = [target]
         try:
-            while len(targets) > len(answers):
-                answers.append(client.get(question, targets[-1], read))
-                page: Answer[list[Record]] = answers[-1].page
-                after = following(question, page.next_url, path, self._config.api_url, targets, page.id)
+            while len(targets) > len(fetched):
+                fetched.append(client.get(request, targets[-1], read))
+                page: ReferencePage[list[Record]] = fetched[-1].page
+                after = next_page(request, page.next_url, path, self._config.api_url, targets, page.id)
                 if after is not None:
                     targets.append(after)
                 if len(targets) > MAX_PAGES:
-                    raise bad_answer(question, f"it goes on after {MAX_PAGES} pages", page.id)
+                    raise bad_response(request, f"it goes on after {MAX_PAGES} pages", page.id)
         except BadResponseError:
-            if not any(answer.from_cache for answer in answers):
+            if not any(one.from_cache for one in fetched):
                 raise
-            return self._all(evolve(question, refresh=True), path, target, record)  # what was kept leads nowhere
-        for answer in answers:
-            client.keep(answer, self._rest_of_day())
-        return [found for answer in answers for found in answer.page.results or ()]
+            return self._all(evolve(request, refresh=True), path, target, record)  # the cached pages cannot be used
+        for one in fetched:
+            client.store(one, self._rest_of_day())
+        return [found for one in fetched for found in one.page.results or ()]
 
-    def _one(self, question: ReferenceQuestion, target: str, record: type[Result]) -> Answer[Result]:
+    def _one(self, request: ReferenceRequest, target: str, record: type[Result]) -> ReferencePage[Result]:
         client = self._client()
-        answer = client.get(question, target, partial(read_answer, question=question, kind=record))
-        client.keep(answer, self._rest_of_day())
-        return answer.page
+        fetched = client.get(request, target, partial(read_reference_page, request=request, kind=record))
+        client.store(fetched, self._rest_of_day())
+        return fetched.page
 
     def _rest_of_day(self) -> timedelta:
         now = self._context.clock()
@@ -234,11 +239,12 @@ class PolygonReference:
         self._config.require_key()
         with self._lock:
             if self._stop.cancelled:
-                raise Cancelled("stopped before Polygon was asked")
+                raise Cancelled("cancelled before a request was sent to Polygon")
             if self._connection is None:
                 self._connection = Connection(
                     self._config,
                     self._context.state_folder,
+                    cache=reference_cache,
                     events=self._stream,
                     pause=self._pause,
                     cancelled=lambda: self._stop.cancelled,
@@ -246,16 +252,16 @@ class PolygonReference:
             return self._connection.client
 
     def _masked(self, notices: Iterable[str]) -> Any:
-        """Sentences without the key, which the vendor's words in them may hold."""
+        """Remove the API key, which the vendor's text may contain, from notices."""
         return tuple(mask_secrets(notice, [self._config.api_key]) for notice in notices)
 
     def _promptly(self, work: Callable[[], Result]) -> Result:
-        """Do the work in a thread of its own, so that a cancelled run waits for no vendor that does not answer."""
+        """Work in a separate thread, so that a cancelled run does not wait for a vendor that does not answer."""
         future: Future[Result] = Future()
         threading.Thread(target=self._fulfil, args=(future, work), name="polygon-reference", daemon=True).start()
         while not wait([future], _POLL_SECONDS).done:
             if self._stop.cancelled:
-                raise Cancelled("stopped while Polygon was asked")
+                raise Cancelled("cancelled while waiting for Polygon")
         return future.result()
 
     def _fulfil(self, future: Future[Result], work: Callable[[], Result]) -> None:
@@ -268,7 +274,7 @@ class PolygonReference:
 
 
 def _splits_follow(splits: Sequence[tuple[str, Split]], dividends: Sequence[tuple[str, Dividend]]) -> bool:
-    """Whether there is a dividend before a split."""
+    """Return whether a dividend precedes a split."""
     if not splits or not dividends:
         return False
     return min(paid.ex_date for _, paid in dividends) < max(split.ex_date for _, split in splits)

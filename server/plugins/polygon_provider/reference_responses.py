@@ -1,6 +1,6 @@
-"""The vendor's splits, dividends, ticker changes and ticker details, and what of them is believed. Pure.
+"""Decodes splits, dividends, ticker changes and ticker details, and validates them. Pure.
 
-Numbers are read as decimals from their very text, so that 0.1 is a tenth and ``2e+06`` two million.
+Numbers are decoded as decimals from their text, so that 0.1 is a tenth and ``2e+06`` two million.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from attrs import frozen
 
 from server.corporate_actions.model import Dividend, Listing, Renames, Split, TickerChange
 from server.lean.series import Series, parse_symbol
-from server.plugins.polygon_provider.requests import bad_answer, on_one_line
+from server.plugins.polygon_provider.requests import bad_response, on_one_line
 
 _SUCCESS = ("OK", "DELAYED")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _FIRST_YEAR, _LAST_YEAR = 1900, 2099
 _LEAST, _MOST = Decimal("1e-12"), Decimal("1e12")
-"""Numbers beyond these are no shares and no dollars; a ratio of 1e999999999 would take all memory to work with."""
+"""Limits of plausible numbers of shares and dollars; arithmetic with 1e999999999 would take all memory."""
 
 
 @frozen(kw_only=True)
-class ReferenceQuestion:
-    """What is asked of a ticker; see `Question`."""
+class ReferenceRequest:
+    """A request for reference data of a ticker; see `Request`."""
 
-    symbol: str
+    ticker: str
     subject: str
     refresh: bool = False
 
     @property
     def about(self) -> str:
-        """What is asked for, for people."""
-        return f"the {self.subject} of {self.symbol}"
+        """What is requested, for people."""
+        return f"the {self.subject} of {self.ticker}"
 
     @property
     def series(self) -> Series | None:
@@ -45,12 +45,12 @@ class ReferenceQuestion:
 
     @property
     def days(self) -> tuple[date, ...]:
-        """None: it is about all there are."""
+        """Empty: it is about all days."""
         return ()
 
 
 class SplitRecord(msgspec.Struct):
-    """One split: ``split_to`` shares for ``split_from`` ones from ``execution_date`` on."""
+    """One split: ``split_from`` shares become ``split_to`` shares on ``execution_date``."""
 
     ticker: str
     execution_date: str | None = None
@@ -60,7 +60,7 @@ class SplitRecord(msgspec.Struct):
 
 
 class DividendRecord(msgspec.Struct):
-    """One dividend: ``cash_amount`` as declared, per share as it was then. Without a currency it is in dollars."""
+    """One dividend: ``cash_amount`` per share as declared, before later splits. The default currency is the dollar."""
 
     ticker: str
     ex_dividend_date: str | None = None
@@ -70,7 +70,7 @@ class DividendRecord(msgspec.Struct):
 
 
 class TickerRecord(msgspec.Struct):
-    """What is known of a ticker."""
+    """Details of a ticker."""
 
     ticker: str
     name: str | None = None
@@ -91,7 +91,7 @@ class _Event(msgspec.Struct):
 
 
 class EventsRecord(msgspec.Struct):
-    """What happened to the share that a ticker stands for."""
+    """Ticker changes of the security that has a ticker."""
 
     events: list[_Event] | None = None
 
@@ -100,8 +100,8 @@ Results = TypeVar("Results")
 Record = TypeVar("Record", SplitRecord, DividendRecord, TickerRecord)
 
 
-class Answer(msgspec.Struct, Generic[Results]):
-    """One answer of a reference endpoint. ``results`` may be absent when there are none."""
+class ReferencePage(msgspec.Struct, Generic[Results]):
+    """One response of a reference endpoint. ``results`` may be absent if it is empty."""
 
     status: str
     results: Results | None = None
@@ -117,7 +117,7 @@ class Answer(msgspec.Struct, Generic[Results]):
 
 
 def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(Answer[kind])
+    return msgspec.json.Decoder(ReferencePage[kind])
 
 
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {
@@ -126,27 +126,32 @@ _decoders: dict[Any, msgspec.json.Decoder[Any]] = {
 }
 
 
-def read_answer(body: bytes, question: ReferenceQuestion, kind: type[Results]) -> Answer[Results]:
-    """Read an answer and see that it is one, about the ticker that was asked for and no other.
+def read_reference_page(body: bytes, request: ReferenceRequest, kind: type[Results]) -> ReferencePage[Results]:
+    """Decode a page, and check that it succeeded and that all its records have the requested ticker.
+
+    Args:
+        body: The decompressed body.
+        request: The request that it answers.
+        kind: The type of its results.
 
     Raises:
-        msgspec.ValidationError: JSON, but not an answer of this kind.
-        msgspec.DecodeError, RecursionError: Not JSON (cut off, HTML), or nested beyond reading.
-        BadResponseError: Its status is not one of success, or it is about another ticker.
+        msgspec.ValidationError: JSON, but not a response of this kind.
+        msgspec.DecodeError, RecursionError: Not JSON (cut off, HTML), or nested too deeply.
+        BadResponseError: Its status is an error, or a record is about another ticker.
     """
-    answer: Answer[Results] = _decoders[kind].decode(body)
-    if answer.status not in _SUCCESS:
-        said = answer.error or answer.message or "no reason given"
-        raise bad_answer(question, on_one_line(f"its status is {answer.status}: {said}"), answer.id)
-    found = answer.results
+    page: ReferencePage[Results] = _decoders[kind].decode(body)
+    if page.status not in _SUCCESS:
+        reason = page.error or page.message or "no reason given"
+        raise bad_response(request, on_one_line(f"its status is {page.status}: {reason}"), page.id)
+    found = page.results
     for record in found if isinstance(found, list) else [found]:
-        if isinstance(record, (SplitRecord, DividendRecord, TickerRecord)) and record.ticker != question.symbol:
-            raise bad_answer(question, on_one_line(f"it is about {record.ticker}"), answer.id)
-    return answer
+        if isinstance(record, (SplitRecord, DividendRecord, TickerRecord)) and record.ticker != request.ticker:
+            raise bad_response(request, on_one_line(f"it is about {record.ticker}"), page.id)
+    return page
 
 
 def splits_of(records: Iterable[SplitRecord], symbol: str) -> tuple[list[tuple[str, Split]], list[str]]:
-    """The splits, each with the vendor's id of it, and a sentence for each that cannot be used.
+    """Return the splits, each with the vendor's id, and a notice for each record that is rejected.
 
     Source: https://massive.com/docs/rest/stocks/corporate-actions/splits; shares per share may be fractions.
     """
@@ -165,10 +170,10 @@ def splits_of(records: Iterable[SplitRecord], symbol: str) -> tuple[list[tuple[s
 
 
 def dividends_of(records: Iterable[DividendRecord], symbol: str) -> tuple[list[tuple[str, Dividend]], list[str]]:
-    """The dividends, special ones too, each with the vendor's id of it, and a sentence for each that cannot be used.
+    """Return the dividends, special ones included, each with the vendor's id, and a notice for each rejected record.
 
-    Source: https://massive.com/docs/rest/stocks/corporate-actions/dividends; amounts are in dollars per share as it
-    was then, before later splits.
+    Source: https://massive.com/docs/rest/stocks/corporate-actions/dividends; amounts are in dollars per share as
+    declared, before later splits.
     """
     dividends: list[tuple[str, Dividend]] = []
     notices: list[str] = []
@@ -187,13 +192,13 @@ def dividends_of(records: Iterable[DividendRecord], symbol: str) -> tuple[list[t
     return dividends, notices
 
 
-def renames_of(answer: EventsRecord | None, symbol: str) -> Renames:
-    """The tickers of the share that `symbol` stands for, ascending by day.
+def renames_of(record: EventsRecord | None, symbol: str) -> Renames:
+    """Return the tickers of the security that has the ticker `symbol`, ascending by day.
 
-    The endpoint is experimental and known to be wrong in places, so a list in which anything is odd gives no rename
-    at all, and a notice. Source: https://massive.com/docs/rest/stocks/corporate-actions/ticker-events
+    The endpoint is experimental and known to be wrong in places, so an inconsistent list is rejected as a whole, with a
+    notice. Source: https://massive.com/docs/rest/stocks/corporate-actions/ticker-events
     """
-    events = answer.events or [] if answer else []
+    events = record.events or [] if record else []
     listed = [event for event in events if event.type == "ticker_change"]
     by_day: dict[date, str] = {}
     for event in listed:
@@ -201,19 +206,19 @@ def renames_of(answer: EventsRecord | None, symbol: str) -> Renames:
         day, ticker = _day(event.date), _ticker(given)
         shown = f"from {event.date or 'no day'} as {given or 'nothing'}"
         if day is None or ticker is None:
-            return _doubtful(symbol, f"lists it {shown}")
+            return _rejected(symbol, f"lists it {shown}")
         if by_day.setdefault(day, ticker) != ticker:
-            return _doubtful(symbol, f"lists it {shown} and as {by_day[day]}")
+            return _rejected(symbol, f"lists it {shown} and as {by_day[day]}")
     if listed and symbol not in by_day.values():
-        return _doubtful(symbol, f"lists it only as {', '.join(sorted(set(by_day.values())))}")
+        return _rejected(symbol, f"lists it only as {', '.join(sorted(set(by_day.values())))}")
     return Renames(changes=tuple(TickerChange(first_day=day, ticker=by_day[day]) for day in sorted(by_day)))
 
 
 def listing_of(record: TickerRecord) -> Listing:
-    """Reference data of a ticker.
+    """Return the reference data of a ticker.
 
-    ``delisted`` is the vendor's ``delisted_utc``. Its documents call that the last date of trading; records of
-    shares whose end is known (YHOO, AABA) have the first day without. So trading may have ended a session before.
+    ``delisted`` is the vendor's ``delisted_utc``. Its documentation calls that the last date of trading; records of
+    securities whose last session is known (YHOO, AABA) have the day after. So trading may have ended a session before.
     Source: https://massive.com/docs/rest/stocks/tickers/ticker-overview
     """
     delisted = _day((record.delisted_utc or "")[:10])
@@ -228,13 +233,13 @@ def listing_of(record: TickerRecord) -> Listing:
 
 
 def last_listing_of(records: Sequence[TickerRecord]) -> Listing | None:
-    """Of several delisted shares that had one ticker, the one that had it last; None where there are none."""
+    """Return the security that had a ticker last, of several delisted ones; None if the list is empty."""
     found = [listing_of(record) for record in records]
     return max(found, key=lambda listing: listing.delisted or date.min, default=None)
 
 
 def _day(text: str | None) -> date | None:
-    """The day, if there is such a one and a share could have traded on it."""
+    """Return the day, if it exists and is within the range of plausible years."""
     if text is None or not _DAY.fullmatch(text):
         return None
     try:
@@ -249,7 +254,7 @@ def _number(value: Decimal | None) -> Decimal | None:
 
 
 def _ticker(text: str | None) -> str | None:
-    """The ticker, if LEAN has such ones. The vendor's small letters mean something (``BACpL``) and are not raised."""
+    """Return the ticker, if LEAN can store it. The vendor's lower case is significant (``BACpL``), so it is kept."""
     try:
         return text if text and parse_symbol(text) == text else None
     except ValueError:
@@ -264,7 +269,7 @@ def _left_out(sentence: str, given: str | int | None) -> str:
     return on_one_line(f"{sentence[:200]}; it is left out" + (f" (its id is {_id(given)[:70]})" if given else ""))
 
 
-def _doubtful(symbol: str, what: str) -> Renames:
+def _rejected(symbol: str, what: str) -> Renames:
     notice = f"Polygon's list of the tickers of {symbol} is not believed, so no rename is taken from it: it {what}"
-    notices: Any = (on_one_line(notice),)  # mypy does not know what a converter takes
+    notices: Any = (on_one_line(notice),)  # mypy does not see the type that a converter accepts
     return Renames(notices=notices)

@@ -1,4 +1,4 @@
-"""The vendor's JSON to columns, and what is checked before a bar is believed. Pure."""
+"""Decodes aggregates from JSON to columns and validates them. Pure."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from isal import isal_zlib
 
 from server.lean.bars import Bars
 from server.lean.days import MS_PER_DAY, midnight, midnights
-from server.plugins.polygon_provider.requests import bad_answer, following, on_one_line
+from server.plugins.polygon_provider.requests import bad_response, next_page, on_one_line
 from server.plugins.polygon_provider.windows import Window
 
 DAMAGED = cast("type[Exception]", isal_zlib.error)
-"""What `unpacked` raises."""
+"""What `decompressed` raises."""
 
-_LARGEST_GUESS = 1 << 25
-_END_OF_TIME = 2**53
+_LARGEST_BUFFER = 1 << 25
+"""Bytes to reserve at most for a body by the length that it states itself."""
+
+_LARGEST_INSTANT = 2**53
+"""Milliseconds from which on a float is no longer exact."""
+
 _COLUMNS = ("open", "high", "low", "close", "volume")
 _SUCCESS = ("OK", "DELAYED")
 
@@ -28,7 +32,7 @@ _SUCCESS = ("OK", "DELAYED")
 class Bar(msgspec.Struct, gc=False):
     """One aggregate: start (ms UTC), prices (dollars), volume (shares, also ``7.06e+07`` or fractional).
 
-    The fields stand in the vendor's order, in which they are found fastest; all are floats for `_columns`.
+    The fields are in the vendor's order, in which they are decoded fastest; all are floats for `_columns`.
     """
 
     v: float
@@ -40,7 +44,7 @@ class Bar(msgspec.Struct, gc=False):
 
 
 class Page(msgspec.Struct):
-    """One answer of the aggregates endpoint. ``results`` is absent when there are none."""
+    """One response of the aggregates endpoint. ``results`` is absent if there are no bars."""
 
     status: str
     adjusted: bool | None = None
@@ -52,7 +56,7 @@ class Page(msgspec.Struct):
 
 
 class _Problem(msgspec.Struct):
-    """What error bodies say: ``error`` for ERROR, ``message`` for NOT_AUTHORIZED and NOT_FOUND."""
+    """The text of error bodies: ``error`` for ERROR, ``message`` for NOT_AUTHORIZED and NOT_FOUND."""
 
     error: str | None = None
     message: str | None = None
@@ -69,22 +73,26 @@ _PACKED = np.dtype(
         "itemsize": 1 + 6 * 11,
     }
 )
-"""A `Bar` in MessagePack: a mark, then for each field two bytes of name, a mark, and eight bytes of number."""
+"""A `Bar` in MessagePack: a type byte, then for each field two bytes of name, a type byte and an 8-byte number."""
 _problem_decoder = msgspec.json.Decoder(_Problem)
 
 
 def decode_page(body: bytes) -> Page:
-    """Read an answer.
+    """Decode a page.
 
     Raises:
-        msgspec.ValidationError: JSON, but not an answer of this endpoint.
+        msgspec.ValidationError: JSON, but not a response of this endpoint.
         msgspec.DecodeError: Not JSON (cut off, HTML).
     """
     return _page_decoder.decode(body)
 
 
 def read_page(body: bytes, window: Window) -> Page:
-    """Read an answer about a window's bars and see that it can be believed.
+    """Decode a page of a window and validate its head.
+
+    Args:
+        body: The decompressed body.
+        window: The request.
 
     Raises:
         msgspec.DecodeError, BadResponseError: As `decode_page` and `check_page`.
@@ -94,20 +102,20 @@ def read_page(body: bytes, window: Window) -> Page:
     return page
 
 
-def unpacked(wire: bytes) -> bytes:
-    """A body as it came over the wire without gzip, if it was packed so.
+def decompressed(body: bytes) -> bytes:
+    """Decompress a body as it was received, if it is gzip.
 
     Raises:
-        DAMAGED: It was, and is cut off or wrong.
+        DAMAGED: It is gzip, and incomplete or damaged.
     """
-    if not wire.startswith(b"\x1f\x8b"):
-        return wire
-    told = int.from_bytes(wire[-4:], "little")  # gzip ends with the length of what it holds
-    return isal_zlib.decompress(wire, 31, min(max(told, 1), _LARGEST_GUESS))
+    if not body.startswith(b"\x1f\x8b"):
+        return body
+    size = int.from_bytes(body[-4:], "little")  # gzip ends with the length of the content
+    return isal_zlib.decompress(body, 31, min(max(size, 1), _LARGEST_BUFFER))
 
 
 def problem_of(body: bytes) -> tuple[str, str | None]:
-    """The vendor's own words in an error body, on one line, and its request id. HTML gives its title."""
+    """Return the text of an error body on one line, the title if it is HTML, and the request id."""
     try:
         problem = _problem_decoder.decode(body)
     except (msgspec.DecodeError, RecursionError):
@@ -122,36 +130,42 @@ def problem_of(body: bytes) -> tuple[str, str | None]:
 
 
 def check_page(page: Page, window: Window) -> None:
-    """Refuse an answer that did not succeed or holds adjusted prices.
+    """Reject a page that reports an error or has adjusted prices.
 
     Raises:
-        BadResponseError: With the vendor's words and request id.
+        BadResponseError: With the vendor's text and request id.
     """
     if page.status not in _SUCCESS:
-        raise bad_answer(
+        raise bad_response(
             window,
             on_one_line(f"its status is {page.status}: {page.error or page.message or 'no reason given'}"),
             page.request_id,
         )
     if page.adjusted is not False:
         what = "prices adjusted for splits" if page.adjusted else "no word on whether prices are adjusted"
-        raise bad_answer(window, f"it has {what}, though raw prices were asked for", page.request_id)
+        raise bad_response(window, f"it has {what}, though raw prices were asked for", page.request_id)
 
 
 def next_target(page: Page, base_url: str, window: Window, seen: Sequence[str]) -> str | None:
-    """Path and query of the next page, to be sent to the configured host; None at the last page.
+    """Return path and query of the next page, to be sent to the configured host; None after the last page.
+
+    Args:
+        page: The page read last.
+        base_url: Scheme and host of the configured vendor.
+        window: The request.
+        seen: Path and query of the pages read so far.
 
     Raises:
-        BadResponseError: It points to another host or another symbol, or back to a page that was read.
+        BadResponseError: The address has another host or ticker, or is that of a page read before.
     """
-    return following(window, page.next_url, f"/v2/aggs/ticker/{window.symbol}/", base_url, seen, page.request_id)
+    return next_page(window, page.next_url, f"/v2/aggs/ticker/{window.ticker}/", base_url, seen, page.request_id)
 
 
 def _columns(rows: Sequence[Bar]) -> dict[str, npt.NDArray[Any]]:
-    """The fields of all bars as columns.
+    """Return the fields of all bars as columns.
 
-    MessagePack writes every bar with the same number of bytes, so that numpy can read the whole text as one array:
-    in a third of the time that taking each number from each bar needs.
+    MessagePack encodes every bar with the same number of bytes, so that numpy reads the whole encoding as one array, in
+    a third of the time that reading each number from each bar takes.
     """
     packed = _packer.encode(rows)
     table = np.frombuffer(packed, _PACKED, offset=len(packed) - len(rows) * _PACKED.itemsize)
@@ -159,31 +173,31 @@ def _columns(rows: Sequence[Bar]) -> dict[str, npt.NDArray[Any]]:
 
 
 def to_bars(pages: Sequence[Page], window: Window) -> Bars:
-    """The bars of all pages of one window, repeats removed (the first one stays, as in LEAN's reader).
+    """Return the bars of all pages of one window without repeats (the first one stays, as in LEAN's reader).
 
     Raises:
-        BadResponseError: A bar lies outside the window, or time goes backwards.
+        BadResponseError: A bar is outside the window, or the bars do not ascend.
     """
     columns = _columns([bar for page in pages for bar in page.results or ()])
     instants = columns.pop("time")
-    if (np.abs(instants) >= _END_OF_TIME).any():
-        raise bad_answer(window, "it has bars outside the days that were asked for", pages[0].request_id)
+    if (np.abs(instants) >= _LARGEST_INSTANT).any():
+        raise bad_response(window, "it has bars outside the days that were asked for", pages[0].request_id)
     time = instants.astype(np.int64)
     if (time != instants).any():
-        raise bad_answer(window, "it has bars that begin between two milliseconds", pages[0].request_id)
+        raise bad_response(window, "it has bars that begin between two milliseconds", pages[0].request_id)
     if len(time) > 1 and (time[1:] <= time[:-1]).any():
         keep = np.sort(np.unique(time, return_index=True)[1])
         time = time[keep]
         columns = {name: column[keep] for name, column in columns.items()}
         if (time[1:] < time[:-1]).any():
-            raise bad_answer(window, "its bars are out of order", pages[0].request_id)
+            raise bad_response(window, "its bars are out of order", pages[0].request_id)
     if len(time) and (time[0] < midnight(window.first) or time[-1] >= midnight(window.last + timedelta(days=1))):
-        raise bad_answer(window, "it has bars outside the days that were asked for", pages[0].request_id)
+        raise bad_response(window, "it has bars outside the days that were asked for", pages[0].request_id)
     return Bars(time=time, **columns)
 
 
 def only_days(bars: Bars, days: Sequence[date]) -> tuple[Bars, list[date]]:
-    """The bars of these days, and which of the days have any. ``days`` ascend."""
+    """Return the bars of these days, which ascend, and those of the days that have any."""
     if not len(bars):
         return bars, []
     starts = midnights(days)

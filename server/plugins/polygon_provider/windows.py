@@ -1,12 +1,11 @@
-"""Which requests to send for which gaps. Pure.
+"""Plans which requests to send for which gaps. Pure.
 
 The vendor counts ``limit`` in base bars, 50,000 at most: a session has at most 960 minutes (04:00 to 20:00), so 52
-sessions always fit one answer; a session of seconds may need two; all daily bars there are fit one.
+sessions always fit one response; a session of seconds may need two; all daily bars of a symbol fit one.
 """
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,37 +18,54 @@ from server.lean.series import Resolution, Series
 from server.trading_calendar import USEquityTradingCalendar
 
 LIMIT = 50_000
-"""Base bars in one answer at most."""
+"""Base bars in one response at most."""
 
 MINUTES_PER_SESSION = 960
 MAX_MINUTE_SESSIONS = LIMIT // MINUTES_PER_SESSION
 
 _MIN_MINUTE_SESSIONS = 10
-"""Below this a window is not made smaller to keep connections busy: a request costs more than it saves."""
+"""Windows are not made smaller than this to keep connections busy: a request costs more than it saves."""
 
 _JOIN_SESSIONS = 5
-"""Sessions asked for again rather than sending another request, where requests are not counted."""
+"""Sessions requested again rather than sending another request, where requests are not limited."""
 
 _ROUNDS = 2
-"""How many windows each connection should get, so that writing overlaps with waiting."""
+"""Windows for each connection, so that responses are written while others are awaited."""
 
 TIMESPANS = {Resolution.DAILY: "day", Resolution.MINUTE: "minute", Resolution.SECOND: "second"}
-_KEPT = re.compile(
-    r"/v2/aggs/ticker/([^/?]+)/range/1/([a-z]+)/(\d{4}-\d\d-\d\d)/(\d{4}-\d\d-\d\d)"
-    rf"\?adjusted=false&limit={LIMIT}&sort=asc$"
-)
-"""The address of an answer to a `Window`, its parameters in the order in which the cache has them."""
+"""The vendor's timespan of each resolution that can be requested."""
+
+RESOLUTIONS = {timespan: resolution for resolution, timespan in TIMESPANS.items()}
+"""The resolution of each of the vendor's timespans."""
+
+QUERY = f"adjusted=false&sort=asc&limit={LIMIT}"
+"""The query of the first page of every window."""
+
+
+@frozen(kw_only=True)
+class CachedRange:
+    """One cached response: the host it came from, the days that its request covered, and which page it is.
+
+    Attributes:
+        page: Empty for the first page.
+    """
+
+    host: str
+    series: Series
+    first: date
+    last: date
+    page: str = ""
 
 
 @frozen(kw_only=True)
 class Window:
-    """One request: the days from first to last, of which ``wanted`` are asked for.
+    """One request: the days from first to last, of which ``wanted`` are to be delivered.
 
     Attributes:
-        refresh: Must not be answered from the cache.
-        settled: All wanted days are settled, so that the answer may be cached.
-        probe: Asks once more for days that an answer to a wider window began without.
-        span: First and last day of an earlier request that is sent again, since its answer was kept.
+        refresh: The response must not come from the cache.
+        settled: All wanted days are settled, so that the response may be cached.
+        probe: Requests once more the days before the first bar of a wider window's response.
+        span: First and last day of an earlier request that is repeated, since its response is cached.
     """
 
     series: Series
@@ -60,8 +76,8 @@ class Window:
     span: tuple[date, date] | None = None
 
     @property
-    def symbol(self) -> str:
-        """The ticker requested."""
+    def ticker(self) -> str:
+        """The ticker of the series."""
         return self.series.ticker
 
     @property
@@ -76,17 +92,17 @@ class Window:
 
     @property
     def days(self) -> tuple[date, ...]:
-        """The days that are asked for."""
+        """The days wanted."""
         return self.wanted
 
     @property
     def subject(self) -> str:
-        """What is asked for."""
+        """The kind of data."""
         return "bars"
 
     @property
     def about(self) -> str:
-        """What is asked for, for people."""
+        """What is requested, for people."""
         days = str(self.first)
         if len(self.wanted) > 1:
             days = f"{self.first} to {self.last} ({len(self.wanted)} trading days)"
@@ -94,38 +110,36 @@ class Window:
 
     @property
     def target(self) -> str:
-        """Path and query of the request; days are New York dates, so it is the same whoever asks."""
-        return (
-            f"/v2/aggs/ticker/{self.symbol}/range/1/{TIMESPANS[self.series.resolution]}/{self.first}/{self.last}"
-            f"?adjusted=false&sort=asc&limit={LIMIT}"
-        )
+        """Path and query of the request. Days are New York dates, so it does not depend on the local time zone."""
+        timespan = TIMESPANS[self.series.resolution]
+        return f"/v2/aggs/ticker/{self.ticker}/range/1/{timespan}/{self.first}/{self.last}?{QUERY}"
 
 
-def kept_windows(gaps: Sequence[Gap], kept: Iterable[str], settled_through: date) -> tuple[list[Window], list[Gap]]:
-    """What answers that were kept can deliver: windows as they were asked before, and what the gaps still lack.
+def cached_windows(
+    gaps: Sequence[Gap], ranges: Iterable[CachedRange], settled_through: date
+) -> tuple[list[Window], list[Gap]]:
+    """Plan windows that repeat cached requests, and return them with the rest of the gaps.
 
-    A run that was cut off leaves answers of which not all days were written. Windows planned anew for the rest would
-    be other requests, and fetch again what is there.
+    A run that was cancelled or killed leaves cached responses of which not all days were written. New windows for the
+    rest would be other requests, and fetch again what is cached.
 
     Args:
-        kept: The addresses of the answers.
+        gaps: The days wanted.
+        ranges: The cached responses of the configured host.
+        settled_through: The last settled day; responses about later days are not cached.
     """
-    spans: defaultdict[tuple[str, str], list[tuple[date, date]]] = defaultdict(list)
-    for address in kept:
-        found = _KEPT.search(address)
-        if found:
-            spans[found[1], found[2]].append((date.fromisoformat(found[3]), date.fromisoformat(found[4])))
+    spans: defaultdict[Series, list[tuple[date, date]]] = defaultdict(list)
+    for cached in ranges:
+        if not cached.page:
+            spans[cached.series].append((cached.first, cached.last))
     windows: list[Window] = []
     rest: list[Gap] = []
     for gap in gaps:
         left = set(gap.days)
-        for first, last in sorted(
-            spans.get((gap.series.ticker, TIMESPANS[gap.series.resolution]), ()), key=_longest_first
-        ):
+        for first, last in sorted(spans.get(gap.series, ()), key=_longest_first):
             covered = {day for day in left if first <= day <= min(last, settled_through)} - gap.refresh
             if covered:
-                wanted = tuple(sorted(covered))
-                windows.append(Window(series=gap.series, wanted=wanted, span=(first, last)))
+                windows.append(Window(series=gap.series, wanted=tuple(sorted(covered)), span=(first, last)))
                 left -= covered
         if len(left) == len(gap.days):
             rest.append(gap)
@@ -146,15 +160,18 @@ def plan_windows(
     counted: bool,
     connections: int = 5,
 ) -> list[Window]:
-    """The requests that cover all days of all gaps.
+    """Plan the requests that cover all days of all gaps.
+
+    Days that are not settled get windows of their own, since their responses must not be cached and may be refused
+    as a whole by plans that end with yesterday.
 
     Args:
-        counted: Whether requests are scarce (a budget a minute): then as few as possible, whatever bars come
-            along unasked; otherwise enough to keep the connections busy.
-        connections: How many requests may be on the wire at once.
-
-    Days that are not settled get windows of their own, since their answers must not be cached and may be refused
-    as a whole by plans that end with yesterday.
+        gaps: The days wanted.
+        calendar: The trading days.
+        now: The current instant, to determine which days are settled.
+        counted: Whether requests are limited (a budget per minute): then as few as possible, whatever other bars
+            they return; otherwise enough to keep the connections busy.
+        connections: How many requests may be in flight at once.
     """
     sessions = sum(len(gap.days) for gap in gaps)
     through = calendar.settled_through(now)
@@ -164,7 +181,7 @@ def plan_windows(
         for part, is_settled in ((settled, True), (gap.days[len(settled) :], False)):
             if not part:
                 continue
-            index = {day: place for place, day in enumerate(calendar.trading_days(part[0], part[-1]))}
+            index = {day: number for number, day in enumerate(calendar.trading_days(part[0], part[-1]))}
             size, join = _sizes(gap.series.resolution, counted, sessions, connections, len(index))
             windows += [
                 Window(
@@ -179,7 +196,7 @@ def plan_windows(
 
 
 def _sizes(resolution: Resolution, counted: bool, sessions: int, connections: int, span: int) -> tuple[int, int]:
-    """Most sessions in a window, and most sessions between two wanted days of one window."""
+    """Return the most sessions of a window, and the most sessions between two wanted days of one window."""
     if resolution is Resolution.SECOND:
         return 1, 0
     if resolution is Resolution.DAILY:
@@ -193,10 +210,10 @@ def _sizes(resolution: Resolution, counted: bool, sessions: int, connections: in
 def _cover(
     days: Sequence[date], index: dict[date, int], size: int, join: int, *, even: bool
 ) -> Iterator[Sequence[date]]:
-    """Cut ascending days into stretches that span at most `size` sessions, from the first day greedily.
+    """Cut ascending days into parts that span at most `size` sessions, greedily from the first day.
 
-    Greedy from the left is the least number of stretches possible. With `even`, a run that needs several is cut
-    into parts of about the same span instead of full ones and a rest.
+    This gives the smallest possible number of parts. With `even`, a run that needs several is cut into parts of about
+    the same span instead of full ones and a rest.
     """
     for run in _runs(days, index, join):
         span = index[run[-1]] - index[run[0]] + 1

@@ -10,10 +10,10 @@ import msgspec
 from server.lean.bars import Bars
 from server.plugins.polygon_provider.responses import (
     Page,
+    decompressed,
     only_days,
     read_page,
     to_bars,
-    unpacked,
 )
 from server.plugins.polygon_provider.windows import Window
 
@@ -22,9 +22,9 @@ def read_answer(held: Sequence[Page] | None, window: Window, wire: bytes) -> tup
     """Read the next page and hold it; the result is the page without its bars.
 
     Raises:
-        DAMAGED, msgspec.DecodeError, BadResponseError: As `unpacked` and `read_page`.
+        DAMAGED, msgspec.DecodeError, BadResponseError: As `decompressed` and `read_page`.
     """
-    page = read_page(unpacked(wire), window)
+    page = read_page(decompressed(wire), window)
     return [*(held or ()), page], msgspec.structs.replace(page, results=None)
 
 

@@ -29,7 +29,7 @@ export function scenarioCard(scenario) {
   });
   return h("article", { class: "panel", "data-testid": "scenario", "data-scenario": scenario.name },
     h("h3", {}, scenario.name),
-    contenders.some((one) => one.simulated) && h("p", { class: "dim", "data-testid": "simulated" }, "Simulated seconds: waits move a clock, and nobody sleeps."),
+    contenders.some((one) => one.simulated) && h("p", { class: "dim", "data-testid": "simulated" }, "Simulated seconds: waits advance a clock."),
     contenders.length > 0 && drawing, figures(scenario.name, scenario.contenders, own));
 }
 
@@ -49,14 +49,29 @@ function figures(name, contenders, own) {
         h("td", {}, one.name), ...(ran(one) ? figuresOf(one) : [reasonOf(one)]))))));
 }
 
-/** One figure over all runs, a line for each contender; on a logarithmic scale where they lie far apart. */
+/** One figure over all runs, with a line for each contender. */
 export function historyCard(title, runs, pick, shown) {
+  return lineCard("history-chart", title, runs, pick, shown, dayOf, (run) => dayOf(run).slice(5));
+}
+
+/** The steps of a series, with a line for each contender: best seconds, or microseconds for each bar. */
+export function seriesCard(steps) {
+  const { over, series } = steps[0];
+  const perBar = over === "bars";
+  const pick = (step) => step.contenders.filter(ran).map((one) => [one.name, perBar ? one.us_per_bar : one.min_s]);
+  const label = (step) => `${number(step[over])} ${over}`;
+  const shown = perBar ? (value) => `${+value.toPrecision(3)} µs` : seconds;
+  return lineCard("series-chart", `${series}: best ${perBar ? "time for each bar" : "time"} by ${over}`, steps, pick, shown, label, label);
+}
+
+/** A line for each contender over `columns`; the scale is logarithmic if the values differ by more than a factor of 20. */
+function lineCard(kind, title, columns, pick, shown, label, lastLabel) {
   const lines = new Map();
-  runs.forEach((run, place) => {
-    for (const [name, value] of pick(run)) {
+  columns.forEach((column, place) => {
+    for (const [name, value] of pick(column)) {
       if (value === null || value === undefined) continue;
       if (!lines.has(name)) lines.set(name, []);
-      lines.get(name).push([place, value, run]);
+      lines.get(name).push([place, value, column]);
     }
   });
   if (!lines.size) return null;
@@ -66,15 +81,15 @@ export function historyCard(title, runs, pick, shown) {
   const log = low > 0 && high / low > 20;
   const ticks = log ? decades(low, high) : [0, high / 2, high];
   const [width, height, top, bottom, left, right] = [410, 190, 12, 158, 58, 154];
-  const x = (place) => (runs.length > 1 ? left + ((width - left - right) * place) / (runs.length - 1) : (left + width - right) / 2);
+  const x = (place) => (columns.length > 1 ? left + ((width - left - right) * place) / (columns.length - 1) : (left + width - right) / 2);
   const part = (value) => (log ? Math.log(value / ticks[0]) / Math.log(ticks.at(-1) / ticks[0]) : value / high);
   const y = (value) => bottom - (bottom - top) * part(value);
   const drawing = svg("svg", { class: "drawing", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${title}: ${[...lines].map(([name, points]) => `${name} ${points.map(([, value]) => shown(value)).join(", ")}`).join("; ")}` },
     ...ticks.map((value) => svg("g", {},
       svg("line", { class: "track-line", x1: left, x2: width - right, y1: y(value), y2: y(value) }),
       svg("text", { class: "axis", x: left - 8, y: y(value) + 4, "text-anchor": "end" }, shown(value)))),
-    svg("text", { class: "axis", x: left, y: height - 8 }, dayOf(runs[0])),
-    runs.length > 1 && svg("text", { class: "axis", x: width - right, y: height - 8, "text-anchor": "end" }, dayOf(runs.at(-1)).slice(5)));
+    svg("text", { class: "axis", x: left, y: height - 8 }, label(columns[0])),
+    columns.length > 1 && svg("text", { class: "axis", x: width - right, y: height - 8, "text-anchor": "end" }, lastLabel(columns.at(-1))));
   const taken = [];
   const ordered = [...lines].sort(([, one], [, other]) => other.at(-1)[1] - one.at(-1)[1]);
   ordered.forEach(([name, points], place) => {
@@ -82,14 +97,14 @@ export function historyCard(title, runs, pick, shown) {
     const dash = own ? "" : ["", "dashed", "dotted"][place % 3];
     drawing.append(
       svg("polyline", { class: `graph ${own} ${dash}`, points: points.map(([at, value]) => `${x(at)},${y(value)}`).join(" ") }),
-      ...points.map(([at, value, run]) => svg("circle", { class: `dot ${own}`, cx: x(at), cy: y(value), r: own ? 3 : 2.2 }, svg("title", {}, `${name}, ${dayOf(run)}: ${shown(value)}`))),
+      ...points.map(([at, value, column]) => svg("circle", { class: `dot ${own}`, cx: x(at), cy: y(value), r: own ? 3 : 2.2 }, svg("title", {}, `${name}, ${label(column)}: ${shown(value)}`))),
       svg("text", { class: own ? "" : "axis", x: width - right + 8, y: free(taken, y(points.at(-1)[1]) + 4) }, short(name)));
   });
-  return card(log ? `${title}, logarithmic` : title, drawing);
+  return card(kind, log ? `${title}, logarithmic` : title, drawing);
 }
 
-function card(title, content) {
-  return h("article", { class: "panel", "data-testid": "history-chart" }, h("h4", {}, title), content);
+function card(kind, title, content) {
+  return h("article", { class: "panel", "data-testid": kind }, h("h4", {}, title), content);
 }
 
 function decades(low, high) {
@@ -97,7 +112,7 @@ function decades(low, high) {
   return Array.from({ length: to - from + 1 }, (_, place) => 10 ** (from + place));
 }
 
-/** A height near the wanted one, below those taken: lines come from the highest to the lowest. */
+/** A height near the wanted one, below those taken; lines come in order from the highest to the lowest. */
 function free(taken, wanted) {
   const at = Math.max(wanted, (taken.at(-1) ?? -99) + 13);
   taken.push(at);
@@ -106,7 +121,7 @@ function free(taken, wanted) {
 
 const short = (name) => (name.length > 20 ? `${name.slice(0, 19)}…` : name);
 
-/** Whether a contender has a time: one that could not run has the reason instead. */
+/** Whether a contender has a time; one that was not run has a reason instead. */
 const ran = (one) => typeof one.median_s === "number";
 
 export const dayOf = (run) => String(run.date).slice(0, 10);

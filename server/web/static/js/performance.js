@@ -1,7 +1,7 @@
 // The archive of benchmarks: one run by contender, and all runs over time.
 
 import { get } from "./api.js";
-import { dayOf, historyCard, scenarioCard, seconds } from "./bench_charts.js";
+import { dayOf, historyCard, scenarioCard, seconds, seriesCard } from "./bench_charts.js";
 import { $, h, say } from "./dom.js";
 import { number } from "./format.js";
 
@@ -13,7 +13,7 @@ try {
   say($("#refusal"), error.message);
 }
 
-/** When it was measured; the first runs say only on which day. */
+/** When it was measured; the first runs have only the day. */
 function when(run) {
   return String(run.measured_at || run.date);
 }
@@ -38,10 +38,12 @@ function show(runs) {
 }
 
 function one(run) {
-  const told = run.environment?.against ? ["live", "latency_s"] : []; // by the words of `against`
-  const facts = Object.entries(run.environment ?? {}).filter(([name, value]) => value !== null && !told.includes(name)).map(([name, value]) => `${name} ${value}`);
+  const repeated = run.environment?.against ? ["live", "latency_s"] : []; // `against` contains them
+  const facts = Object.entries(run.environment ?? {}).filter(([name, value]) => value !== null && !repeated.includes(name)).map(([name, value]) => `${name} ${value}`);
   $("#environment").textContent = [`commit ${String(run.commit ?? "unknown").slice(0, 9)}`, dayOf(run), ...facts].join(" · ");
-  $("#latest").replaceChildren(...run.scenarios.map(scenarioCard));
+  const series = [...new Set(run.scenarios.map((scenario) => scenario.over && scenario.series).filter(Boolean))];
+  const charts = series.map((name) => seriesCard(run.scenarios.filter((scenario) => scenario.series === name)));
+  $("#latest").replaceChildren(...run.scenarios.map(scenarioCard), ...charts.filter(Boolean));
 }
 
 function pick(scenario, figure) {

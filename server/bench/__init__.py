@@ -1,1 +1,0 @@
-"""Benchmarks: this project's downloader against other ways to get the same bars, measured and kept."""

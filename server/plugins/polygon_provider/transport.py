@@ -1,0 +1,128 @@
+"""Sends one request and receives its body, within time limits, the request budget and the concurrency limit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import requests
+import urllib3
+
+from server.core.errors import Cancelled
+from server.core.events import Event, EventStream
+from server.plugins.polygon_provider.budget import RequestBudget, concurrency_limit
+from server.plugins.polygon_provider.config import PolygonConfig
+from server.plugins.polygon_provider.errors import RetryableError, never_sent, reason, unavailable
+from server.plugins.polygon_provider.requests import Request
+from server.plugins.polygon_provider.session import BearerAuth, PolygonSession
+
+CONNECT_SECONDS = 5.0
+"""Time limit for a connection."""
+
+READ_SECONDS = 30.0
+"""Time limit for the first byte of a response, and between two of them."""
+
+BODY_SECONDS = 120.0
+"""Time limit for the whole body."""
+
+UNREACHED_ATTEMPTS = 4
+"""Attempts at a host that cannot be reached."""
+
+_CHUNK = 1 << 18
+
+
+class Transport:
+    """HTTP requests to the vendor, without retries and without a cache. Used by several threads at once."""
+
+    def __init__(
+        self,
+        config: PolygonConfig,
+        session: PolygonSession,
+        budget: RequestBudget,
+        *,
+        events: EventStream,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        """Send nothing.
+
+        Args:
+            config: The vendor's address and the API key.
+            session: The connections.
+            budget: Asked before each request.
+            events: Receives the requests sent.
+            cancelled: Whether the run was cancelled.
+        """
+        self._config = config
+        self._session = session
+        self._budget = budget
+        self._events = events
+        self._cancelled = cancelled
+        self._auth = BearerAuth(config.api_key, config.api_url)
+
+    def send(self, request: Request, target: str) -> requests.Response:
+        """Send one request; return the response of any status, its content the body as received, not decompressed.
+
+        Args:
+            request: What is requested, for messages.
+            target: Path and query.
+
+        Raises:
+            RetryableError: The connection failed or broke, or a time limit was exceeded.
+            Cancelled: The run was cancelled.
+        """
+        with concurrency_limit(self._cancelled):
+            self._budget.acquire()
+            with self._translated(request):
+                response = self._session.get(
+                    self._config.api_url + target,
+                    auth=self._auth,
+                    stream=True,
+                    timeout=(CONNECT_SECONDS, READ_SECONDS),
+                    allow_redirects=False,
+                )
+                body = self._receive(response, request)
+        self._emit(request, api_calls=1, bytes=len(body), status=response.status_code)
+        return response
+
+    def _receive(self, response: requests.Response, request: Request) -> bytes:
+        """Read the body as it is, so that it can be cached compressed."""
+        deadline = time.monotonic() + BODY_SECONDS
+        chunks = []
+        # read1 returns what has arrived, so that the deadline is checked however slowly the bytes arrive; only
+        # urllib3's own responses have it, recorded ones do not.
+        recorded = not isinstance(response.raw, urllib3.response.HTTPResponse)
+        read = response.raw.read if recorded else response.raw.read1
+        while chunk := read(_CHUNK, decode_content=False):
+            chunks.append(chunk)
+            if self._cancelled():
+                response.close()
+                raise Cancelled("cancelled while a response was received")
+            if time.monotonic() > deadline:
+                response.close()
+                raise RetryableError(
+                    unavailable(self._config.api_url, request, f"its answer took longer than {BODY_SECONDS:.0f} s")
+                )
+        body = b"".join(chunks)
+        response._content = body
+        response._content_consumed = True  # type: ignore[attr-defined]
+        return body
+
+    @contextmanager
+    def _translated(self, request: Request) -> Iterator[None]:
+        """The one place that translates errors of requests and urllib3. They may contain the URL, never the key."""
+        try:
+            yield
+        except RetryableError:
+            self._emit(request, api_calls=1)
+            raise
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            sent = not never_sent(error)
+            self._emit(request, api_calls=int(sent))
+            raise RetryableError(
+                unavailable(self._config.api_url, request, reason(error, CONNECT_SECONDS, READ_SECONDS)),
+                attempts=None if sent else UNREACHED_ATTEMPTS,
+            ) from error
+
+    def _emit(self, request: Request, **counts: int) -> None:
+        self._events.emit(Event(kind="request", symbol=request.ticker, **counts))  # type: ignore[arg-type]
