@@ -146,7 +146,7 @@ def test_differences_of_a_foreign_file_are_shown(command: CommandLine, served: S
     answer = command.run("factor-files", "AAPL")
 
     assert answer.code == 0
-    assert "the factor file that stands there differs in 2 rows" in answer.out
+    assert "the existing factor file differs in 2 rows" in answer.out
     assert "2024-03-06: only theirs has this row (price factor 1, split factor 0.5, close 10)" in answer.out
     assert foreign.read_text().startswith("20240304,1,0.5,1\n20240306")
 
