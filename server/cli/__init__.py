@@ -66,8 +66,8 @@ def _run(command: click.Command, program: str, arguments: Sequence[str], *, debu
         print(error.format_message(), file=sys.stderr)
         return BAD_USE
     except click.ClickException as error:
-        asked = f" (see {error.ctx.command_path} --help)" if isinstance(error, click.UsageError) and error.ctx else ""
-        _print_exception(f"{error.format_message()}{asked}", error, debug)
+        hint = f" (see {error.ctx.command_path} --help)" if isinstance(error, click.UsageError) and error.ctx else ""
+        _print_exception(f"{error.format_message()}{hint}", error, debug)
         return BAD_USE
     except (click.Abort, KeyboardInterrupt, Cancelled) as error:
         _print_exception(str(error) or "stopped", error, debug)

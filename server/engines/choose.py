@@ -79,7 +79,7 @@ def _smoke(calendar: USEquityTradingCalendar, clock: Callable[[], datetime]) -> 
 
 
 def _below(project: Path, lean_config: Path) -> bool:
-    """Whether the CLI can run the project with this lean.json (it wants one path relative to the other's folder)."""
+    """Whether the project is below the folder of this lean.json, as the CLI requires."""
     return project.resolve().is_relative_to(lean_config.resolve().parent)
 
 

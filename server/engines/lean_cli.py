@@ -248,7 +248,7 @@ def _result(
     total = results.requests + len(failed.wanted) + len(failed.other) + len(failed.usual)
     shown = ("Net Profit", "Drawdown", "Sharpe Ratio", "Total Orders", "Total Trades")
     figures = ", ".join(f"{name} {results.statistics[name]}" for name in shown if name in results.statistics)
-    ours = {
+    added = {
         "Data Points": str(results.data_points) if results.data_points is not None else "-",
         "Data Requests": str(total),
         "Failed Data Requests": str(len(failed.wanted) + len(failed.other)),
@@ -262,7 +262,7 @@ def _result(
             f"{len(failed.wanted) + len(failed.other)} of {total} data requests failed, "
             f"not counting {len(failed.usual)} for quotes and the hourly benchmark",
         ),
-        statistics=results.statistics | ours,
+        statistics=results.statistics | added,
         equity=results.equity,
         bars=results.data_points or 0,
         days=sum(start <= day <= end for day in request.days),

@@ -18,6 +18,7 @@ from datetime import date, timedelta
 from attrs import frozen
 
 from server.core.secret import Secret, mask_secrets
+from server.core.text import list_text
 from server.data_download.availability import Gap
 from server.lean.series import Resolution
 from server.plugins.lean_cli_provider.config import KEY_VARIABLES, LeanCliConfig
@@ -65,7 +66,7 @@ class Run:
     def title(self) -> str:
         """What it fetches, for people."""
         symbols = list(self.wanted)
-        shown = ", ".join(symbols[:5]) + (f" and {len(symbols) - 5} more" if len(symbols) > 5 else "")
+        shown = list_text(symbols)
         return f"{shown}, {self.resolution.value}, {self.first_day} to {self.last_day}"
 
 
