@@ -205,7 +205,7 @@ def test_a_missing_trade_file_is_a_warning_though_lean_ended_well(run) -> None:
     assert result.statistics["Failed Data Requests For Quotes And Benchmark"] == "4"
     assert "1 of 7 data requests failed, not counting 4 for quotes" in result.summary[2]
     assert result.notes == (
-        "1 of the files asked for were missing, so the figures cannot be trusted: "
+        "1 of the requested files were missing, so the figures are wrong: "
         "equity/usa/minute/spy/20240110_trade.zip; download them and run again",
     )
 
