@@ -42,7 +42,7 @@ def download(
         What was downloaded, what is empty and what failed.
     """
     now = now or datetime.now(UTC)
-    calendar = USEquityTradingCalendar.load(None, now.date())
+    calendar = USEquityTradingCalendar.load(now.date())
     folder = DataFolder.open(data_folder, calendar)
     try:
         downloader = DataDownloader(

@@ -120,7 +120,7 @@ def _measure(
     bar: bool,
 ) -> dict[str, Any]:
     """Measure all scenarios and return the run in JSON's types; `latency` is in seconds."""
-    calendar = USEquityTradingCalendar.load(None, utc_now().astimezone(NEW_YORK).date())
+    calendar = USEquityTradingCalendar.load(utc_now().astimezone(NEW_YORK).date())
     commit = environment.commit()
     with temporary_folder(Path.cwd()) as home, progress_display(len(scenarios), bar=bar) as display:
         measurement = Benchmark(

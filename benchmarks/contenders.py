@@ -120,7 +120,7 @@ def wire(spec: RunSpec, clock: SimulatedClock | None) -> TimedDownload:
     from server.plugins.polygon_provider.windows import plan_windows
     from server.trading_calendar import USEquityTradingCalendar
 
-    calendar = USEquityTradingCalendar.load(None, spec.now.date())
+    calendar = USEquityTradingCalendar.load(spec.now.date())
     gaps = [Gap(series=Series(symbol, Resolution(spec.resolution)), days=spec.days) for symbol in spec.symbols]
     targets = [window.target for window in plan_windows(gaps, calendar, spec.now, counted=False)]
     url = urlsplit(spec.url)

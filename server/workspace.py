@@ -14,8 +14,8 @@ from server.core.cancel import CancelToken
 from server.core.events import Event, EventListener, EventStream
 from server.core.secret import Secret
 from server.core.words import quoted_name
-from server.corporate_actions.auto_refresh import DailyCheck
-from server.corporate_actions.context import Work
+from server.corporate_actions.auto_refresh import AutoRefresh
+from server.corporate_actions.context import CorporateActionsContext
 from server.corporate_actions.model import CorporateActionSource
 from server.corporate_actions.tickers import TickersOnDisk
 from server.data_download.data_folder import DataFolder
@@ -59,22 +59,19 @@ class Workspace:
                 plugin that failed to load explains it.
         """
         _reject_unknown(settings, plugins)
-        state = settings.state_folder if settings.state_folder.is_dir() else None
-        calendar = USEquityTradingCalendar.load(state, clock().astimezone(NEW_YORK).date())
+        calendar = USEquityTradingCalendar.load(clock().astimezone(NEW_YORK).date())
         return cls(
             settings=settings,
             plugins=plugins,
             calendar=calendar,
             folder=DataFolder.open(settings.data_folder, calendar, settings.state_folder),
             clock=clock,
-            made_state=state is None,
+            made_state=not settings.state_folder.is_dir(),
             made_folder=not settings.data_folder.is_dir(),
         )
 
     def close(self) -> None:
-        """Close the ledger, and keep the calendar for the next run if this one left any state at all."""
-        if self.settings.state_folder.is_dir():
-            self.calendar.keep(self.settings.state_folder)
+        """Close the ledger."""
         self.folder.close()
 
     def events(self, *listeners: EventListener) -> EventStream:
@@ -113,8 +110,8 @@ class Workspace:
         if event.report is not None and event.report.never_reached_vendor:
             self.remove_empty_state()
 
-    def corporate_actions(self, provider: str | None = None) -> Work | None:
-        """Return the context for building factor and map files; None if the provider has no corporate actions.
+    def corporate_actions(self, provider: str | None = None) -> CorporateActionsContext | None:
+        """Return the context of building factor and map files; None if the provider has no corporate actions.
 
         Args:
             provider: A provider that replaces the chosen one.
@@ -133,7 +130,7 @@ class Workspace:
         def open_source(cancel: CancelToken, events: EventStream, refresh: bool) -> CorporateActionSource:
             return create(config, evolve(self._context(cancel), refresh=refresh), events)
 
-        def downloader_of_bars(events: EventStream) -> DataDownloader:
+        def open_downloader(events: EventStream) -> DataDownloader:
             return DataDownloader(
                 folder=self.folder,
                 calendar=self.calendar,
@@ -143,20 +140,20 @@ class Workspace:
                 events=events,
             )
 
-        return Work(
+        return CorporateActionsContext(
             folder=self.folder,
             calendar=self.calendar,
             clock=self.clock,
             provider=name,
             open_source=open_source,
             check=lambda: spec.check(config),
-            daily=downloader_of_bars,
+            open_downloader=open_downloader,
         )
 
     def _steps(self, provider: str) -> list[DownloadStep]:
         wanted = self.settings.corporate_actions == "auto" and self._installed(provider)
-        work = self.corporate_actions(provider) if wanted else None
-        return [DailyCheck(work=work)] if work else []
+        context = self.corporate_actions(provider) if wanted else None
+        return [AutoRefresh(context=context)] if context else []
 
     def _installed(self, provider: str | None) -> str | None:
         """The provider; None where its plugin failed to load."""

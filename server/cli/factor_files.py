@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,11 +25,11 @@ from server.terminal.progress import progress_display
 from server.terminal.reports import print_requests
 
 if TYPE_CHECKING:
-    from server.corporate_actions.build import Asked, Outcome, Planned
-    from server.corporate_actions.compare import Differences
-    from server.corporate_actions.context import Work
-    from server.corporate_actions.existing_file import Standing
-    from server.corporate_actions.service import Made
+    from server.core.events import Event, EventListener
+    from server.corporate_actions.build import BuildRequest, BuildResult, PlannedBuild
+    from server.corporate_actions.context import CorporateActionsContext
+    from server.corporate_actions.existing_file import Differences, ExistingFile
+    from server.corporate_actions.service import BuildOutcome
 
 
 @click.command("factor-files")
@@ -38,13 +37,13 @@ if TYPE_CHECKING:
 @click.option(
     "--since",
     type=DAY,
-    help="First day of the factor files: older events are left out, and LEAN reads no earlier bar.",
+    help="Begin the factor files with this day: older events are left out, and LEAN reads no bar from before it.",
 )
-@click.option("--refresh", is_flag=True, help="Request the events again, although that was done today.")
+@click.option("--refresh", is_flag=True, help="Send all requests again, although the files were built today.")
 @click.option("--replace", is_flag=True, help="Also replace files that another program wrote.")
 @provider_option
 @folder_options
-@click.option("--dry-run", is_flag=True, help="Print the requests and the files that would be written; send nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be requested and written; send nothing.")
 @json_option
 def factor_files(
     symbols: tuple[str, ...],
@@ -60,12 +59,12 @@ def factor_files(
 ) -> int:
     """Build LEAN's factor and map files: splits, dividends and tickers of each SYMBOL.
 
-    Missing closes that they need are downloaded as daily bars.
+    Closes that they need are downloaded as daily bars if they are not on disk.
     """
     from server.core.errors import BacktestServerError, ConfigurationError
-    from server.corporate_actions.build import Asked, make_files, plan_files
+    from server.corporate_actions.build import BuildRequest, build_on_request, plan_builds
 
-    asked = Asked(symbols=tuple(dict.fromkeys(symbols)), since=since, refresh=refresh, replace=replace)
+    request = BuildRequest(symbols=tuple(dict.fromkeys(symbols)), since=since, refresh=refresh, replace=replace)
     with (
         progress_display(quiet=True, every_line=debug) as display,
         open_workspace(
@@ -78,108 +77,109 @@ def factor_files(
         ) as workspace,
         cancel_on_signals() as cancel,
     ):
-        work = workspace.corporate_actions()
-        if work is None:
+        context = workspace.corporate_actions()
+        if context is None:
             name = workspace.settings.chosen_provider.name
             raise ConfigurationError(f"the provider {name} has no splits and dividends; try --provider polygon")
         if dry_run:
-            _print_plan(work, asked, plan_files(work, asked), as_json)
+            _print_plan(context, request, plan_builds(context, request), as_json)
             return 0
         try:
-            outcome = make_files(work, asked, cancel, workspace.events(display), _symbol_counter(asked, as_json))
+            events = workspace.events(display, _symbol_counter(request, as_json))
+            result = build_on_request(context, request, events=events, cancel=cancel)
         except BacktestServerError:
             workspace.remove_empty_state()
             raise
-        if not outcome.made and outcome.never_reached_vendor:
+        if not result.outcomes and result.never_reached_vendor:
             workspace.remove_empty_state()
     if as_json:
-        print(json.dumps(_as_json(work, asked, outcome), indent=2))
+        print(json.dumps(_as_json(context, request, result), indent=2))
     else:
-        _print(outcome)
-    return _print_failures(outcome)
+        _print(result)
+    return _print_failures(result)
 
 
-def _symbol_counter(asked: Asked, quiet: bool) -> Callable[[str], None]:
-    """Return a function that shows on a terminal which symbol is built."""
-    if quiet or not sys.stderr.isatty():
-        return lambda symbol: None
-    symbols = asked.symbols
+def _symbol_counter(request: BuildRequest, quiet: bool) -> EventListener:
+    """Return a listener that shows on a terminal which symbol is in progress."""
+    shown = not quiet and sys.stderr.isatty()
+    symbols = request.symbols
 
-    def show(symbol: str) -> None:
-        at = f"{symbol}, {symbols.index(symbol) + 1} of {len(symbols)}"
-        print(f"\r{at:40}", end="\r", file=sys.stderr, flush=True)
+    def show(event: Event, /) -> None:
+        if shown and event.symbol in symbols:
+            progress = f"{event.symbol}, {symbols.index(event.symbol) + 1} of {len(symbols)}"
+            print(f"\r{progress:40}", end="\r", file=sys.stderr, flush=True)
 
     return show
 
 
-def _print(outcome: Outcome) -> None:
-    for made in outcome.made:
-        files = made.files
-        print(f"{files.symbol}: factor file {files.factor_file}, map file {files.map_file}{_extent(made)}")
+def _print(result: BuildResult) -> None:
+    for outcome in result.outcomes:
+        files = outcome.files
+        print(f"{files.symbol}: factor file {files.factor_file}, map file {files.map_file}{_extent(outcome)}")
         for notice in files.notices if files.factor_file != "none" else ():
             print(f"  note: {notice}")
-        for kind, found in (("factor", made.factors), ("map", made.map)):
+        for kind, found in (("factor", outcome.factor_differences), ("map", outcome.map_differences)):
             if found.count:
                 print(f"  the existing {kind} file differs in {found.count} rows; the newest:")
             for sentence in found.sentences:
                 print(f"    {sentence}")
-    for notice in outcome.notices:
+    for notice in result.notices:
         print(f"note: {notice}")
-    if outcome.api_calls or outcome.cache_hits:
-        print_requests(outcome.api_calls, outcome.retries, outcome.bytes, outcome.cache_hits)
+    if result.api_calls or result.cache_hits:
+        print_requests(result.api_calls, result.retries, result.bytes, result.cache_hits)
 
 
-def _extent(made: Made) -> str:
-    if made.first_day is None:
+def _extent(outcome: BuildOutcome) -> str:
+    if outcome.first_day is None:
         return ""
-    events = made.events
-    return f" (from {made.first_day}; splits: {len(events.splits)}, dividends: {len(events.dividends)})"
+    events = outcome.events
+    return f" (from {outcome.first_day}; splits: {len(events.splits)}, dividends: {len(events.dividends)})"
 
 
-def _print_failures(outcome: Outcome) -> int:
+def _print_failures(result: BuildResult) -> int:
     """Print one line on stderr for each cause of a failure.
 
     Returns:
         The exit code of the command.
     """
     causes: dict[str, list[str]] = {}
-    for symbol, error in outcome.failures.items():
+    for symbol, error in result.failures.items():
         causes.setdefault(str(error), []).append(symbol)
-    for made in outcome.made:
-        if made.files.factor_file == "none":
-            causes.setdefault(" ".join(made.files.notices), []).append(made.files.symbol)
+    for outcome in result.outcomes:
+        if outcome.files.factor_file == "none":
+            causes.setdefault(" ".join(outcome.files.notices), []).append(outcome.files.symbol)
     for cause, symbols in causes.items():
         print_error(f"{cause} [{list_text(symbols)}]")
-    if outcome.cancelled:
-        print_error("stopped; files that were built are kept, run it again to go on")
+    if result.cancelled:
+        print_error("cancelled; files that were built are kept, run the command again to continue")
         return 130
     return 1 if causes else 0
 
 
-def _as_json(work: Work, asked: Asked, outcome: Outcome) -> dict[str, Any]:
+def _as_json(context: CorporateActionsContext, request: BuildRequest, result: BuildResult) -> dict[str, Any]:
     return {
-        "provider": work.provider,
-        "since": str(asked.since) if asked.since else None,
+        "provider": context.provider,
+        "since": str(request.since) if request.since else None,
         "symbols": [
             {
-                **made.files.as_json(),
-                "first_day": str(made.first_day) if made.first_day else None,
-                "splits": len(made.events.splits),
-                "dividends": len(made.events.dividends),
-                "factor_differences": _differences(made.factors),
-                "map_differences": _differences(made.map),
+                **outcome.files.as_json(),
+                "first_day": str(outcome.first_day) if outcome.first_day else None,
+                "splits": len(outcome.events.splits),
+                "dividends": len(outcome.events.dividends),
+                "factor_differences": _differences(outcome.factor_differences),
+                "map_differences": _differences(outcome.map_differences),
             }
-            for made in outcome.made
+            for outcome in result.outcomes
         ],
         "failures": [
-            {"symbol": symbol, "error": str(error), "code": error.code} for symbol, error in outcome.failures.items()
+            {"symbol": symbol, "error": str(error), "code": error.code} for symbol, error in result.failures.items()
         ],
-        "notices": outcome.notices,
-        "api_calls": outcome.api_calls,
-        "http_cache_hits": outcome.cache_hits,
-        "retries": outcome.retries,
-        "bytes_fetched": outcome.bytes,
-        "cancelled": outcome.cancelled,
+        "notices": result.notices,
+        "api_calls": result.api_calls,
+        "http_cache_hits": result.cache_hits,
+        "retries": result.retries,
+        "bytes_fetched": result.bytes,
+        "cancelled": result.cancelled,
     }
 
 
@@ -187,29 +187,31 @@ def _differences(found: Differences) -> dict[str, Any]:
     return {"count": found.count, "newest": list(found.sentences)}
 
 
-def _print_plan(work: Work, asked: Asked, planned: list[Planned], as_json: bool) -> None:
-    """Print the requests and the files that would be written."""
+def _print_plan(
+    context: CorporateActionsContext, request: BuildRequest, plans: list[PlannedBuild], as_json: bool
+) -> None:
+    """Print what would be requested and written."""
     rows = [
         {
             "symbol": plan.symbol,
             "requests": [] if plan.done_today else _requests(plan),
-            "factor_file": _would(plan, plan.factor, asked),
-            "map_file": _would(plan, plan.map, asked),
+            "factor_file": _would(plan, plan.factor_file, request),
+            "map_file": _would(plan, plan.map_file, request),
         }
-        for plan in planned
+        for plan in plans
     ]
     if as_json:
-        print(json.dumps({"provider": work.provider, "symbols": rows}, indent=2))
+        print(json.dumps({"provider": context.provider, "symbols": rows}, indent=2))
         return
     for row in rows:
         print(f"{row['symbol']}: factor file {row['factor_file']}, map file {row['map_file']}")
         for line in row["requests"]:
             print(f"  {line}")
     count = sum(bool(row["requests"]) for row in rows)
-    print(f"{work.provider} would receive requests for {count} of {len(rows)} symbols; nothing was sent")
+    print(f"requests for {count} of {len(rows)} symbols would be sent to {context.provider}; nothing was sent")
 
 
-def _requests(plan: Planned) -> list[str]:
+def _requests(plan: PlannedBuild) -> list[str]:
     lists = [f"{what} of {ticker}" for ticker in plan.tickers for what in ("splits", "dividends")]
     return [
         *lists,
@@ -219,11 +221,11 @@ def _requests(plan: Planned) -> list[str]:
     ]
 
 
-def _would(plan: Planned, standing: Standing[Any], asked: Asked) -> str:
+def _would(plan: PlannedBuild, existing: ExistingFile[Any], request: BuildRequest) -> str:
     if plan.done_today:
         return "up to date"
-    if standing.content is None:
-        return f"would be written to {standing.path}"
-    if standing.ours or asked.replace:
-        return f"would be written to {standing.path} if it changes"
-    return f"would be compared with {standing.path}, which is not ours"
+    if existing.content is None:
+        return f"would be written to {existing.path}"
+    if existing.ours or request.replace:
+        return f"would be written to {existing.path} if it changes"
+    return f"would be compared with {existing.path}, which another program wrote"

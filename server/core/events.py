@@ -129,7 +129,7 @@ class EventStream:
         """Return a stream to the same listeners that also fills in these fields."""
         return EventStream(self.clock, self._listeners, {**self._scope, **fields})
 
-    def heard_by(self, *listeners: EventListener) -> EventStream:
+    def with_listeners(self, *listeners: EventListener) -> EventStream:
         """Return a stream with the same scope that also passes events to these listeners."""
         return EventStream(self.clock, (*self._listeners, *listeners), self._scope)
 

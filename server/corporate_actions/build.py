@@ -1,43 +1,147 @@
-"""Factor and map files made because somebody asked for them, not beside a download."""
+"""Builds the factor and map files of several symbols: the loop, and its policy for builds that the user requests."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled, ConfigurationError
 from server.core.events import Event, EventStream
-from server.corporate_actions.context import (
-    PHASE,
-    Work,
-    first_alone,
-    ignored_for,
-)
-from server.corporate_actions.event_merge import tickers_of
-from server.corporate_actions.existing_file import Standing, place
-from server.corporate_actions.factor_file import read_factor_file
-from server.corporate_actions.map_file import read_map_file
+from server.corporate_actions.context import PHASE, CorporateActionsContext
+from server.corporate_actions.events import tickers_of
+from server.corporate_actions.existing_file import ExistingFile
+from server.corporate_actions.model import Renames
 from server.corporate_actions.paths import factor_file_path, map_file_path
-from server.corporate_actions.service import CorporateActions, Made
-from server.data_download.errors import BadResponseError, SymbolNotFoundError
+from server.corporate_actions.service import BuildOutcome
 from server.data_download.report import CorporateFiles
+from server.lean.factor_file import parse_factor_file
+from server.lean.layout import EQUITY_USA
+from server.lean.map_file import parse_map_file
 
-_OF_ONE_SYMBOL = (BadResponseError, SymbolNotFoundError)
+_CONCURRENT_SYMBOLS = 5
+"""Symbols that are built at once; the number of requests in flight is limited by the provider."""
+
+_Result = TypeVar("_Result")
+
+
+class BuildPolicy(Protocol):
+    """What is due, and what a result means. Methods are called in the order of the symbols unless stated otherwise.
+
+    Attributes:
+        needed_from: The first day for which the files are needed.
+    """
+
+    @property
+    def needed_from(self) -> date: ...
+
+    def is_due(self, symbol: str) -> bool:
+        """Return whether a symbol still has to be built; called from several threads, under the symbol's lock."""
+
+    def built(self, outcome: BuildOutcome) -> None:
+        """Take the outcome of a symbol."""
+
+    def failed(self, symbol: str, error: Exception) -> None:
+        """Take the error of a symbol; an error that concerns all symbols is passed for each that was not built."""
+
+
+def build_files(
+    context: CorporateActionsContext,
+    symbols: Mapping[str, date | None],
+    policy: BuildPolicy,
+    *,
+    events: EventStream,
+    cancel: CancelToken,
+    refresh: bool = False,
+    replace: bool = False,
+    renames: dict[str, Renames] | None = None,
+) -> None:
+    """Build both files of symbols, several at once. After an error that concerns all symbols no other is begun.
+
+    Args:
+        symbols: In order, each with the first day of its factor file; None for the share's first day.
+        refresh, replace, renames: See `CorporateActionsContext.opened`.
+
+    Raises:
+        BacktestServerError: The provider cannot send requests at all, for example without a key.
+    """
+    if not symbols:
+        return
+    context.check()
+    shared_errors: list[Exception] = []
+
+    def build(symbol: str) -> BuildOutcome | Exception | None:
+        if shared_errors:
+            return shared_errors[0]
+        try:
+            with context.locked(symbol, events, cancel):
+                if not policy.is_due(symbol):
+                    return None
+                outcome = service.build(symbol, symbols[symbol])
+                first_day = min(outcome.first_day or policy.needed_from, policy.needed_from)
+                built = outcome.first_day is not None
+                context.record(symbol, asked_from=first_day, since=symbols[symbol], made=built)
+                return outcome
+        except Exception as error:
+            if not (isinstance(error, BacktestServerError) and error.concerns_one_symbol):
+                shared_errors.append(error)
+            return error
+
+    with context.opened(events, cancel, refresh=refresh, replace=replace, renames=renames) as service:
+        for symbol, result in zip(symbols, map_after_first(build, list(symbols)), strict=True):
+            if isinstance(result, Exception):
+                policy.failed(symbol, result)
+            elif result is not None:
+                policy.built(result)
+
+
+def map_after_first(function: Callable[[str], _Result], symbols: Sequence[str]) -> Iterator[_Result]:
+    """Yield the results in order, computed by several threads, but the first alone: it may fail for all symbols."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    if symbols:
+        yield function(symbols[0])
+    if len(symbols) > 1:
+        with ThreadPoolExecutor(_CONCURRENT_SYMBOLS, thread_name_prefix="corporate-actions") as pool:
+            yield from pool.map(function, symbols[1:])
+
+
+def zip_notice(root: Path, files: Sequence[CorporateFiles]) -> str | None:
+    """Return a notice if files were written and the folder also has a zip that LEAN may read instead of them.
+
+    Source: LEAN, ``LocalZipMapFileProvider`` and ``LocalZipFactorFileProvider``.
+
+    Args:
+        root: LEAN's data folder.
+    """
+    if not any("written" in (each.factor_file, each.map_file) for each in files):
+        return None
+    usa = root / EQUITY_USA
+    zips = [*usa.glob("factor_files/factor_files_*.zip"), *usa.glob("map_files/map_files_*.zip")]
+    if not zips:
+        return None
+    return (
+        f"if LEAN is configured with LocalZipMapFileProvider or LocalZipFactorFileProvider, it reads {max(zips)} and "
+        "ignores the csv files; configure the disk providers in lean.json"
+    )
+
+
+# --- on request ---
 
 
 @frozen(kw_only=True)
-class Asked:
-    """What was asked for.
+class BuildRequest:
+    """What the user wants to be built.
 
     Attributes:
-        since: The day at which the factor files begin; None for each share's first day.
-        refresh: Ask again, although it was done today, and pass over kept answers.
-        replace: Also put ours in place of files that somebody else wrote.
+        since: The first day of the factor files; None for each share's first day.
+        refresh: Send requests again although they were sent today, and ignore cached responses.
+        replace: Also replace files that another program wrote.
     """
 
     symbols: tuple[str, ...]
@@ -47,10 +151,10 @@ class Asked:
 
 
 @define
-class Outcome:
-    """What became of it. Counts are of requests, as in `DownloadReport`."""
+class BuildResult:
+    """Result of a `BuildRequest`. Counts are of requests, as in `DownloadReport`."""
 
-    made: list[Made] = Factory(list)
+    outcomes: list[BuildOutcome] = Factory(list)
     failures: dict[str, BacktestServerError] = Factory(dict)
     notices: list[str] = Factory(list)
     api_calls: int = 0
@@ -58,16 +162,16 @@ class Outcome:
     retries: int = 0
     bytes: int = 0
     cancelled: bool = False
-    _counting: threading.Lock = Factory(threading.Lock)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
 
     @property
     def never_reached_vendor(self) -> bool:
-        """Whether the vendor could not be asked at all: a wrong key, or a vendor that cannot be reached."""
+        """Whether no request was answered: a wrong key, or a vendor that is not reachable."""
         return bool(self.failures) and all(error.unreachable for error in self.failures.values())
 
     def __call__(self, event: Event, /) -> None:
-        """Add the counts of an event, and its message where it belongs into the report (an `EventListener`)."""
-        with self._counting:
+        """Add the counts of an event, and its message if it belongs in the report (an `EventListener`)."""
+        with self._lock:
             for name in ("api_calls", "cache_hits", "retries", "bytes"):
                 setattr(self, name, getattr(self, name) + getattr(event, name))
             if event.kind == "notice" and not event.transient and event.message not in self.notices:
@@ -75,110 +179,100 @@ class Outcome:
 
 
 @frozen(kw_only=True)
-class Planned:
-    """What would be done for a symbol, as far as it can be known without asking.
+class PlannedBuild:
+    """What a build would do for a symbol, as far as it is known without a request.
 
     Attributes:
-        tickers: Whose splits and dividends would be asked for; more may turn out to be the share's.
-        done_today: Nothing would be asked for.
-        factor, map: What stands there.
+        tickers: Their splits and dividends would be requested; the share may turn out to have more.
+        done_today: No request would be sent.
+        factor_file, map_file: The existing files.
     """
 
     symbol: str
     tickers: tuple[str, ...]
     done_today: bool
-    factor: Standing[Any]
-    map: Standing[Any]
+    factor_file: ExistingFile[Any]
+    map_file: ExistingFile[Any]
 
 
-def plan_files(work: Work, asked: Asked) -> list[Planned]:
-    """See what would be done. Sends nothing, needs no key."""
-    return [_planned(work, asked, symbol) for symbol in asked.symbols]
+@frozen(kw_only=True)
+class _RequestPolicy:
+    """Builds every symbol, and collects results and errors."""
+
+    needed_from: date
+    result: BuildResult
+    events: EventStream
+
+    def is_due(self, symbol: str) -> bool:
+        return True
+
+    def built(self, outcome: BuildOutcome) -> None:
+        files = outcome.files
+        self.result.outcomes.append(outcome)
+        message = f"{files.symbol}: factor file {files.factor_file}, map file {files.map_file}"
+        self.events.emit(Event(kind="notice", phase=PHASE, symbol=files.symbol, message=message, transient=True))
+
+    def failed(self, symbol: str, error: Exception) -> None:
+        if isinstance(error, Cancelled):
+            self.result.cancelled = True
+        elif isinstance(error, BacktestServerError):
+            self.result.failures[symbol] = error
+        else:
+            raise error
 
 
-def make_files(
-    work: Work,
-    asked: Asked,
-    cancel: CancelToken,
-    events: EventStream,
-    done: Callable[[str], object] = lambda symbol: None,
-) -> Outcome:
-    """Make the files of each symbol, several at once.
+def plan_builds(context: CorporateActionsContext, request: BuildRequest) -> list[PlannedBuild]:
+    """Return what building would do for each symbol. Sends nothing, needs no key."""
+    return [_plan(context, request, symbol) for symbol in request.symbols]
 
-    Args:
-        done: Told of each symbol that is about to be made.
+
+def build_on_request(
+    context: CorporateActionsContext, request: BuildRequest, *, events: EventStream, cancel: CancelToken
+) -> BuildResult:
+    """Build the files of each symbol that was not built today.
 
     Raises:
-        ConfigurationError: The day to begin with is not over, or there is no way to ask.
-        BacktestServerError: The provider cannot ask at all, say for want of a key.
+        ConfigurationError: The first day is not over, or requests cannot be sent.
+        BacktestServerError: The provider cannot send requests at all, for example without a key.
     """
-    last = work.last_settled()
-    if asked.since is not None and asked.since > last:
-        raise ConfigurationError(f"--since {asked.since} lies after {last}, the last session whose close is known")
-    outcome = Outcome()
-
-    events = events.heard_by(outcome).scoped(provider=work.provider)
-    due = [symbol for symbol in asked.symbols if not _planned(work, asked, symbol).done_today]
-    outcome.made += [_as_it_stands(symbol) for symbol in asked.symbols if symbol not in due]
-    if not due:
-        return outcome
-    work.check()
-    everybodys: list[BacktestServerError] = []
-
-    def make(symbol: str) -> Made | BacktestServerError:
-        if everybodys:
-            return everybodys[0]
-        done(symbol)
-        try:
-            with work.alone(symbol, events, cancel):
-                return _make(work, service, symbol, asked.since)
-        except BacktestServerError as error:
-            if not (error.days or isinstance(error, _OF_ONE_SYMBOL)):
-                everybodys.append(error)
-            return error
-
-    with work.opened(events, cancel, refresh=asked.refresh, replace=asked.replace) as service:
-        for symbol, made in zip(due, first_alone(due, make), strict=True):
-            if isinstance(made, Made):
-                outcome.made.append(made)
-                sentence = _sentence(made.files)
-                events.emit(Event(kind="notice", phase=PHASE, symbol=symbol, message=sentence, transient=True))
-            elif isinstance(made, Cancelled):
-                outcome.cancelled = True
-            else:
-                outcome.failures[symbol] = made
-    ignored = ignored_for(work.folder.path, [made.files for made in outcome.made])
-    outcome.notices += [ignored] if ignored else []
-    return outcome
+    last = context.last_settled()
+    if request.since is not None and request.since > last:
+        raise ConfigurationError(f"--since {request.since} is after {last}, the last session whose close is known")
+    plans = plan_builds(context, request)
+    result = BuildResult(outcomes=[_unchanged(plan.symbol) for plan in plans if plan.done_today])
+    events = events.with_listeners(result).scoped(provider=context.provider)
+    build_files(
+        context,
+        {plan.symbol: request.since for plan in plans if not plan.done_today},
+        _RequestPolicy(needed_from=context.today, result=result, events=events),
+        events=events,
+        cancel=cancel,
+        refresh=request.refresh,
+        replace=request.replace,
+    )
+    notice = zip_notice(context.folder.path, [outcome.files for outcome in result.outcomes])
+    result.notices += [notice] if notice else []
+    return result
 
 
-def _make(work: Work, service: CorporateActions, symbol: str, since: date | None) -> Made:
-    made = service.make(symbol, since)
-    work.record(symbol, asked_from=made.first_day or work.today, since=since, made=made.first_day is not None)
-    return made
-
-
-def _sentence(files: CorporateFiles) -> str:
-    return f"{files.symbol}: factor file {files.factor_file}, map file {files.map_file}"
-
-
-def _planned(work: Work, asked: Asked, symbol: str) -> Planned:
-    root = work.folder.path
-    factor = place(work.folder, factor_file_path(root, symbol), read_factor_file)
-    mapped = place(work.folder, map_file_path(root, symbol), read_map_file)
-    check = work.folder.ledger.corporate_checks([symbol]).get(symbol)
+def _plan(context: CorporateActionsContext, request: BuildRequest, symbol: str) -> PlannedBuild:
+    root = context.folder.path
+    factor_file = ExistingFile.load(context.folder, factor_file_path(root, symbol), parse_factor_file)
+    map_file = ExistingFile.load(context.folder, map_file_path(root, symbol), parse_map_file)
+    check = context.folder.ledger.corporate_checks([symbol]).get(symbol)
     done = (
         check is not None
-        and not asked.refresh
-        and (check.provider, check.since, check.trouble, check.made) == (work.provider, asked.since, "", True)
-        and work.same_day(check.checked_at)
-        and factor.ours
-        and mapped.ours
+        and not request.refresh
+        and (check.provider, check.since, check.trouble, check.made) == (context.provider, request.since, "", True)
+        and context.is_today(check.checked_at)
+        and factor_file.ours
+        and map_file.ours
     )
-    tickers = tuple(tickers_of(symbol, mapped.rows or ()))
-    return Planned(symbol=symbol, tickers=tickers, done_today=done, factor=factor, map=mapped)
+    tickers = tuple(tickers_of(symbol, map_file.rows or ()))
+    return PlannedBuild(symbol=symbol, tickers=tickers, done_today=done, factor_file=factor_file, map_file=map_file)
 
 
-def _as_it_stands(symbol: str) -> Made:
-    notice = f"{symbol} was asked about today already; --refresh asks again"
-    return Made(files=CorporateFiles(symbol=symbol, factor_file="unchanged", map_file="unchanged", notices=(notice,)))
+def _unchanged(symbol: str) -> BuildOutcome:
+    notice = f"{symbol} was built today already; --refresh requests everything again"
+    files = CorporateFiles(symbol=symbol, factor_file="unchanged", map_file="unchanged", notices=(notice,))
+    return BuildOutcome(files=files)

@@ -1,4 +1,4 @@
-"""What corporate actions need of bars: raw closes, and on which days a ticker traded. Fetched where it is not there."""
+"""Raw closes and the days on which a ticker traded, from daily bars on disk; missing bars are downloaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attrs import frozen
 
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled
-from server.corporate_actions.renames import Handover
+from server.corporate_actions.renames import ChangeWindow
 from server.data_download.availability import DayState
 from server.data_download.catalog import first_day_on_disk
 from server.data_download.downloader import DataDownloader
@@ -21,129 +21,139 @@ from server.lean.layout import layout_of
 from server.lean.series import Resolution, Series
 
 _UNITS = 10_000
-"""LEAN's prices of equities are in ten thousandths of a dollar (LEAN: ``LeanData.GenerateLine``)."""
+"""LEAN's equity prices are in ten thousandths of a dollar (LEAN: ``LeanData.GenerateLine``)."""
 
 
 @frozen
-class Lack:
-    """Why the bar of a day is not there.
+class MissingBar:
+    """Why the daily bar of a day is missing.
 
     Attributes:
         reason: A sentence.
-        kind: The vendor answered that there is none; the plan does not include the day; or anything else, which may
-            pass.
+        kind: The vendor's complete response has no such bar; the plan does not include the day; or anything else.
     """
 
     reason: str
-    kind: Literal["empty", "plan", "passing"]
+    kind: Literal["empty", "plan", "temporary"]
 
     @property
-    def for_good(self) -> bool:
-        """Whether asking again would not help."""
-        return self.kind != "passing"
+    def is_permanent(self) -> bool:
+        """Whether another request would not help."""
+        return self.kind != "temporary"
 
 
 class DailyBars:
-    """Daily bars on disk, and those that an ordinary download adds to them."""
+    """Daily bars in the data folder, and downloads of missing ones."""
 
     def __init__(self, downloader: DataDownloader, cancel: CancelToken) -> None:
-        """Ask nothing yet.
+        """Store the arguments; no request is sent.
 
         Args:
-            downloader: For bars alone, without a companion and by the tickers' own names.
+            downloader: Downloads bars only, each symbol under its own name.
         """
         self._downloader = downloader
         self._folder = downloader.folder
         self._cancel = cancel
 
-    def fetch(self, ticker: str, days: Sequence[date]) -> dict[date, Lack]:
-        """Make these days be on disk, by one download from the first to the last that is missing.
+    def fetch(self, series: Series, days: Sequence[date]) -> dict[date, MissingBar]:
+        """Download those of the days that are missing, in one download from the first to the last of them.
 
         Returns:
-            Those that are not there now, and why.
+            The days that are still missing, each with the reason.
 
         Raises:
             Cancelled: It was cancelled.
         """
         if not days:
             return {}
-        series = Series(ticker, Resolution.DAILY)
         gap = self._folder.catalog.missing(series, days, self._downloader.clock())
-        reasons: dict[date, Lack] = {}
-        if gap is not None:
-            request = DownloadRequest(
-                symbols=(ticker,), resolution=Resolution.DAILY, start=gap.days[0], end=gap.days[-1]
-            )
-            report = self._downloader.download(request, self._cancel)
-            if self._cancel.cancelled:
-                raise Cancelled("stopped while closes were fetched")
-            for failure in report.failures:
-                lack = Lack(failure.error, "plan" if failure.code == PlanLimitError.code else "passing")
-                reasons.update(dict.fromkeys(failure.days, lack))
-        lacking = {}
+        reasons = self._download(series, gap.days) if gap else {}
+        missing = {}
         for day, state in self._folder.catalog.states(series, days).items():
             if state is DayState.EMPTY:
-                lacking[day] = Lack(f"{ticker} has no daily bar of {day}", "empty")
+                missing[day] = MissingBar(f"{series.ticker} has no daily bar of {day}", "empty")
             elif state is not DayState.PRESENT:
-                lacking[day] = reasons.get(day) or Lack(f"the daily bar of {ticker} of {day} is not there", "passing")
-        return lacking
+                text = f"the daily bar of {series.ticker} of {day} is missing"
+                missing[day] = reasons.get(day) or MissingBar(text, "temporary")
+        return missing
 
-    def closes(self, needed: Mapping[date, str]) -> tuple[dict[date, Decimal], dict[date, Lack]]:
-        """The raw closes in dollars of days, each under the ticker of that day, and those that cannot be had.
+    def closes(self, needed: Mapping[date, str]) -> tuple[dict[date, Decimal], dict[date, MissingBar]]:
+        """Return the raw closes of days, and the days without one.
+
+        Args:
+            needed: The ticker of each day.
+
+        Returns:
+            Closes in dollars by day, and the missing bars by day.
 
         Raises:
             Cancelled: It was cancelled.
             BacktestServerError: The file of daily bars cannot be read.
         """
-        found: dict[date, Decimal] = {}
-        lacking: dict[date, Lack] = {}
+        closes: dict[date, Decimal] = {}
+        missing: dict[date, MissingBar] = {}
         for ticker in sorted(set(needed.values())):
+            series = Series(ticker, Resolution.DAILY)
             days = sorted(day for day in needed if needed[day] == ticker)
-            gone = self.fetch(ticker, days)
-            lacking |= gone
-            there = [day for day in days if day not in gone]
-            rows = self._rows(ticker) if there else {}
-            found |= {day: Decimal(rows[day].split(b",")[4].decode()) / _UNITS for day in there}
-        return found, lacking
+            absent = self.fetch(series, days)
+            missing |= absent
+            present = [day for day in days if day not in absent]
+            rows = self._rows(series) if present else {}
+            closes |= {day: Decimal(rows[day].split(b",")[4].decode()) / _UNITS for day in present}
+        return closes, missing
 
-    def seen(self, changes: Iterable[Handover], last_day: date) -> dict[str, set[date]]:
-        """On which days around each change of ticker either of the two traded.
+    def days_traded(self, windows: Iterable[ChangeWindow], last_day: date) -> dict[str, set[date]]:
+        """Return by ticker the days around each change of ticker on which it traded.
 
-        A change around which the plan does not include all days, or there are no bars at all, tells nothing: its
-        tickers are not in the answer.
+        If the plan does not include all days around a change, or there are no bars at all, nothing is known about
+        it: its tickers are not in the result.
 
         Args:
             last_day: The newest settled session.
 
         Raises:
-            BacktestServerError: It could not be asked now.
+            BacktestServerError: Bars that are needed to know could not be downloaded.
         """
         calendar = self._downloader.calendar
-        seen: dict[str, set[date]] = {}
-        for change in changes:
-            days = calendar.trading_days(max(change.first, calendar.first_day), min(change.last, last_day))
-            traded: dict[str, set[date]] = {}
-            lacking: list[Lack] = []
-            for ticker in (change.old, change.new):
-                without = self.fetch(ticker, days)
-                lacking += without.values()
-                traded[ticker] = set(days) - set(without)
-            passing = next((lack for lack in lacking if not lack.for_good), None)
-            if passing is not None:
-                raise DownloadError(f"on which day {change.old} became {change.new}: {passing.reason}")
-            if any(traded.values()) and all(lack.kind == "empty" for lack in lacking):
-                for ticker, mine in traded.items():
-                    seen.setdefault(ticker, set()).update(mine)
-        return seen
+        traded: dict[str, set[date]] = {}
+        for window in windows:
+            days = calendar.trading_days(max(window.first, calendar.first_day), min(window.last, last_day))
+            around: dict[str, set[date]] = {}
+            missing: list[MissingBar] = []
+            for ticker in (window.old, window.new):
+                absent = self.fetch(Series(ticker, Resolution.DAILY), days)
+                missing += absent.values()
+                around[ticker] = set(days) - set(absent)
+            temporary = next((bar for bar in missing if not bar.is_permanent), None)
+            if temporary is not None:
+                raise DownloadError(
+                    f"the day on which {window.old} became {window.new} is not known: {temporary.reason}"
+                )
+            if any(around.values()) and all(bar.kind == "empty" for bar in missing):
+                for ticker, traded_days in around.items():
+                    traded.setdefault(ticker, set()).update(traded_days)
+        return traded
 
     def first_day(self, ticker: str) -> date | None:
-        """The first day of which there are bars of any resolution on disk."""
+        """Return the first day with bars of any resolution on disk."""
         return first_day_on_disk(self._folder.path, ticker)
 
-    def _rows(self, ticker: str) -> dict[date, bytes]:
-        layout = layout_of(Series(ticker, Resolution.DAILY))
+    def _download(self, series: Series, days: Sequence[date]) -> dict[date, MissingBar]:
+        """Download a range of days; returns the reasons of those that failed."""
+        request = DownloadRequest(symbols=(series.ticker,), resolution=series.resolution, start=days[0], end=days[-1])
+        report = self._downloader.download(request, self._cancel)
+        if self._cancel.cancelled:
+            raise Cancelled("cancelled while closes were downloaded")
+        reasons: dict[date, MissingBar] = {}
+        for failure in report.failures:
+            bar = MissingBar(failure.error, "plan" if failure.code == PlanLimitError.code else "temporary")
+            reasons.update(dict.fromkeys(failure.days, bar))
+        return reasons
+
+    def _rows(self, series: Series) -> dict[date, bytes]:
+        layout = layout_of(series)
         path = self._folder.path / layout.path(None)
         try:
             return layout.rows_by_day(layout.member_content(path.read_bytes(), None), None)
         except OSError as error:  # it was verified a moment ago
-            raise DownloadError(f"{path} cannot be read: {error.strerror}", symbol=ticker) from error
+            raise DownloadError(f"{path} cannot be read: {error.strerror}", series=series) from error

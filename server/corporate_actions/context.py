@@ -1,12 +1,11 @@
-"""What the making of factor and map files needs, put together for one run, and who may do it at one time."""
+"""The context of building factor and map files: folder, source, clock, and the lock of each symbol."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
@@ -17,8 +16,7 @@ from server.corporate_actions.model import CorporateActionSource, Renames
 from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
 from server.data_download.ledger import CorporateCheck
-from server.data_download.report import CORPORATE_ACTIONS, CorporateFiles
-from server.lean.layout import EQUITY_USA
+from server.data_download.report import CORPORATE_ACTIONS
 from server.lean.series import NEW_YORK
 from server.trading_calendar import USEquityTradingCalendar
 
@@ -26,26 +24,21 @@ if TYPE_CHECKING:
     from server.corporate_actions.service import CorporateActions
 
 PHASE = CORPORATE_ACTIONS
-"""The phase of events of this work."""
+"""The phase of the events of this package."""
 
 _LOCK_POLL_SECONDS = 0.1
-_AT_ONCE = 5
-"""Symbols that are worked on at once; how many requests are on the wire is the provider's business."""
-
-_Result = TypeVar("_Result")
-
-_PASSED_ON = ("request", "retry", "wait", "notice")
+_FORWARDED_KINDS = ("request", "retry", "wait", "notice")
 
 
 @frozen(kw_only=True)
-class Work:
-    """Everything that is needed to make the files, not yet opened.
+class CorporateActionsContext:
+    """Everything that building the files needs, not yet opened.
 
     Attributes:
-        provider: The name of who is asked.
-        open_source: Opens the source; the flag says whether kept answers are passed over.
-        check: Raises a `BacktestServerError` where the provider cannot ask at all; opens nothing.
-        daily: A downloader of bars alone, for closes.
+        provider: The name of the provider whose source is used.
+        open_source: Opens the source; the flag says whether cached responses are ignored.
+        check: Raises a `BacktestServerError` if the provider cannot send requests at all; opens nothing.
+        open_downloader: Creates a downloader of bars without accompanying steps, for closes.
         clock: The instant now, in UTC.
     """
 
@@ -55,31 +48,31 @@ class Work:
     provider: str
     open_source: Callable[[CancelToken, EventStream, bool], CorporateActionSource]
     check: Callable[[], object]
-    daily: Callable[[EventStream], DataDownloader]
+    open_downloader: Callable[[EventStream], DataDownloader]
 
     @property
     def today(self) -> date:
-        """The day in New York: what is listed is asked for once on each."""
+        """The day in New York; lists of events are requested once on each."""
         return self.clock().astimezone(NEW_YORK).date()
 
     def last_settled(self) -> date:
-        """The newest session whose close is known for good."""
+        """Return the newest session whose close is final."""
         now = self.clock()
         day = self.calendar.last_session(now)
         return day if self.calendar.settled(day, now) else self.calendar.previous_trading_day(day)
 
-    def same_day(self, seconds: float) -> bool:
-        """Whether an instant, in seconds since 1970 UTC, was today."""
+    def is_today(self, seconds: float) -> bool:
+        """Return whether an instant, in seconds since 1970 UTC, was today."""
         return datetime.fromtimestamp(seconds, NEW_YORK).date() == self.today
 
-    def lately(self, seconds: float, within: timedelta) -> bool:
-        """Whether an instant, in seconds since 1970 UTC, was not longer ago than this."""
+    def is_recent(self, seconds: float, within: timedelta) -> bool:
+        """Return whether an instant, in seconds since 1970 UTC, is not longer ago than this."""
         return self.clock().timestamp() - seconds <= within.total_seconds()
 
     def record(
         self, symbol: str, *, asked_from: date, since: date | None = None, made: bool = True, trouble: str = ""
     ) -> None:
-        """Remember a check that was made now (see `CorporateCheck`).
+        """Store the result of a check made now in the ledger (see `CorporateCheck`).
 
         Raises:
             WriteFailedError: The ledger cannot be written.
@@ -102,21 +95,21 @@ class Work:
         *,
         refresh: bool = False,
         replace: bool = False,
-        told: dict[str, Renames] | None = None,
+        renames: dict[str, Renames] | None = None,
     ) -> Iterator[CorporateActions]:
-        """The service with its source open; both tell of each request that they send.
+        """Open the source, and close it at the end; an event is emitted for each request.
 
         Args:
-            refresh: Whether answers kept from before are passed over.
-            replace, told: See `CorporateActions`.
+            refresh: Whether cached responses are ignored.
+            replace, renames: See `CorporateActions`.
         """
         from server.corporate_actions.closes import DailyBars
         from server.corporate_actions.service import CorporateActions
 
         own = events.scoped(phase=PHASE)
 
-        def pass_on(event: Event, /) -> None:
-            if event.kind in _PASSED_ON:
+        def forward(event: Event, /) -> None:
+            if event.kind in _FORWARDED_KINDS:
                 own.emit(event)
 
         source = self.open_source(cancel, own, refresh)
@@ -125,60 +118,32 @@ class Work:
                 folder=self.folder,
                 calendar=self.calendar,
                 source=source,
-                bars=DailyBars(self.daily(EventStream(self.clock, [pass_on])), cancel),
+                bars=DailyBars(self.open_downloader(EventStream(self.clock, [forward])), cancel),
                 last_day=self.last_settled(),
                 replace=replace,
-                told={} if told is None else told,
+                renames={} if renames is None else renames,
             )
         finally:
             source.close()
 
     @contextmanager
-    def alone(self, symbol: str, events: EventStream, cancel: CancelToken) -> Iterator[None]:
-        """Hold the symbol's lock; another run that holds it is waited for.
+    def locked(self, symbol: str, events: EventStream, cancel: CancelToken) -> Iterator[None]:
+        """Hold the symbol's lock; while another process holds it, wait.
 
         Raises:
-            Cancelled: It was cancelled meanwhile.
+            Cancelled: It was cancelled before the lock was free.
         """
         from server.corporate_actions.paths import FACTOR_FILES, MAP_FILES
 
         waited = False
         while not cancel.cancelled:
-            with self.folder.locks.take_texts(symbol, (FACTOR_FILES, MAP_FILES)) as mine:
-                if mine:
+            with self.folder.locks.take_texts(symbol, (FACTOR_FILES, MAP_FILES)) as locked:
+                if locked:
                     yield
                     return
             if not waited:
-                message = f"another run makes the factor file of {symbol}; waiting for it"
+                message = f"another process is building the factor file of {symbol}; waiting for it"
                 events.emit(Event(kind="wait", phase=PHASE, message=message))
                 waited = True
             cancel.wait(_LOCK_POLL_SECONDS)
-        raise Cancelled(f"stopped before the factor file of {symbol} was made")
-
-
-def ignored_for(root: Path, found: Sequence[CorporateFiles]) -> str | None:
-    """A notice where files were written, and zips lie beside them that LEAN may read in their place.
-
-    Source: LEAN, ``LocalZipMapFileProvider`` and ``LocalZipFactorFileProvider``.
-    """
-    if not any("written" in (files.factor_file, files.map_file) for files in found):
-        return None
-    usa = root / EQUITY_USA
-    zips = [*usa.glob("factor_files/factor_files_*.zip"), *usa.glob("map_files/map_files_*.zip")]
-    if not zips:
-        return None
-    return (
-        f"{max(zips)} lies beside the files: a LEAN that is set up with LocalZipMapFileProvider or "
-        "LocalZipFactorFileProvider reads such zips and ignores the csv files; name the disk providers in its lean.json"
-    )
-
-
-def first_alone(symbols: Sequence[str], make: Callable[[str], _Result]) -> Iterator[_Result]:
-    """The results in order: of the first symbol before any other is begun, in case nobody can be asked at all."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    if symbols:
-        yield make(symbols[0])
-    if len(symbols) > 1:
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="corporate-actions") as pool:
-            yield from pool.map(make, symbols[1:])
+        raise Cancelled(f"cancelled before the factor file of {symbol} was built")

@@ -1,112 +1,115 @@
-"""A vendor's records of splits and dividends to what happened: sorted, each once, none that cannot be. Pure."""
+"""A share's splits and dividends from a vendor's records: sorted, without repeats, only valid ones. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import TypeVar
 
-from server.corporate_actions.model import Dividend, Events, Split
+from server.corporate_actions.model import Dividend, Events, Renames, Split
+from server.lean.map_file import MapRow, ticker_on
 
-_LEAST, _MOST = Decimal("1e-12"), Decimal("1e12")
-"""Numbers beyond these are no shares and no dollars, and one such as 1e999999999 would take all memory."""
+_MIN, _MAX = Decimal("1e-12"), Decimal("1e12")
+"""Numbers beyond these are not numbers of shares or dollars; one such as 1e999999999 would use all memory."""
 
-Event = TypeVar("Event", Split, Dividend)
+_Event = TypeVar("_Event", Split, Dividend)
 _Key = tuple[date, object, str, str]
+
+
+# --- one ticker ---
 
 
 def gather(
     splits: Iterable[tuple[str, Split]], dividends: Iterable[tuple[str, Dividend]], notices: Iterable[str] = ()
 ) -> Events:
-    """Put a vendor's records in order. The order in which they come does not matter.
+    """Sort a vendor's records, given in any order, and remove repeats and invalid ones.
 
-    Records are repeats of one another, of which one is kept, if they say the same (the same day and ratio, or the
-    same day and amount) or have the same id. Where records of one id say different things, which of them holds
-    cannot be known: one is kept, and there is a notice. Other records of one day all hold: dividends add up, and
-    splits follow upon one another (a reverse split that a split undoes at once is a way to pay out small holders).
+    Records are repeats of one another, of which one is kept, if they have the same content (the same day and ratio,
+    or the same day and amount) or the same id. If records of one id differ, which one is right cannot be known: one
+    is kept, with a notice. Other records of one day all count: dividends add up, and splits multiply (a reverse split
+    that a split undoes at once is a way to pay out small holders).
 
     Args:
         splits: Each with the vendor's id of the record, or "".
-        dividends: Likewise, in dollars a share as it was then.
-        notices: What the vendor's own reader already had to say; they come first.
+        dividends: Likewise, in dollars per share at that time.
+        notices: Notices of the vendor's own parser; they come first.
 
     Returns:
-        The events, and a notice for each record that is left out: ratios and amounts that are not positive or not
+        The events, and a notice for each record that was rejected: ratios and amounts that are not positive or not
         numbers, and splits that change nothing.
     """
-    doubts: list[str] = []
+    rejected: list[str] = []
+    valid_splits = _valid(splits, _split_fault, _split_text, rejected)
+    valid_dividends = _valid(dividends, _dividend_fault, _dividend_text, rejected)
     return Events(
-        splits=tuple(_each_once(_usable(splits, _split_fault, _split_text, doubts), _split_key, _split_text, doubts)),
-        dividends=tuple(
-            _each_once(
-                _usable(dividends, _dividend_fault, _dividend_text, doubts), _dividend_key, _dividend_text, doubts
-            )
-        ),
-        notices=(*notices, *dict.fromkeys(sorted(doubts))),
+        splits=tuple(_without_repeats(valid_splits, _split_key, _split_text, rejected)),
+        dividends=tuple(_without_repeats(valid_dividends, _dividend_key, _dividend_text, rejected)),
+        notices=(*notices, *dict.fromkeys(sorted(rejected))),
     )
 
 
-def _usable(
-    records: Iterable[tuple[str, Event]],
-    fault: Callable[[Event], str | None],
-    text: Callable[[Event], str],
-    doubts: list[str],
-) -> Iterator[tuple[str, Event]]:
-    for record, event in records:
-        wrong = fault(event)
-        if wrong is None:
-            yield record, event
+def _valid(
+    records: Iterable[tuple[str, _Event]],
+    fault: Callable[[_Event], str | None],
+    text: Callable[[_Event], str],
+    rejected: list[str],
+) -> Iterator[tuple[str, _Event]]:
+    for record_id, event in records:
+        found = fault(event)
+        if found is None:
+            yield record_id, event
         else:
-            doubts.append(f"{text(event)} {wrong}; it is left out")
+            rejected.append(f"{text(event)} {found}; it is left out")
 
 
-def _each_once(
-    records: Iterable[tuple[str, Event]],
-    key: Callable[[tuple[str, Event]], _Key],
-    text: Callable[[Event], str],
-    doubts: list[str],
-) -> Iterator[Event]:
-    said: set[tuple[date, object]] = set()
-    kept: dict[str, Event] = {}
+def _without_repeats(
+    records: Iterable[tuple[str, _Event]],
+    key: Callable[[tuple[str, _Event]], _Key],
+    text: Callable[[_Event], str],
+    rejected: list[str],
+) -> Iterator[_Event]:
+    seen: set[tuple[date, object]] = set()
+    kept: dict[str, _Event] = {}
     for record in sorted(records, key=key):
-        name, event = record
+        record_id, event = record
         day, content, *_ = key(record)
-        if (day, content) in said:
-            if name:
-                kept.setdefault(name, event)
+        if (day, content) in seen:
+            if record_id:
+                kept.setdefault(record_id, event)
             continue
-        if name in kept:
-            doubts.append(f"{text(event)} has the same record id as {text(kept[name])} which is kept; it is left out")
+        if record_id in kept:
+            other = text(kept[record_id])
+            rejected.append(f"{text(event)} has the same record id as {other} which is kept; it is left out")
             continue
-        said.add((day, content))
-        if name:
-            kept[name] = event
+        seen.add((day, content))
+        if record_id:
+            kept[record_id] = event
         yield event
 
 
-def _positive(number: Decimal) -> bool:
-    return number.is_finite() and _LEAST <= number <= _MOST
+def _is_plausible(number: Decimal) -> bool:
+    return number.is_finite() and _MIN <= number <= _MAX
 
 
 def _split_fault(split: Split) -> str | None:
-    if not (_positive(split.old) and _positive(split.new)):
-        return "is no ratio"
+    if not (_is_plausible(split.old) and _is_plausible(split.new)):
+        return "is not a valid ratio"
     return "changes nothing" if split.old == split.new else None
 
 
 def _dividend_fault(dividend: Dividend) -> str | None:
-    return None if _positive(dividend.amount) else "is no amount"
+    return None if _is_plausible(dividend.amount) else "is not a valid amount"
 
 
 def _split_key(record: tuple[str, Split]) -> _Key:
-    name, split = record
-    return split.ex_date, split.factor, name, f"{split.new} {split.old}"
+    record_id, split = record
+    return split.ex_date, split.factor, record_id, f"{split.new} {split.old}"
 
 
 def _dividend_key(record: tuple[str, Dividend]) -> _Key:
-    name, dividend = record
-    return dividend.ex_date, dividend.amount, name, str(dividend.amount)
+    record_id, dividend = record
+    return dividend.ex_date, dividend.amount, record_id, str(dividend.amount)
 
 
 def _split_text(split: Split) -> str:
@@ -118,4 +121,57 @@ def _dividend_text(dividend: Dividend) -> str:
 
 
 def _number(number: Decimal) -> str:
-    return format(number, "f") if _positive(number) else str(number)[:40]
+    return format(number, "f") if _is_plausible(number) else str(number)[:40]
+
+
+# --- all tickers of a share ---
+
+
+def tickers_of(symbol: str, rows: Sequence[MapRow]) -> list[str]:
+    """Return each ticker that the share had, in order, and the symbol itself."""
+    return list(dict.fromkeys((*(row.ticker for row in rows), symbol)))
+
+
+def current_ticker(symbol: str, renames: Renames) -> str | None:
+    """Return the ticker that the share has now if the symbol is an earlier one of it, else None."""
+    tickers = [change.ticker for change in renames.changes]
+    return tickers[-1] if symbol in tickers[:-1] and symbol != tickers[-1] else None
+
+
+def ticker_for(symbol: str, rows: Sequence[MapRow], day: date) -> str:
+    """Return the share's ticker on a day; the first one before its map file begins, the last one after it ends."""
+    if not rows:
+        return symbol
+    return ticker_on(rows, min(max(day, rows[0].date), rows[-1].date)) or symbol
+
+
+def events_of_share(rows: Sequence[MapRow], events: Mapping[str, Events]) -> Events:
+    """Return the events of a share from those listed under each of its tickers.
+
+    An event counts if it is listed under the share's ticker of its ex-date: at other times another share may have had
+    that ticker. One that is not listed under the right ticker is left out, with a notice.
+
+    Args:
+        rows: The share's map file; its first ticker counts for all days before, its last one for all days after.
+        events: By ticker.
+    """
+    splits: list[Split] = []
+    dividends: list[Dividend] = []
+    unattributed: dict[str, list[Split | Dividend]] = {}
+    for ticker, listed in events.items():
+        every: list[Split | Dividend] = [*listed.splits, *listed.dividends]
+        unattributed[ticker] = [event for event in every if not _had_ticker(rows, ticker, event)]
+        splits += [split for split in listed.splits if _had_ticker(rows, ticker, split)]
+        dividends += [dividend for dividend in listed.dividends if _had_ticker(rows, ticker, dividend)]
+    counted = {*splits, *dividends}
+    notices = [notice for listed in events.values() for notice in listed.notices]
+    for ticker, others in unattributed.items():
+        days = sorted({event.ex_date for event in others if event not in counted})
+        if days:
+            span = f"{days[0]}" if len(days) == 1 else f"{len(days)} days from {days[0]} to {days[-1]}"
+            notices.append(f"events listed under {ticker} on {span} are left out: the share had another ticker then")
+    return gather([("", split) for split in splits], [("", dividend) for dividend in dividends], notices)
+
+
+def _had_ticker(rows: Sequence[MapRow], ticker: str, event: Split | Dividend) -> bool:
+    return not rows or ticker_for(ticker, rows, event.ex_date) == ticker

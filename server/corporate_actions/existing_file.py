@@ -1,8 +1,9 @@
-"""A file of LEAN's that may stand there already: whose it is, and whether ours takes its place."""
+"""An existing factor or map file: whether this program wrote it, how it differs from a built one, replacing it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -10,64 +11,159 @@ from attrs import frozen
 
 from server.data_download.data_folder import DataFolder
 from server.data_download.report import FileOutcome
-from server.lean.zip import FormatError
+from server.lean.errors import FormatError
+from server.lean.factor_file import PRICE_DIGITS, REFERENCE_DIGITS, SPLIT_DIGITS, FactorRow, field_texts
+from server.lean.map_file import MapRow
 
-Row = TypeVar("Row")
+Row = TypeVar("Row", FactorRow, MapRow)
+
+DIFFERENCES_SHOWN = 5
+
+SPLIT_TOLERANCE = Fraction(5, 1_000_000)
+"""Relative. QuantConnect's split factors are products of ratios that its vendor gave with six significant digits."""
 
 
 @frozen(kw_only=True)
-class Standing(Generic[Row]):
-    """What stands at a path below the data folder.
+class ExistingFile(Generic[Row]):
+    """The file at a path below the data folder, or its absence.
 
     Attributes:
-        content: None where there is no file.
-        rows: None where there is none or LEAN could not use it; then `problem` says why.
+        path: Relative to the data folder.
+        parse: The parser of its text.
+        content: None if there is no file.
+        rows: None if there is no file or LEAN cannot use it; then `problem` says why.
         ours: Whether this program wrote this very content.
     """
 
     path: str
-    read: Callable[[str], list[Row]]
+    parse: Callable[[str], list[Row]]
     content: bytes | None = None
     rows: list[Row] | None = None
     problem: str = ""
     ours: bool = False
 
-    def put(self, folder: DataFolder, symbol: str, text: str, *, replace: bool) -> FileOutcome:
-        """Put our text there, unless it stands there already or the file is somebody else's.
+    @classmethod
+    def load(cls, folder: DataFolder, path: Path, parse: Callable[[str], list[Row]]) -> ExistingFile[Row]:
+        """Read the file at a path in the data folder. Nothing is raised: what is wrong with it is its `problem`."""
+        relative = path.relative_to(folder.path).as_posix()
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return cls(path=relative, parse=parse)
+        except OSError as error:
+            problem = f"it cannot be read: {error.strerror or error}"
+            return cls(path=relative, parse=parse, content=b"", problem=problem)
+        rows: list[Row] | None = None
+        problem = ""
+        try:
+            rows = parse(content.decode("utf-8", "replace"))
+        except FormatError as error:
+            problem = str(error)
+        ours = folder.ledger.wrote(relative, content)
+        return cls(path=relative, parse=parse, content=content, rows=rows, problem=problem, ours=ours)
+
+    def replace_with(self, text: str, folder: DataFolder, symbol: str, *, replace_foreign: bool) -> FileOutcome:
+        """Write the text to the path, unless the file already holds it or another program wrote the file.
+
+        Args:
+            replace_foreign: Also replace a file that another program wrote.
 
         Raises:
-            WriteFailedError: What stood there still stands.
+            WriteFailedError: The file could not be written and is unchanged.
         """
         if self.content == text.encode():
             return "unchanged"
-        if self.content is not None and not self.ours and not replace:
+        if self.content is not None and not self.ours and not replace_foreign:
             return "kept"
-        folder.writer.write_text(symbol, self.path, text, self.read)
+        folder.writer.write_text(symbol, self.path, text, self.parse)
         return "written"
 
     def notices(self, symbol: str, kind: str, outcome: FileOutcome) -> list[str]:
-        """What people should know of a file that was kept."""
+        """Return a notice if the file was kept because another program wrote it.
+
+        Args:
+            kind: ``factor`` or ``map``.
+        """
         if outcome != "kept":
             return []
-        if self.problem:
-            return [
-                f"the {kind} file of {symbol} is not ours and LEAN cannot use it ({self.problem}); --replace makes it"
-            ]
-        return [f"the {kind} file of {symbol} is not ours and is kept; --replace puts ours in its place"]
+        problem = f" and LEAN cannot use it ({self.problem})" if self.problem else ""
+        return [
+            f"the {kind} file of {symbol} was not written by backtest-server{problem}, so it is kept; "
+            "--replace replaces it"
+        ]
 
 
-def place(folder: DataFolder, path: Path, read: Callable[[str], list[Row]]) -> Standing[Row]:
-    """See what stands at a path in the data folder."""
-    relative = path.relative_to(folder.path).as_posix()
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return Standing(path=relative, read=read)
-    except OSError as error:
-        return Standing(path=relative, read=read, content=b"", problem=f"it cannot be read: {error.strerror or error}")
-    try:
-        rows, problem = read(content.decode("utf-8", "replace")), ""
-    except FormatError as error:
-        rows, problem = None, str(error)
-    ours = folder.ledger.wrote(relative, content)
-    return Standing(path=relative, read=read, content=content, rows=rows, problem=problem, ours=ours)
+@frozen
+class Differences:
+    """How an existing file differs from the built one.
+
+    Attributes:
+        count: Rows that are in one of them only, or differ.
+        sentences: One for each of the first of them; "ours" is the built file, "theirs" the existing one.
+    """
+
+    count: int = 0
+    sentences: tuple[str, ...] = ()
+
+
+def factor_differences(
+    ours: Sequence[FactorRow], foreign: Sequence[FactorRow], limit: int = DIFFERENCES_SHOWN
+) -> Differences:
+    """Compare two factor files, the newest row first: an event that one of them lacks shows in all older rows.
+
+    Numbers are equal within one unit of the last digit printed, and split factors within `SPLIT_TOLERANCE`.
+    """
+    return _differences(ours, foreign, _factors_text, _factor_difference, limit)
+
+
+def map_differences(ours: Sequence[MapRow], foreign: Sequence[MapRow], limit: int = DIFFERENCES_SHOWN) -> Differences:
+    """Compare two map files, the newest row first."""
+    return _differences(ours, foreign, _ticker_text, _ticker_difference, limit)
+
+
+def _differences(
+    ours: Sequence[Row],
+    foreign: Sequence[Row],
+    text: Callable[[Row], str],
+    difference: Callable[[Row, Row], str],
+    limit: int,
+) -> Differences:
+    our_rows, their_rows = ({row.date: row for row in rows} for rows in (ours, foreign))
+    sentences = []
+    for day in sorted(our_rows.keys() | their_rows.keys(), reverse=True):
+        if day not in their_rows:
+            sentences.append(f"{day}: only ours has this row ({text(our_rows[day])})")
+        elif day not in our_rows:
+            sentences.append(f"{day}: only theirs has this row ({text(their_rows[day])})")
+        elif what := difference(our_rows[day], their_rows[day]):
+            sentences.append(f"{day}: {what}")
+    return Differences(len(sentences), tuple(sentences[:limit]))
+
+
+def _factors_text(row: FactorRow) -> str:
+    price, split, reference = field_texts(row)
+    return f"price factor {price}, split factor {split}, close {reference}"
+
+
+def _factor_difference(ours: FactorRow, foreign: FactorRow) -> str:
+    differs = (
+        _differs(ours.price_factor, foreign.price_factor, PRICE_DIGITS),
+        _differs(ours.split_factor, foreign.split_factor, SPLIT_DIGITS)
+        and abs(ours.split_factor - foreign.split_factor) > SPLIT_TOLERANCE * abs(foreign.split_factor),
+        _differs(ours.reference, foreign.reference, REFERENCE_DIGITS),
+    )
+    names = ("price factor", "split factor", "close")
+    fields = zip(names, field_texts(ours), field_texts(foreign), differs, strict=True)
+    return ", ".join(f"{name} {our} in ours, {their} in theirs" for name, our, their, shown in fields if shown)
+
+
+def _differs(ours: Fraction, foreign: Fraction, digits: int) -> bool:
+    return abs(round(ours, digits) - round(foreign, digits)) > Fraction(1, 10**digits)
+
+
+def _ticker_text(row: MapRow) -> str:
+    return f"{row.ticker}, {f'exchange {row.exchange}' if row.exchange else 'no exchange'}"
+
+
+def _ticker_difference(ours: MapRow, foreign: MapRow) -> str:
+    return "" if ours == foreign else f"{_ticker_text(ours)} in ours, {_ticker_text(foreign)} in theirs"

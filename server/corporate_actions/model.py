@@ -1,4 +1,4 @@
-"""What happened to a share, and where that can be asked."""
+"""Splits, dividends, ticker changes and listings of shares, and the protocol of their source."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 @frozen(kw_only=True)
 class Split:
-    """``new`` shares for every ``old`` ones, from the open of ``ex_date`` on; fewer in a reverse split."""
+    """``new`` shares replace ``old`` ones at the open of ``ex_date``; in a reverse split ``new`` is smaller."""
 
     ex_date: date
     old: Decimal
@@ -20,13 +20,13 @@ class Split:
 
     @property
     def factor(self) -> Fraction:
-        """What prices before the split are multiplied with to compare with those after it: 1/4 for a 4:1 split."""
+        """The multiplier of prices before the split to compare with those after it: 1/4 for a 4:1 split."""
         return Fraction(self.old) / Fraction(self.new)
 
 
 @frozen(kw_only=True)
 class Dividend:
-    """Dollars paid for each share as it was then (not adjusted for later splits) to who held it before ``ex_date``."""
+    """Dollars paid to holders before ``ex_date``, per share at that time (not adjusted for later splits)."""
 
     ex_date: date
     amount: Decimal
@@ -37,7 +37,7 @@ class Events:
     """The splits and dividends of one ticker, ascending by date and without repeats.
 
     Attributes:
-        notices: What the vendor lists that could not be used, one sentence each.
+        notices: A sentence for each listed record that could not be used.
     """
 
     splits: tuple[Split, ...] = ()
@@ -47,7 +47,7 @@ class Events:
 
 @frozen(kw_only=True)
 class TickerChange:
-    """From ``first_day`` on the share trades as ``ticker``, in LEAN's spelling, upper case."""
+    """The share trades as ``ticker``, in LEAN's spelling and upper case, from ``first_day`` on."""
 
     first_day: date
     ticker: str
@@ -55,12 +55,12 @@ class TickerChange:
 
 @frozen(kw_only=True)
 class Listing:
-    """What the vendor's reference data say of a ticker.
+    """The vendor's reference data of a ticker.
 
     Attributes:
-        exchange: Market identifier code of the primary exchange, such as XNAS; None where it is not said.
+        exchange: Market identifier code of the primary exchange, such as XNAS; None if not listed.
         listed: First trading day, if known.
-        delisted: Last trading day, if the share is known to be delisted; None while it trades or where nobody knows.
+        delisted: Last trading day, if the share is known to be delisted; None while it trades or if not known.
     """
 
     ticker: str
@@ -73,7 +73,7 @@ class Listing:
 
 @frozen(kw_only=True)
 class Renames:
-    """The tickers of one share, ascending by their first day; empty where the vendor knows of none."""
+    """The tickers of one share, ascending by their first day; empty if the vendor lists none."""
 
     changes: tuple[TickerChange, ...] = ()
     notices: tuple[str, ...] = field(default=(), converter=tuple)
@@ -82,17 +82,18 @@ class Renames:
 class CorporateActionSource(Protocol):
     """A source of corporate actions. Tickers are in LEAN's spelling, upper case (``BRK.B``).
 
-    Every method raises a `BacktestServerError` where the answer cannot be had, and never gives a part for the whole.
+    Every method raises a `BacktestServerError` if the complete response is not available. Methods are called from
+    several threads at once.
     """
 
     def events(self, ticker: str) -> Events:
-        """All splits and dividends that the vendor lists under this ticker."""
+        """Return all splits and dividends that the vendor lists under this ticker."""
 
     def renames(self, ticker: str) -> Renames:
-        """The tickers of the share that now trades, or last traded, as ``ticker``."""
+        """Return the tickers of the share that now trades, or last traded, as ``ticker``."""
 
     def listing(self, ticker: str, on: date | None = None) -> Listing | None:
-        """Reference data of the ticker, as of a day or now; None where the vendor does not know it."""
+        """Return reference data of the ticker, as of a day or now; None if the vendor does not know it."""
 
     def close(self) -> None:
-        """Let go of connections and files."""
+        """Close connections and files."""

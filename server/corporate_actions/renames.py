@@ -1,8 +1,8 @@
-"""Which of a vendor's ticker changes are believed. Pure.
+"""Decides which of a vendor's ticker changes are accepted. Pure.
 
 The vendor's list of them is experimental: dates drift by days, and entries are wrong or missing. A wrong rename sends
-LEAN to another share's files, so the list counts as a whole or not at all. A list that says the impossible is left out
-with a sentence that says what; a date can be set right by the days on which the tickers were seen to trade.
+LEAN to another share's files, so the list is accepted as a whole or not at all. A list with a contradiction is rejected
+with a notice; a date is corrected by the days on which the tickers traded.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from server.corporate_actions.model import Listing, Renames, TickerChange
 from server.trading_calendar import USEquityTradingCalendar
 
 DRIFT = timedelta(days=10)
-"""So many days before and after the date given the change is looked for."""
+"""How far before and after the listed date the change is looked for."""
 
 
 @frozen
-class Handover:
-    """The days, both included, whose bars or reference data under either ticker tell when one became the other."""
+class ChangeWindow:
+    """The days around a change of ticker, both included, whose bars show when it happened."""
 
     old: str
     new: str
@@ -31,11 +31,10 @@ class Handover:
     last: date
 
 
-def handovers(renames: Renames) -> list[Handover]:
-    """What to look at so as to settle on which day each change happened, ascending; what is seen goes to
-    `plausible_renames`."""
+def change_windows(renames: Renames) -> list[ChangeWindow]:
+    """Return the window of each change, ascending. The days traded in them are an argument of `plausible_renames`."""
     return [
-        Handover(old.ticker, new.ticker, new.first_day - DRIFT, new.first_day + DRIFT)
+        ChangeWindow(old.ticker, new.ticker, new.first_day - DRIFT, new.first_day + DRIFT)
         for old, new in pairwise(renames.changes)
     ]
 
@@ -47,41 +46,34 @@ def plausible_renames(
     calendar: USEquityTradingCalendar,
     *,
     last_day: date,
-    seen: Mapping[str, Collection[date]] | None = None,
+    traded: Mapping[str, Collection[date]] | None = None,
 ) -> Renames:
-    """The ticker changes, if all of them are believed; else none, and a notice that says which doubt there is.
+    """Return the ticker changes if all of them are plausible; else no changes, and a notice with the reason.
 
-    There is doubt where the list does not ascend, names one ticker twice (in a row, or again after another), does
-    not end with the symbol, or has a change before the listing, after the delisting or after the last session.
+    The list is rejected if it does not ascend, names one ticker twice (in a row, or again after another), does not
+    end with the symbol, or has a change before the listing, after the delisting or after the last session.
 
-    A change on a day without trading is doubted, too. It is not moved to the next session: META's change of Thursday
+    A change on a day without trading is rejected, too. It is not moved to the next session: META's change of Thursday
     2022-06-09 has been listed under Saturday 2022-06-11, and the Monday after would put two days of META among FB's.
-    Only what was traded settles it: where one of the days around it is the first seen of the new ticker, and the
-    last seen of the old one is the session before, that is the day, whatever date the vendor lists. What was seen
-    and does not fit (both on one day, a day of neither in between) makes a change doubtful even on a trading day.
+    Only trading decides: if the first day of the new ticker in the window is the session after the last day of the
+    old one, that is the day of the change, whatever date the vendor lists. If the days traded do not fit together
+    (both on one day, a day of neither in between), the change is rejected even on a trading day.
 
     Args:
-        symbol: The ticker that was asked for.
+        symbol: The ticker that was requested.
         listing: Reference data of that ticker, if there are any.
         last_day: The newest session.
-        seen: By ticker, the days around each change (see `handovers`) on which it traded. A change neither of whose
-            tickers is in it is taken at its date.
+        traded: By ticker, the days in each of `change_windows` on which it traded. A change with neither ticker in it
+            keeps its date.
     """
     changes = renames.changes
     doubt = _list_doubt(symbol, changes) or next(_date_doubts(changes, listing, calendar, last_day), None)
-    settled = list(changes[:1])
-    for at, old, new in () if doubt else zip(handovers(renames), changes, changes[1:], strict=False):
-        day = _settled(at, new.first_day, calendar, seen or {}, last_day)
-        if isinstance(day, str):
-            doubt = day
-            break
-        settled.append(evolve(new, first_day=day))
-        if day <= settled[-2].first_day:
-            doubt = f"{new.ticker} traded before the change from {old.ticker} that comes before it"
-            break
+    accepted: list[TickerChange] = []
     if doubt is None:
-        return evolve(renames, changes=tuple(settled))
-    notice = f"the list of the tickers of {symbol} is not believed, so no rename is taken from it: {doubt}"
+        accepted, doubt = _dated_by_trading(renames, calendar, traded or {}, last_day)
+    if doubt is None:
+        return evolve(renames, changes=tuple(accepted))
+    notice = f"the list of the tickers of {symbol} is not plausible, so no rename is taken from it: {doubt}"
     notices: Any = (*renames.notices, notice)  # mypy does not know what a converter takes
     return Renames(notices=notices)
 
@@ -91,7 +83,7 @@ def _list_doubt(symbol: str, changes: tuple[TickerChange, ...]) -> str | None:
         if after.first_day <= before.first_day:
             return f"{after.ticker} of {after.first_day} comes after {before.ticker} of {before.first_day}"
         if after.ticker == before.ticker:
-            return f"{after.ticker} follows upon itself on {after.first_day}"
+            return f"{after.ticker} follows itself on {after.first_day}"
     tickers = [change.ticker for change in changes]
     twice = next((ticker for ticker in tickers if tickers.count(ticker) > 1), None)
     if twice is not None:
@@ -109,34 +101,49 @@ def _date_doubts(
     for change in changes:
         what = f"{change.ticker} of {change.first_day}"
         if listed is not None and change.first_day < listed:
-            yield f"{what} lies before the listing of {listed}"
+            yield f"{what} is before the listing of {listed}"
         if delisted is not None and change.first_day > delisted:
-            yield f"{what} lies after the delisting of {delisted}"
+            yield f"{what} is after the delisting of {delisted}"
         if change.first_day > last_day:
-            yield f"{what} lies after the last session, {last_day}"
+            yield f"{what} is after the last session, {last_day}"
     for change in changes[1:]:
         if change.first_day <= calendar.first_day:
-            yield f"{change.ticker} of {change.first_day} lies before {calendar.first_day}, where the calendar begins"
+            yield f"{change.ticker} of {change.first_day} is before {calendar.first_day}, where the calendar begins"
 
 
-def _settled(
-    at: Handover,
-    given: date,
+def _dated_by_trading(
+    renames: Renames, calendar: USEquityTradingCalendar, traded: Mapping[str, Collection[date]], last_day: date
+) -> tuple[list[TickerChange], str | None]:
+    """The changes with the days that trading shows, and why they do not fit, if so."""
+    accepted = list(renames.changes[:1])
+    for window, change in zip(change_windows(renames), renames.changes[1:], strict=True):
+        day = _day_of_change(window, change.first_day, calendar, traded, last_day)
+        if isinstance(day, str):
+            return accepted, day
+        if day <= accepted[-1].first_day:
+            return accepted, f"{change.ticker} traded before the change from {window.old} that comes before it"
+        accepted.append(evolve(change, first_day=day))
+    return accepted, None
+
+
+def _day_of_change(
+    window: ChangeWindow,
+    listed_day: date,
     calendar: USEquityTradingCalendar,
-    seen: Mapping[str, Collection[date]],
+    traded: Mapping[str, Collection[date]],
     last_day: date,
 ) -> date | str:
-    """The first day of the new ticker, or why there is none."""
-    if at.old not in seen and at.new not in seen:
-        if calendar.is_trading_day(given):
-            return given
-        return f"{at.new} is said to follow {at.old} on {given}, which is no trading day"
-    days = calendar.trading_days(max(at.first, calendar.first_day), min(at.last, last_day))
-    old = [day for day in days if day in seen.get(at.old, ())]
-    new = [day for day in days if day in seen.get(at.new, ())]
-    around = f"around {given}, when {at.new} is said to follow {at.old},"
+    """The first day of the new ticker, or why it is not known."""
+    if window.old not in traded and window.new not in traded:
+        if calendar.is_trading_day(listed_day):
+            return listed_day
+        return f"{window.new} is listed as following {window.old} on {listed_day}, which is not a trading day"
+    days = calendar.trading_days(max(window.first, calendar.first_day), min(window.last, last_day))
+    old = [day for day in days if day in traded.get(window.old, ())]
+    new = [day for day in days if day in traded.get(window.new, ())]
+    around = f"around {listed_day}, when {window.new} is listed as following {window.old},"
     if not old or not new:
-        return f"{around} no trading of {at.new if old else at.old} was seen"
+        return f"{around} {window.new if old else window.old} did not trade"
     if days.index(new[0]) != days.index(old[-1]) + 1:
-        return f"{around} {at.old} was seen until {old[-1]} and {at.new} from {new[0]} on"
+        return f"{around} {window.old} traded until {old[-1]} and {window.new} from {new[0]} on"
     return new[0]

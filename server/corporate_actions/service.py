@@ -1,75 +1,68 @@
-"""Factor file and map file of a share: asked for, worked out, compared with what stands there, written."""
+"""Builds the factor file and map file of a symbol: requests, computes, compares with existing files, writes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 from attrs import field, frozen
 
-from server.corporate_actions.closes import DailyBars, Lack
-from server.corporate_actions.compare import Differences, factor_differences, map_differences
-from server.corporate_actions.event_merge import (
-    events_of_share,
-    moved_to,
-    ticker_for,
-    tickers_of,
-)
-from server.corporate_actions.existing_file import Standing, place
-from server.corporate_actions.factor_file import (
-    FactorFileError,
-    FactorRow,
-    closes_needed,
-    factor_file_text,
-    factor_rows,
-    read_factor_file,
-)
-from server.corporate_actions.map_file import MapRow, inception, map_file_text, map_rows, read_map_file
+from server.corporate_actions.closes import DailyBars, MissingBar
+from server.corporate_actions.events import current_ticker, events_of_share, ticker_for, tickers_of
+from server.corporate_actions.existing_file import Differences, ExistingFile, factor_differences, map_differences
 from server.corporate_actions.model import CorporateActionSource, Events, Listing, Renames
 from server.corporate_actions.paths import factor_file_path, map_file_path
-from server.corporate_actions.renames import handovers, plausible_renames
+from server.corporate_actions.renames import change_windows, plausible_renames
+from server.corporate_actions.rows import FactorFileError, closes_needed, factor_rows, inception, map_rows
 from server.data_download.data_folder import DataFolder
 from server.data_download.report import CorporateFiles, FileOutcome
+from server.lean.factor_file import FactorRow, parse_factor_file, render_factor_file
+from server.lean.map_file import MapRow, parse_map_file, render_map_file
 from server.trading_calendar import USEquityTradingCalendar
 
 
 @frozen(kw_only=True)
-class Made:
-    """What was worked out for a symbol, and what became of its files.
+class BuildOutcome:
+    """Result of building a symbol's factor and map files.
 
     Attributes:
-        files: As it stands in reports.
-        events: The share's splits and dividends, those that adjust nothing included.
-        first_day: The first row's date of the factor file; None where none was worked out.
-        factors: How the factor file that stands there, and is not ours, differs from ours.
-        map: Likewise the map file.
+        files: The part that reports contain.
+        events: The share's splits and dividends, including those that adjust nothing.
+        first_day: The first row's date of the factor file; None if none was computed.
+        factor_differences: How an existing factor file of another program differs from the built one.
+        map_differences: Likewise for the map file.
     """
 
     files: CorporateFiles
     events: Events = field(factory=Events)
     first_day: date | None = None
-    factors: Differences = field(factory=Differences)
-    map: Differences = field(factory=Differences)
+    factor_differences: Differences = field(factory=Differences)
+    map_differences: Differences = field(factory=Differences)
 
 
 @frozen(kw_only=True)
 class _Share:
-    """A share as its map file has it."""
+    """What the source lists about a share, and the rows of its map file.
+
+    Attributes:
+        current_ticker: The share's ticker if the symbol is an earlier one of it; then the rest is empty.
+    """
 
     listing: Listing | None
     renames: Renames
     rows: list[MapRow]
-    moved: str | None = None
+    current_ticker: str | None = None
 
 
 @frozen(kw_only=True)
 class CorporateActions:
-    """Makes the files of one symbol at a time. Whoever calls holds the symbol's lock.
+    """Builds the files of one symbol at a time. The caller holds the symbol's lock.
 
     Attributes:
         last_day: The newest settled session.
-        replace: Also put ours in place of files that somebody else wrote.
-        told: What the source said of the tickers of symbols; it is asked once about each.
+        replace: Also replace files that another program wrote.
+        renames: Ticker changes by symbol, as the source listed them; each list is requested once.
     """
 
     folder: DataFolder
@@ -78,76 +71,104 @@ class CorporateActions:
     bars: DailyBars
     last_day: date
     replace: bool = False
-    told: dict[str, Renames] = field(factory=dict)
+    renames: dict[str, Renames] = field(factory=dict)
     _shares: dict[str, _Share] = field(factory=dict, init=False)
 
     def was_renamed(self, symbol: str) -> bool:
-        """Whether the vendor lists other tickers of the share before this one.
+        """Return whether the vendor lists earlier tickers of the share.
 
         Raises:
-            BacktestServerError: It cannot be asked.
+            BacktestServerError: The list could not be requested.
         """
         changes = self._renames(symbol).changes
         return len(changes) > 1 and changes[-1].ticker == symbol
 
-    def make_map(self, symbol: str) -> Made:
-        """Make the map file alone, so that days can be asked for by their tickers.
+    def build_map(self, symbol: str) -> BuildOutcome:
+        """Build the map file only, so that days can be requested under their tickers.
 
         Raises:
-            BacktestServerError: Something that it needs cannot be had; nothing is written.
+            BacktestServerError: Something that it needs is not available; nothing was written.
         """
         share = self._share(symbol)
-        standing = self._standing_map(symbol)
-        return Made(files=CorporateFiles(symbol=symbol, map_file=self._put_map(symbol, share, standing)))
+        outcome = self._put_map(symbol, share, self._existing_map(symbol))
+        return BuildOutcome(files=CorporateFiles(symbol=symbol, map_file=outcome))
 
-    def make(self, symbol: str, since: date | None = None) -> Made:
-        """Make both files.
+    def build(self, symbol: str, since: date | None = None) -> BuildOutcome:
+        """Build both files.
 
         Args:
-            since: The day at which the factor file begins; None for the share's first day.
+            since: The first day of the factor file; None for the share's first day.
 
         Raises:
-            FactorFileError: A close that is needed cannot be had, or does not fit; nothing is written.
-            BacktestServerError: Something else that they need cannot be had; nothing is written.
+            FactorFileError: A close that is needed is missing, or does not fit; nothing was written.
+            BacktestServerError: Something else that they need is not available; nothing was written.
         """
-        share = self._share(symbol)
-        if share.moved is not None:
-            notice = (
-                f"{symbol} is {share.moved} now, whose files cover the days of {symbol}: ask for {share.moved} "
-                f"(backtest-server factor-files {share.moved})"
+        share, own_events = self._request(symbol)
+        if share.current_ticker is not None:
+            return _not_built(
+                symbol,
+                f"{symbol} is now {share.current_ticker}, whose files cover the days of {symbol}; use "
+                f"{share.current_ticker} instead (backtest-server factor-files {share.current_ticker})",
             )
-            return Made(files=CorporateFiles(symbol=symbol, notices=(notice,)))
-        standing_map = self._standing_map(symbol)
-        theirs = standing_map.rows if not (self.replace or standing_map.ours) else None
-        known = theirs or share.rows  # LEAN goes by the file that stands there
-        events = events_of_share(known, {ticker: self.source.events(ticker) for ticker in tickers_of(symbol, known)})
+        existing_map = self._existing_map(symbol)
+        foreign_rows = existing_map.rows if not (self.replace or existing_map.ours) else None
+        known = foreign_rows or share.rows  # LEAN uses the file that exists
+        tickers = tickers_of(symbol, known)
+        listed = {ticker: own_events if ticker == symbol else self.source.events(ticker) for ticker in tickers}
+        events = events_of_share(known, listed)
         if share.listing is None and not (events.splits or events.dividends) and self._first_bar(symbol, known) is None:
-            notice = f"nothing is known of {symbol}, and there are no bars of it; no files are made for it"
-            return Made(files=CorporateFiles(symbol=symbol, notices=(*share.renames.notices, *events.notices, notice)))
+            notice = f"nothing is known about {symbol}, and it has no bars; no files are built for it"
+            return _not_built(symbol, *share.renames.notices, *events.notices, notice)
         first_day = min(known[0].date, share.rows[0].date)
         rows, notices = self._factor_rows(symbol, known, events, max(first_day, since) if since else first_day)
-        standing = place(self.folder, factor_file_path(self.folder.path, symbol), read_factor_file)
-        map_outcome = self._put_map(symbol, share, standing_map)
-        outcome = standing.put(self.folder, symbol, factor_file_text(rows), replace=self.replace)
         notices = [*share.renames.notices, *events.notices, *notices]
-        notices += standing_map.notices(symbol, "map", map_outcome)
-        notices += standing.notices(symbol, "factor", outcome)
-        return Made(
+        return self._write(symbol, share, rows, existing_map, events=events, notices=notices)
+
+    def _write(
+        self,
+        symbol: str,
+        share: _Share,
+        rows: list[FactorRow],
+        existing_map: ExistingFile[MapRow],
+        *,
+        events: Events,
+        notices: list[str],
+    ) -> BuildOutcome:
+        path = factor_file_path(self.folder.path, symbol)
+        existing = ExistingFile.load(self.folder, path, parse_factor_file)
+        map_outcome = self._put_map(symbol, share, existing_map)
+        outcome = existing.replace_with(render_factor_file(rows), self.folder, symbol, replace_foreign=self.replace)
+        notices += existing_map.notices(symbol, "map", map_outcome)
+        notices += existing.notices(symbol, "factor", outcome)
+        factors = factor_differences(rows, existing.rows or ()) if outcome == "kept" else Differences()
+        tickers = map_differences(share.rows, existing_map.rows or ()) if map_outcome == "kept" else Differences()
+        return BuildOutcome(
             files=CorporateFiles(
                 symbol=symbol, factor_file=outcome, map_file=map_outcome, notices=tuple(dict.fromkeys(notices))
             ),
             events=events,
             first_day=rows[0].date,
-            factors=factor_differences(rows, standing.rows or ()) if outcome == "kept" else Differences(),
-            map=map_differences(share.rows, standing_map.rows or ()) if map_outcome == "kept" else Differences(),
+            factor_differences=factors,
+            map_differences=tickers,
         )
 
     # --- the share ---
 
     def _renames(self, symbol: str) -> Renames:
-        if symbol not in self.told:
-            self.told[symbol] = self.source.renames(symbol)
-        return self.told[symbol]
+        if symbol not in self.renames:
+            self.renames[symbol] = self.source.renames(symbol)
+        return self.renames[symbol]
+
+    def _request(self, symbol: str) -> tuple[_Share, Events]:
+        """Request what the share is and the events of its newest ticker, concurrently.
+
+        The ticker changes are requested first: a symbol that is an earlier ticker of a share needs nothing else.
+        """
+        if current_ticker(symbol, self._renames(symbol)) is not None:
+            return self._share(symbol), Events()
+        with ThreadPoolExecutor(1, thread_name_prefix="corporate-events") as pool:
+            events = pool.submit(self.source.events, symbol)
+            return self._share(symbol), events.result()
 
     def _share(self, symbol: str) -> _Share:
         if symbol not in self._shares:
@@ -155,13 +176,13 @@ class CorporateActions:
         return self._shares[symbol]
 
     def _find_share(self, symbol: str) -> _Share:
-        told = self._renames(symbol)
-        moved = moved_to(symbol, told)
-        if moved is not None:
-            return _Share(listing=None, renames=told, rows=[], moved=moved)
+        listed = self._renames(symbol)
+        current = current_ticker(symbol, listed)
+        if current is not None:
+            return _Share(listing=None, renames=listed, rows=[], current_ticker=current)
         listing = self.source.listing(symbol)
-        seen = self.bars.seen(handovers(told), self.last_day)
-        renames = plausible_renames(symbol, told, listing, self.calendar, last_day=self.last_day, seen=seen)
+        traded = self.bars.days_traded(change_windows(listed), self.last_day)
+        renames = plausible_renames(symbol, listed, listing, self.calendar, last_day=self.last_day, traded=traded)
         oldest = renames.changes[0].ticker if renames.changes else symbol
         first_day = inception(listing, renames, self.calendar, self.bars.first_day(oldest))
         rows = map_rows(symbol, listing, renames, first_day, self.calendar)
@@ -176,39 +197,43 @@ class CorporateActions:
     def _factor_rows(
         self, symbol: str, known: list[MapRow], events: Events, first_day: date
     ) -> tuple[list[FactorRow], list[str]]:
-        """The rows from the first day on, or from the first day of which there are data at all.
+        """The rows from the first day on, or from the first day with bars, and notices.
 
-        Closes from before all data are not to be had, and nothing needs them: LEAN reads no bar that the later first
+        Closes from before all bars are not available, and nothing needs them: LEAN reads no bar that the later first
         row could hide.
         """
         needed = closes_needed(events, first_day, self.calendar, last_day=self.last_day)
-        tickers = {day: ticker_for(symbol, known, day) for day in needed}
-        closes, lacking = self.bars.closes(tickers)
+        closes, missing = self.bars.closes({day: ticker_for(symbol, known, day) for day in needed})
         notices: list[str] = []
-        gone = [day for day, lack in lacking.items() if lack.for_good]
-        data = self._first_bar(symbol, known)
-        if gone and len(gone) == len(lacking) and data is not None and max(gone) < data:
+        permanent = [day for day, bar in missing.items() if bar.is_permanent]
+        first_bar = self._first_bar(symbol, known)
+        if permanent and len(permanent) == len(missing) and first_bar is not None and max(permanent) < first_bar:
             notices.append(
-                f"the factor file of {symbol} begins on {data}, the first day of which there are bars: closes that "
-                f"older events need are not to be had ({lacking[max(gone)].reason}); LEAN reads nothing before that day"
+                f"the factor file of {symbol} begins on {first_bar}, the first day with bars: closes that older events "
+                f"need are not available ({missing[max(permanent)].reason}); LEAN reads nothing before that day"
             )
-            first_day = data
+            first_day = first_bar
         try:
             return factor_rows(first_day, events, closes, self.calendar, last_day=self.last_day), notices
         except FactorFileError as error:
-            raise _explained(error, symbol, lacking) from error
+            raise _with_reason(error, symbol, missing) from error
 
     # --- the map file ---
 
-    def _standing_map(self, symbol: str) -> Standing[MapRow]:
-        return place(self.folder, map_file_path(self.folder.path, symbol), read_map_file)
+    def _existing_map(self, symbol: str) -> ExistingFile[MapRow]:
+        return ExistingFile.load(self.folder, map_file_path(self.folder.path, symbol), parse_map_file)
 
-    def _put_map(self, symbol: str, share: _Share, standing: Standing[MapRow]) -> FileOutcome:
-        return standing.put(self.folder, symbol, map_file_text(share.rows), replace=self.replace)
+    def _put_map(self, symbol: str, share: _Share, existing: ExistingFile[MapRow]) -> FileOutcome:
+        text = render_map_file(share.rows)
+        return existing.replace_with(text, self.folder, symbol, replace_foreign=self.replace)
 
 
-def _explained(error: FactorFileError, symbol: str, lacking: Mapping[date, Lack]) -> FactorFileError:
-    lack = next((lacking[day] for day in error.days if day in lacking), None)
-    why = f": {lack.reason}" if lack else ""
-    advice = f"; --since a later day leaves it out (backtest-server factor-files {symbol} --since YYYY-MM-DD)"
+def _not_built(symbol: str, *notices: str) -> BuildOutcome:
+    return BuildOutcome(files=CorporateFiles(symbol=symbol, notices=notices))
+
+
+def _with_reason(error: FactorFileError, symbol: str, missing: Mapping[date, MissingBar]) -> FactorFileError:
+    bar = next((missing[day] for day in error.days if day in missing), None)
+    why = f": {bar.reason}" if bar else ""
+    advice = f"; --since with a later day omits the event (backtest-server factor-files {symbol} --since YYYY-MM-DD)"
     return FactorFileError(f"{symbol}: {error}{why}{advice}", symbol=symbol, days=error.days)

@@ -1,4 +1,4 @@
-"""The factor file and the map file of a share as they stand on disk, for people to look at. Nothing is written."""
+"""Summaries of the factor file and the map file of a share on disk. Nothing is written."""
 
 from __future__ import annotations
 
@@ -10,10 +10,6 @@ from typing import Any
 
 from attrs import frozen
 
-from server.corporate_actions.adjust import Fired, fired
-from server.corporate_actions.factor_file import FactorRow
-from server.corporate_actions.lines import LAST_DATE
-from server.corporate_actions.map_file import split_by_ticker
 from server.corporate_actions.paths import (
     factor_file_path,
     load_factor_rows,
@@ -22,38 +18,42 @@ from server.corporate_actions.paths import (
     read_text,
 )
 from server.corporate_actions.verify import factor_fault, map_fault
-from server.lean.zip import FormatError
+from server.lean.errors import FormatError
+from server.lean.factor_file import FactorRow
+from server.lean.map_file import spans_by_ticker
+from server.lean.price_adjustment import CorporateEvent, corporate_events
+from server.lean.text_lines import LAST_DATE
 from server.trading_calendar import USEquityTradingCalendar
 
 _FEW, _MANY = 100, 1000
-"""A ratio is shown in whole shares where there are so few of the one kind, and not too many of the other."""
+"""A ratio is shown in whole shares if they are at most this many old and new ones."""
 
 _RATIO_TOLERANCE = Fraction(5, 1_000_000)
-"""Relative: a split factor has been printed with six significant digits by some vendors."""
+"""Relative: some vendors print split factors with six significant digits."""
 
 
 @frozen(kw_only=True)
 class FactorFile:
-    """What stands in a factor file.
+    """The contents of a factor file.
 
     Attributes:
-        first_day: The first row's; LEAN reads no data from before the day that precedes it. None without rows.
-        events: What LEAN fires if it visits all trading days, ascending.
-        damaged: Why LEAN does not read it whole, or stops at it.
+        first_day: The first row's date; LEAN reads no data before the preceding day. None without rows.
+        events: The events if LEAN visits all trading days, ascending.
+        damaged: Why LEAN does not read all of it, or stops at it.
     """
 
     first_day: date | None = None
-    events: tuple[Fired, ...] = ()
+    events: tuple[CorporateEvent, ...] = ()
     damaged: str | None = None
 
     @property
     def splits(self) -> int:
-        """How many of the events are splits."""
+        """The number of splits."""
         return sum(event.split != 1 for event in self.events)
 
     @property
     def dividends(self) -> int:
-        """How many of the events are dividends."""
+        """The number of dividends."""
         return sum(paid(event) for event in self.events)
 
     @property
@@ -91,7 +91,7 @@ class FactorFile:
 
 @frozen(kw_only=True)
 class MapFile:
-    """What stands in a map file.
+    """The contents of a map file.
 
     Attributes:
         tickers: Each with its first and last day, both included, ascending.
@@ -130,7 +130,7 @@ class MapFile:
 
 @frozen(kw_only=True)
 class ShareFiles:
-    """The two files of a share; None where there is none."""
+    """The two files of a share; None for a missing one."""
 
     factor_file: FactorFile | None
     map_file: MapFile | None
@@ -154,19 +154,19 @@ class ShareFiles:
 
 
 def share_files(data_folder: Path, symbol: str, calendar: USEquityTradingCalendar) -> ShareFiles:
-    """Look at the two files of a share. A file that is damaged is said to be, and not raised.
+    """Return summaries of the two files of a share. A damaged file is part of the result, not raised.
 
     Args:
         calendar: For the days on which events happen.
 
     Raises:
-        ValueError: It is no US equity symbol.
+        ValueError: It is not a US equity symbol.
     """
     return ShareFiles(factor_file=_factor_file(data_folder, symbol, calendar), map_file=_map_file(data_folder, symbol))
 
 
 def ratio_text(split: Fraction) -> str:
-    """A split as people write it, new shares for old ones: ``4:1`` of a factor of 1/4, ``1:10`` of 10.
+    """Return a split as new shares for old ones: ``4:1`` for a factor of 1/4, ``1:10`` for 10.
 
     The factor may be the quotient of two rounded ones, as it is in a file.
     """
@@ -178,8 +178,8 @@ def ratio_text(split: Fraction) -> str:
     return f"{_plain(exact)}:1" if exact >= 1 else f"1:{_plain(split)}"
 
 
-def paid(event: Fired) -> bool:
-    """Whether it is a dividend, even one that is rounded to no cent."""
+def paid(event: CorporateEvent) -> bool:
+    """Return whether the event is a dividend, even one that is rounded to 0 cents."""
     return event.distribution != 0 or event.split == 1
 
 
@@ -197,9 +197,9 @@ def _factor_file(data_folder: Path, symbol: str, calendar: USEquityTradingCalend
         return FactorFile(damaged=str(error))
 
 
-def _events(rows: Sequence[FactorRow], calendar: USEquityTradingCalendar) -> list[Fired]:
+def _events(rows: Sequence[FactorRow], calendar: USEquityTradingCalendar) -> list[CorporateEvent]:
     first = max(rows[0].date, calendar.first_day) if rows else calendar.last_day
-    return fired(rows, calendar.trading_days(first, calendar.last_day)) if first < calendar.last_day else []
+    return corporate_events(rows, calendar.trading_days(first, calendar.last_day)) if first < calendar.last_day else []
 
 
 def _map_file(data_folder: Path, symbol: str) -> MapFile | None:
@@ -209,7 +209,7 @@ def _map_file(data_folder: Path, symbol: str) -> MapFile | None:
             return None
         fault = map_fault(text)
         rows = [] if fault else load_map_rows(data_folder, symbol) or []
-        tickers = split_by_ticker(rows, rows[0].date, min(rows[-1].date, LAST_DATE)) if rows else []
+        tickers = spans_by_ticker(rows, rows[0].date, min(rows[-1].date, LAST_DATE)) if rows else []
         return MapFile(tickers=tuple(tickers), damaged=fault)
     except FormatError as error:
         return MapFile(damaged=str(error))

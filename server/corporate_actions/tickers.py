@@ -1,6 +1,6 @@
-"""Under which ticker a share's days are asked for and filed: what its map file on disk says.
+"""The tickers under which a share's days are requested and stored, from its map file on disk.
 
-The common case, a share that always had one ticker, is told without loading anything.
+In the common case, a share that always had one ticker, no other module is loaded.
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ from pathlib import Path
 
 from attrs import frozen
 
-from server.data_download.tickers import TickerSpan, same_ticker
+from server.data_download.tickers import same_ticker
 from server.lean.layout import EQUITY_USA
+from server.lean.map_file import TickerSpan, spans_by_ticker
 
 
 @frozen
 class TickersOnDisk:
-    """The map files of a data folder, ours or QuantConnect's (see `Tickers`)."""
+    """Finds tickers in the map files of a data folder, of any origin (a `TickerLookup`)."""
 
     root: Path
 
     def __call__(self, symbol: str, first: date, last: date) -> tuple[list[TickerSpan], str]:
         """Return the range as spans by ticker.
 
-        On days of which the map file says nothing the symbol is its own ticker. So it is, with a notice, where the file
-        cannot be read: LEAN ignores such a file.
+        On days that the map file does not cover the ticker is the symbol itself. So it is on all days, with a notice,
+        if the file cannot be read: LEAN ignores such a file.
         """
         try:
             content = (self.root / EQUITY_USA / "map_files" / f"{symbol.lower()}.csv").read_bytes()
@@ -33,12 +34,11 @@ class TickersOnDisk:
         name = symbol.encode()
         if all(line.split(b",")[1:2] == [name] for line in content.upper().split()):
             return same_ticker(symbol, first, last)
-        from server.corporate_actions.map_file import split_by_ticker
         from server.corporate_actions.paths import load_map_rows
-        from server.lean.zip import FormatError
+        from server.lean.errors import FormatError
 
         try:
-            known = split_by_ticker(load_map_rows(self.root, symbol) or [], first, last)
+            known = spans_by_ticker(load_map_rows(self.root, symbol) or [], first, last)
         except FormatError as error:
             notice = f"the map file of {symbol} cannot be used, so all days are requested as {symbol}: {error}"
             return same_ticker(symbol, first, last)[0], notice

@@ -1,4 +1,4 @@
-"""Opens factor and map files and names those that LEAN passes over, stops at or that hide data from it."""
+"""Checks factor and map files: finds those that LEAN ignores, stops at, or that hide data from it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from pathlib import Path
 from attrs import frozen
 
 from server.core.cancel import CancelToken
-from server.corporate_actions.factor_file import read_factor_file
-from server.corporate_actions.lines import LAST_DATE, day_of, lines_of, shown
-from server.corporate_actions.map_file import read_map_file, split_by_ticker
 from server.corporate_actions.paths import (
     FACTOR_FILES,
     MAP_FILES,
@@ -20,25 +17,29 @@ from server.corporate_actions.paths import (
     read_text,
 )
 from server.data_download.catalog import DamagedFile, first_day_on_disk
+from server.lean.errors import FormatError
+from server.lean.factor_file import parse_factor_file
+from server.lean.map_file import parse_map_file, spans_by_ticker
+from server.lean.price_adjustment import changes_factors
 from server.lean.series import parse_symbol
-from server.lean.zip import FormatError
+from server.lean.text_lines import LAST_DATE, excerpt, parse_date, split_lines
 
 
 @frozen(kw_only=True)
 class CheckedFiles:
-    """What a check of factor and map files found."""
+    """Result of checking factor and map files."""
 
     files: int
     damaged: tuple[DamagedFile, ...]
 
 
 def check_files(data_folder: Path, symbols: Collection[str] = (), *, cancel: CancelToken) -> CheckedFiles:
-    """Open every factor and map file.
+    """Check every factor and map file.
 
     Args:
         data_folder: LEAN's.
-        symbols: Only these, upper case; all if there are none.
-        cancel: Stops it between two files.
+        symbols: Only these, upper case; all if empty.
+        cancel: Stops the check between two files.
     """
     files = 0
     damaged = []
@@ -57,58 +58,60 @@ def check_files(data_folder: Path, symbols: Collection[str] = (), *, cancel: Can
 
 
 def factor_fault(text: str) -> str | None:
-    """What is wrong with the text of a factor file, or None.
+    """Return what is wrong with the text of a factor file, or None.
 
-    A line that the engine cannot read, dates that do not ascend, or a reference price of 0 where something happens,
+    A line that the engine cannot read, dates that do not ascend, or a reference price of 0 in a row with an event,
     at which the engine stops (LEAN: ``DividendEventProvider``, ``SplitEventProvider``).
     """
     try:
-        rows = read_factor_file(text)
+        rows = parse_factor_file(text)
     except FormatError as error:
         return str(error)
     for row, newer in pairwise(rows):
-        if row.reference == 0 and (row.price_factor, row.split_factor) != (newer.price_factor, newer.split_factor):
+        if row.reference == 0 and changes_factors(row, newer):
             return f"the row of {row.date} has an event and the reference price 0; LEAN stops there"
     return _order_fault(text)
 
 
 def map_fault(text: str) -> str | None:
-    """What is wrong with the text of a map file, or None: a line that the engine cannot read or stops at, a ticker
-    that is none, dates that do not ascend."""
+    """Return what is wrong with the text of a map file, or None.
+
+    A line that the engine cannot read or stops at, an invalid ticker, or dates that do not ascend.
+    """
     try:
-        rows = read_map_file(text)
+        rows = parse_map_file(text)
         if rows:
-            split_by_ticker(rows, rows[0].date, min(rows[-1].date, LAST_DATE))
+            spans_by_ticker(rows, rows[0].date, min(rows[-1].date, LAST_DATE))
     except FormatError as error:
         return str(error)
     return _order_fault(text)
 
 
 def _order_fault(text: str) -> str | None:
-    lines = [line for line in lines_of(text) if line.strip()]
+    lines = [line for line in split_lines(text) if line.strip()]
     for before, line in pairwise(lines):
-        older, newer = day_of(before.split(",")[0]), day_of(line.split(",")[0])
+        older, newer = parse_date(before.split(",")[0]), parse_date(line.split(",")[0])
         if older and newer and newer <= older:
-            return f"the line {shown(line)} is not later than the one before it"
+            return f"the line {excerpt(line)} is not later than the one before it"
     return None
 
 
 def _factor_file_fault(data_folder: Path, path: Path, symbol: str) -> str | None:
     text = read_text(path) or ""
     fault = factor_fault(text)
-    rows = [] if fault else read_factor_file(text)
+    rows = [] if fault else parse_factor_file(text)
     return _hidden(data_folder, symbol, rows[0].date - timedelta(days=1), rows[0].date) if rows else fault
 
 
 def _map_file_fault(data_folder: Path, path: Path, symbol: str) -> str | None:
     text = read_text(path) or ""
     fault = map_fault(text)
-    rows = [] if fault else read_map_file(text)
+    rows = [] if fault else parse_map_file(text)
     return _hidden(data_folder, symbol, rows[0].date, rows[0].date) if rows else fault
 
 
 def _hidden(data_folder: Path, symbol: str, read_from: date, first_row: date) -> str | None:
-    """Whether there are bars that LEAN does not read, since they are from before the first row."""
+    """Why LEAN does not read bars that exist: they are from before the first row."""
     try:
         mapped = load_map_rows(data_folder, symbol)
         ticker = parse_symbol(mapped[0].ticker) if mapped else symbol
@@ -117,7 +120,7 @@ def _hidden(data_folder: Path, symbol: str, read_from: date, first_row: date) ->
     earliest = first_day_on_disk(data_folder, ticker)
     if earliest is None or earliest >= read_from:
         return None
-    return f"it begins on {first_row}, and bars are there from {earliest} on; LEAN does not read those before it"
+    return f"it begins on {first_row}, but there are bars from {earliest} on; LEAN does not read those before it"
 
 
 def _files(folder: Path, symbols: Collection[str]) -> Iterator[tuple[Path, str]]:

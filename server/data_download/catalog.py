@@ -137,8 +137,8 @@ class Catalog:
         return found
 
     def _check(self, layout: Layout, day: date | None, path: str, status: os.stat_result, found: _Scan) -> None:
+        from server.lean.errors import FormatError
         from server.lean.trade_csv import normalized
-        from server.lean.zip import FormatError
 
         try:
             content = layout.check_rows(normalized(layout.member_content(_read(path), day)), day)
@@ -179,8 +179,9 @@ def first_day_on_disk(root: Path, ticker: str) -> date | None:
 
 
 def _first_day(root: Path, layout: Layout) -> date | None:
+    from server.lean.errors import FormatError
     from server.lean.trade_csv import salvaged_days
-    from server.lean.zip import FormatError, first_member
+    from server.lean.zip import first_member
 
     if layout.one_file:
         with suppress(OSError, FormatError):

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from server.lean.bars import PRICES, Bars
+from server.lean.errors import FormatError
 from server.lean.layout import layout_of
 from server.lean.series import Series
 from server.lean.trade_csv import DayText
-from server.lean.zip import FormatError
 
 _COLUMNS = ("time", *PRICES, "volume")
 

@@ -8,9 +8,7 @@ files this program wrote; without it they count as foreign and are not replaced.
 from __future__ import annotations
 
 import sqlite3
-import sys
 import threading
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
@@ -20,37 +18,10 @@ from typing import Any
 from attrs import frozen
 
 from server.core.errors import WriteFailedError
+from server.core.sqlite import is_damage, open_database, set_aside, transaction
 from server.data_download.availability import EmptyMark
+from server.data_download.ledger_schema import SCHEMA, VERSION, migrate, pack_days, unpack_days
 from server.lean.series import Series
-
-_VERSION = 3
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS files (
-    series TEXT NOT NULL, day INTEGER NOT NULL,
-    size INTEGER NOT NULL, changed INTEGER NOT NULL, row_count INTEGER NOT NULL, days BLOB,
-    PRIMARY KEY (series, day)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS empty_days (
-    series TEXT NOT NULL, day INTEGER NOT NULL, asked_at REAL NOT NULL, times INTEGER NOT NULL,
-    PRIMARY KEY (series, day)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS provisional_days (
-    series TEXT NOT NULL, day INTEGER NOT NULL, fetched_at REAL NOT NULL,
-    PRIMARY KEY (series, day)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS texts (
-    path TEXT NOT NULL, digest BLOB NOT NULL,
-    PRIMARY KEY (path, digest)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS corporate_checks (
-    symbol TEXT PRIMARY KEY, provider TEXT NOT NULL, checked_at REAL NOT NULL,
-    asked_from INTEGER NOT NULL, since INTEGER NOT NULL, made INTEGER NOT NULL, trouble TEXT NOT NULL
-) WITHOUT ROWID;
-"""
-
-_KEYED_BY_SERIES = ("files", "empty_days", "provisional_days")
-"""Tables that versions 1 and 2 key by symbol and resolution."""
 
 _VALUES = 500
 """Values in one statement at most."""
@@ -114,18 +85,11 @@ class Ledger:
         return self._opened
 
     def _open(self) -> sqlite3.Connection:
-        path = self.path
-        if path is not None:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                return _connect(str(path))
-            except (sqlite3.DatabaseError, OSError) as error:
-                if _is_damage(error):
-                    with suppress(OSError, sqlite3.DatabaseError):
-                        _set_aside(path)
-                        return _connect(str(path))
-            self.path = None
-        return _connect(":memory:")
+        options: dict[str, Any] = {"schema": SCHEMA, "version": VERSION, "warn": _warn, "migrate": migrate}
+        with suppress(sqlite3.DatabaseError, OSError):
+            return open_database(self.path, **options)
+        self.path = None
+        return open_database(None, **options)
 
     def close(self) -> None:
         """Close the file."""
@@ -138,11 +102,11 @@ class Ledger:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
-                with self._connection:
-                    yield self._connection
+                with transaction(self._connection) as connection:
+                    yield connection
             except sqlite3.DatabaseError as error:
-                if _is_damage(error):
-                    self._replace_damaged()
+                if is_damage(error):
+                    self._replace_damaged(error)
                 raise WriteFailedError(
                     f"the ledger {self.path} could not be written ({error}); see that the disk has space, and run again"
                 ) from error
@@ -154,22 +118,22 @@ class Ledger:
             try:
                 return self._connection.execute(sql, values).fetchall()
             except sqlite3.DatabaseError as error:
-                if not _is_damage(error):
+                if not is_damage(error):
                     raise
-            self._replace_damaged()
+                self._replace_damaged(error)
             return self._connection.execute(sql, values).fetchall()
 
-    def _replace_damaged(self) -> None:
+    def _replace_damaged(self, error: sqlite3.DatabaseError) -> None:
         """Continue with an empty ledger after damage that appeared only when rows were read."""
         self.close()
         if self.path is not None:
             with suppress(OSError):
-                _set_aside(self.path)
+                set_aside(self.path, error, _warn)
 
     def files(self, series: Series) -> dict[int, FileMark]:
         """VerifyResult files by the ordinal of their day (`date.toordinal`), 0 for a file of all days."""
         rows = self._rows("SELECT day, size, changed, row_count, days FROM files WHERE series = ?", series.key)
-        return {day: FileMark(size, modified, count, _unpack(days)) for day, size, modified, count, days in rows}
+        return {day: FileMark(size, modified, count, unpack_days(days)) for day, size, modified, count, days in rows}
 
     def empty_days(self, series: Series) -> dict[date, EmptyMark]:
         """Settled days that had no bars when last requested."""
@@ -184,7 +148,7 @@ class Ledger:
     def record_files(self, series: Series, marks: Iterable[tuple[date | None, FileMark]]) -> None:
         """Record that these files (day None: the file of all days) were verified."""
         rows = [
-            (series.key, day.toordinal() if day else 0, mark.size, mark.modified_ns, mark.rows, _pack(mark))
+            (series.key, day.toordinal() if day else 0, mark.size, mark.modified_ns, mark.rows, pack_days(mark.days))
             for day, mark in marks
         ]
         with self._writing() as connection:
@@ -282,82 +246,7 @@ def digest(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def _is_damage(error: Exception) -> bool:
-    """Whether the file itself is damaged, and not its folder or a lock of another process."""
-    return isinstance(error, sqlite3.DatabaseError) and not isinstance(
-        error, (sqlite3.OperationalError, sqlite3.ProgrammingError)
-    )
+def _warn(message: str) -> None:
+    from loguru import logger
 
-
-def _set_aside(path: Path) -> None:
-    path.replace(path.with_suffix(".damaged"))
-    for behind in ("-wal", "-shm"):
-        path.with_name(path.name + behind).unlink(missing_ok=True)
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > _VERSION:
-            raise sqlite3.DatabaseError(f"the ledger has version {version}, this program reads {_VERSION}")
-        if version < _VERSION:
-            _migrate(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    """Create the tables; those of versions 1 and 2, which key by symbol and resolution, are copied."""
-    connection.isolation_level = None
-    connection.execute("BEGIN IMMEDIATE")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version != _VERSION:  # another process may have done it meanwhile
-        old = [table for table in _KEYED_BY_SERIES if version and _has_table(connection, table)]
-        for table in old:
-            connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
-        for statement in _SCHEMA.split(";"):
-            connection.execute(statement)
-        for table in old:
-            columns = [row[1] for row in connection.execute(f"PRAGMA table_info(old_{table})")][2:]
-            connection.execute(
-                f"INSERT INTO {table} SELECT 'equity/usa/' || resolution || '/trade/' || symbol, {', '.join(columns)} "  # noqa: S608
-                f"FROM old_{table}"
-            )
-            connection.execute(f"DROP TABLE old_{table}")
-        connection.execute(f"PRAGMA user_version = {_VERSION}")
-    connection.execute("COMMIT")
-    connection.isolation_level = "DEFERRED"
-
-
-def _has_table(connection: sqlite3.Connection, name: str) -> bool:
-    found = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)).fetchone()
-    return found is not None
-
-
-def _pack(mark: FileMark) -> bytes | None:
-    """Three bytes a day, the highest first."""
-    days = array("I", map(date.toordinal, mark.days))
-    if sys.byteorder == "little":
-        days.byteswap()
-    wide = days.tobytes()
-    packed = bytearray(len(mark.days) * 3)
-    for place in range(3):
-        packed[place::3] = wide[place + 1 :: 4]
-    return bytes(packed) or None
-
-
-def _unpack(days: bytes | None) -> tuple[date, ...]:
-    if not days:
-        return ()
-    wide = bytearray(len(days) // 3 * 4)
-    for place in range(3):
-        wide[place + 1 :: 4] = days[place::3]
-    ordinals = array("I", bytes(wide))
-    if sys.byteorder == "little":
-        ordinals.byteswap()
-    return tuple(map(date.fromordinal, ordinals))
+    logger.warning("{}", message)

@@ -13,8 +13,9 @@ from server.core.errors import Cancelled, ConfigurationError
 from server.data_download.availability import DayState, Gap, SeriesState, find_gap
 from server.data_download.catalog import Catalog, DamagedFile
 from server.data_download.request import DownloadRequest
-from server.data_download.tickers import TickerLookup, TickerSpan
+from server.data_download.tickers import TickerLookup
 from server.lean.layout import layout_of
+from server.lean.map_file import TickerSpan
 from server.lean.series import Series
 from server.trading_calendar import DayOutOfBounds, USEquityTradingCalendar
 

@@ -20,10 +20,10 @@ from server.data_download.delivery import DeliveryError, check_delivery, take_da
 from server.data_download.errors import BadResponseError, DownloadError
 from server.data_download.workers import Task
 from server.lean.bars import Bars
+from server.lean.errors import FormatError
 from server.lean.layout import layout_of
 from server.lean.series import Series
 from server.lean.trade_csv import DayText
-from server.lean.zip import FormatError
 from server.trading_calendar import USEquityTradingCalendar
 
 

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-
-class TickerSpan(NamedTuple):
-    """The days, first and last included, on which a security had one ticker."""
-
-    ticker: str
-    first: date
-    last: date
+from server.lean.map_file import TickerSpan
 
 
 class TickerLookup(Protocol):

@@ -13,9 +13,9 @@ from server.core.cancel import CancelToken
 from server.data_download.availability import Gap
 from server.data_download.catalog import DamagedFile
 from server.data_download.data_folder import DataFolder
+from server.lean.errors import FormatError
 from server.lean.layout import EQUITY_USA, layout_of, parse_path
 from server.lean.series import DataType, Resolution, Series
-from server.lean.zip import FormatError
 
 
 @frozen(kw_only=True)

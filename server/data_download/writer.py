@@ -95,7 +95,7 @@ class SeriesWriter:
         self.ledger.record_text(path, digest(content), only=True)
 
     def _merge(self, series: Series, new: Mapping[date, DayText]) -> Path | None:
-        from server.lean.zip import FormatError
+        from server.lean.errors import FormatError
 
         layout = cast(OneFile, layout_of(series))
         path = self.root / layout.path(None)

@@ -1,128 +1,157 @@
-"""A share as LEAN has it by its map file and its factor file: which ticker, which days, and how prices are adjusted.
+"""The history of a symbol by its map file and factor file: tickers, days, and factors of its prices.
 
-In LEAN's default mode, ``Adjusted``, prices are multiplied with both factors and dividends and splits are **not**
-applied to what is held besides (LEAN: ``SecurityPortfolioManager.ApplyDividend`` pays only in the modes ``Raw`` and
+In LEAN's default mode, ``Adjusted``, prices are multiplied by both factors, and dividends and splits are **not**
+applied to holdings as well (LEAN: ``SecurityPortfolioManager.ApplyDividend`` pays only in the modes ``Raw`` and
 ``SplitAdjusted``): the dividend is in the price, and paying it too would count it twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 from attrs import frozen
 
 from server.core.text import list_text
-from server.corporate_actions.adjust import Fired, fired
-from server.corporate_actions.factor_file import FactorRow
-from server.corporate_actions.map_file import split_by_ticker
-from server.corporate_actions.paths import (
-    FACTOR_FILES,
-    MAP_FILES,
-    load_factor_rows,
-    load_map_rows,
-)
-from server.lean.zip import FormatError
+from server.corporate_actions.paths import FACTOR_FILES, MAP_FILES, load_factor_rows, load_map_rows
+from server.lean.errors import FormatError
+from server.lean.factor_file import FactorRow
+from server.lean.map_file import spans_by_ticker
+from server.lean.price_adjustment import CorporateEvent, corporate_events
 
-NO_FILE, NO_ROWS, UNREADABLE = "no factor file for", "no rows in the factor file of", "a damaged factor file of"
+FactorFileState = Literal["used", "missing", "empty", "damaged"]
+"""Whether the rows of a factor file are used, or why it has no usable rows."""
 
 
 @frozen(kw_only=True)
-class Share:
-    """What the two files say of one share.
+class AdjustedHistory:
+    """The contents of a symbol's two files for the days of a backtest.
 
     Attributes:
-        symbol: As it was asked for.
-        parts: Tickers with the days of the backtest on which LEAN reads them, ascending.
-        rows: Of the factor file; none where LEAN takes all factors as 1.
-        events: The dividends and splits that happen from the first to the last of those days.
-        raw: Why there are no rows, if there are none: one of `NO_FILE`, `NO_ROWS`, `UNREADABLE`.
-        damaged: Files that LEAN passes over or stops at, and why.
+        days_by_ticker: Tickers, each with the days on which LEAN reads its files, ascending.
+        rows: Of the factor file; empty if LEAN takes all factors as 1.
+        events: The dividends and splits from the first to the last of those days.
+        factor_file: The state of the factor file; anything but "used" leaves `rows` empty.
+        damaged: Files that LEAN ignores or stops at, each with the reason.
     """
 
     symbol: str
-    parts: tuple[tuple[str, tuple[date, ...]], ...]
+    days_by_ticker: tuple[tuple[str, tuple[date, ...]], ...]
     rows: tuple[FactorRow, ...] = ()
-    events: tuple[Fired, ...] = ()
-    raw: str | None = None
+    events: tuple[CorporateEvent, ...] = ()
+    factor_file: FactorFileState = "used"
     damaged: tuple[str, ...] = ()
 
     @property
     def days(self) -> tuple[date, ...]:
-        """The days that LEAN reads at all."""
-        return tuple(day for _, days in self.parts for day in days)
+        """The days that LEAN reads."""
+        return tuple(day for _, days in self.days_by_ticker for day in days)
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether prices are not adjusted, since there are no rows."""
+        return self.factor_file != "used"
 
 
-def load_share(data_folder: Path, symbol: str, days: Sequence[date]) -> Share:
-    """Read the two files of a share.
+def load_history(data_folder: Path, symbol: str, days: Sequence[date]) -> AdjustedHistory:
+    """Read the map file and the factor file of a symbol.
 
-    Without a map file, or with one that cannot be read, the share has its one ticker on all days. Days before the map
-    file's first row or after its last are not read, nor those before the day that precedes the factor file's first
-    row (LEAN: ``CorporateFactorRow.Parse``, ``SubscriptionDataReader``).
+    Without a map file, or with a damaged one, the symbol is its one ticker on all days. Days before the map file's
+    first row or after its last are not read, nor those before the day that precedes the factor file's first row
+    (LEAN: ``CorporateFactorRow.Parse``, ``SubscriptionDataReader``).
 
     Args:
         symbol: A US equity symbol; the files have its name.
         days: The trading days of the backtest, ascending.
 
     Raises:
-        ValueError: It is no symbol.
+        ValueError: It is not a symbol.
     """
-    damaged = []
-    rows: list[FactorRow] | None = None
-    raw: str | None = NO_FILE
-    try:
-        rows = load_factor_rows(data_folder, symbol)
-        raw = raw if rows is None else None if rows else NO_ROWS
-    except FormatError as error:
-        raw = UNREADABLE
-        damaged.append(f"{FACTOR_FILES}/{symbol.lower()}.csv: {error}")
+    damaged: list[str] = []
+    factor_path, map_path = (f"{folder}/{symbol.lower()}.csv" for folder in (FACTOR_FILES, MAP_FILES))
+    rows, state = _load_rows(data_folder, symbol, factor_path, damaged)
     begin = rows[0].date - timedelta(days=1) if rows else date.min
-    wanted = [day for day in days if day >= begin]
-    parts = [(symbol, tuple(wanted))] if wanted else []
+    days_by_ticker = _load_tickers(data_folder, symbol, [day for day in days if day >= begin], map_path, damaged)
+    events: list[CorporateEvent] = []
     try:
-        mapped = load_map_rows(data_folder, symbol)
-        if mapped and wanted:
-            tenures = split_by_ticker(mapped, wanted[0], wanted[-1])
-            found = [(ticker, tuple(day for day in wanted if start <= day <= end)) for ticker, start, end in tenures]
-            parts = [(ticker, held) for ticker, held in found if held]
+        events = corporate_events(rows, [day for _, ticker_days in days_by_ticker for day in ticker_days])
     except FormatError as error:
-        damaged.append(f"{MAP_FILES}/{symbol.lower()}.csv: {error}")
-    events: list[Fired] = []
-    try:
-        events = fired(rows or (), [day for _, held in parts for day in held])
-    except FormatError as error:
-        damaged.append(f"{FACTOR_FILES}/{symbol.lower()}.csv: {error}")
-    return Share(
+        damaged.append(f"{factor_path}: {error}")
+    return AdjustedHistory(
         symbol=symbol,
-        parts=tuple(parts),
-        rows=tuple(rows or ()),
+        days_by_ticker=tuple(days_by_ticker),
+        rows=tuple(rows),
         events=tuple(events),
-        raw=raw,
+        factor_file=state,
         damaged=tuple(damaged),
     )
 
 
-def notes_on(shares: Sequence[Share], days: Sequence[date]) -> list[str]:
-    """What people should know of these shares before they trust a result: raw prices, renames, days LEAN passes over.
+def _load_rows(
+    data_folder: Path, symbol: str, path: str, damaged: list[str]
+) -> tuple[list[FactorRow], FactorFileState]:
+    try:
+        rows = load_factor_rows(data_folder, symbol)
+    except FormatError as error:
+        damaged.append(f"{path}: {error}")
+        return [], "damaged"
+    if rows is None:
+        return [], "missing"
+    return rows, "used" if rows else "empty"
+
+
+def _load_tickers(
+    data_folder: Path, symbol: str, days: Sequence[date], path: str, damaged: list[str]
+) -> list[tuple[str, tuple[date, ...]]]:
+    unmapped = [(symbol, tuple(days))] if days else []
+    try:
+        rows = load_map_rows(data_folder, symbol)
+        if not rows or not days:
+            return unmapped
+        spans = spans_by_ticker(rows, days[0], days[-1])
+    except FormatError as error:
+        damaged.append(f"{path}: {error}")
+        return unmapped
+    found = [(span.ticker, tuple(day for day in days if span.first <= day <= span.last)) for span in spans]
+    return [(ticker, ticker_days) for ticker, ticker_days in found if ticker_days]
+
+
+def history_notes(histories: Sequence[AdjustedHistory], days: Sequence[date]) -> list[str]:
+    """Return what the user should know before trusting a result: unadjusted prices, renames, days LEAN does not read.
 
     Args:
         days: The trading days of the backtest, ascending.
     """
-    raw: dict[str, list[str]] = {}
-    for share in shares:
-        if share.raw:
-            raw.setdefault(share.raw, []).append(share.symbol)
-    notes = [f"raw prices: {why} {list_text(symbols)}" for why, symbols in raw.items()]
-    for share in shares:
-        for (old, held), (new, _) in zip(share.parts, share.parts[1:], strict=False):
-            notes.append(f"{share.symbol} is read as {old} until {held[-1]}, then as {new}, by its map file")
-        read = share.days
-        if not read:
-            notes.append(f"LEAN reads no day of {share.symbol}: its map file or factor file has no row for them")
-            continue
-        if days[0] < read[0]:
-            notes.append(f"LEAN reads {share.symbol} from {read[0]} on, by the first row of its map or factor file")
-        if read[-1] < days[-1]:
-            notes.append(f"LEAN reads {share.symbol} until {read[-1]}, when its map file has it delisted")
+    raw: dict[FactorFileState, list[str]] = {}
+    for history in histories:
+        if history.is_raw:
+            raw.setdefault(history.factor_file, []).append(history.symbol)
+    notes = [_raw_note(state, symbols) for state, symbols in raw.items()]
+    for history in histories:
+        notes += _range_notes(history, days)
     return notes
+
+
+def _raw_note(state: FactorFileState, symbols: Sequence[str]) -> str:
+    names = list_text(symbols)
+    if state == "missing":
+        what = f"{names} {'has' if len(symbols) == 1 else 'have'} no factor file"
+    else:
+        what = f"the factor file of {names} {'has no rows' if state == 'empty' else 'is damaged'}"
+    return f"{what}, so prices are not adjusted for splits and dividends"
+
+
+def _range_notes(history: AdjustedHistory, days: Sequence[date]) -> Iterator[str]:
+    symbol, read = history.symbol, history.days
+    for (old, old_days), (new, _) in pairwise(history.days_by_ticker):
+        yield f"{symbol} is read as {old} until {old_days[-1]}, then as {new}, according to its map file"
+    if not read:
+        yield f"LEAN reads no day of {symbol}: its map file or factor file has no row for these days"
+        return
+    if days[0] < read[0]:
+        yield f"LEAN reads {symbol} from {read[0]} on, the first row of its map or factor file"
+    if read[-1] < days[-1]:
+        yield f"LEAN reads {symbol} until {read[-1]}, when it is delisted according to its map file"

@@ -17,18 +17,15 @@ from attrs import Factory, define, frozen
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled
 from server.core.text import count_text, list_text
-from server.corporate_actions.adjust import adjusted
-from server.engines.adjusted_history import (
-    Share,
-    load_share,
-    notes_on,
-)
+from server.engines.adjusted_history import AdjustedHistory, history_notes, load_history
 from server.engines.base import EngineRequest, EngineResult, Equity
 from server.lean.bars import Bars
 from server.lean.days import MS_PER_DAY, midnights
+from server.lean.errors import FormatError
 from server.lean.layout import Layout, layout_of
+from server.lean.price_adjustment import adjust_prices
 from server.lean.series import Series
-from server.lean.zip import FormatError, first_member
+from server.lean.zip import first_member
 from server.trading_calendar import USEquityTradingCalendar
 
 START_EQUITY = 100_000.0
@@ -60,7 +57,7 @@ class DayPrices:
 class _FileContents:
     """The content of the files read so far, and the files that are missing or damaged."""
 
-    shares: list[Share] = Factory(list)
+    histories: list[AdjustedHistory] = Factory(list)
     sessions: dict[str, dict[date, DayPrices]] = Factory(dict)
     files: int = 0
     missing: list[str] = Factory(list)
@@ -104,10 +101,10 @@ class SmokeEngine:
         contents = _FileContents()
         for symbol in request.symbols:
             before = contents.bars, contents.files
-            share = load_share(request.data_folder, symbol, request.days)
-            contents.shares.append(share)
-            contents.damaged += share.damaged
-            contents.sessions[symbol] = self._read_share(share, request, contents, cancel)
+            history = load_history(request.data_folder, symbol, request.days)
+            contents.histories.append(history)
+            contents.damaged += history.damaged
+            contents.sessions[symbol] = self._read_history(history, request, contents, cancel)
             progress(
                 f"{symbol}: {contents.bars - before[0]:,} {request.resolution.value} bars "
                 f"in {count_text(contents.files - before[1], 'file')}"
@@ -115,14 +112,14 @@ class SmokeEngine:
         equity = Equity(request.days, tuple(equal_weight_equity(contents.sessions, request.days)))
         return _result(request, contents, equity, started_at, self._clock())
 
-    def _read_share(
-        self, share: Share, request: EngineRequest, contents: _FileContents, cancel: CancelToken
+    def _read_history(
+        self, history: AdjustedHistory, request: EngineRequest, contents: _FileContents, cancel: CancelToken
     ) -> dict[date, DayPrices]:
         """Return a share's adjusted prices, each day from the files of its ticker on that day."""
         sessions: dict[date, DayPrices] = {}
-        for ticker, days in share.parts:
+        for ticker, days in history.days_by_ticker:
             sessions |= self._read_ticker(ticker, days, request, contents, cancel)
-        return _adjusted(share, sessions)
+        return _adjusted(history, sessions)
 
     def _read_ticker(
         self, ticker: str, days: Sequence[date], request: EngineRequest, contents: _FileContents, cancel: CancelToken
@@ -157,9 +154,9 @@ class SmokeEngine:
         }
 
 
-def _adjusted(share: Share, sessions: Mapping[date, DayPrices]) -> dict[date, DayPrices]:
+def _adjusted(history: AdjustedHistory, sessions: Mapping[date, DayPrices]) -> dict[date, DayPrices]:
     prices = np.array([(day.open, day.close) for day in sessions.values()], np.float64).reshape(-1, 2)
-    opens, closes = (adjusted(share.rows, list(sessions), column) for column in prices.T)
+    opens, closes = (adjust_prices(history.rows, list(sessions), column) for column in prices.T)
     return {
         day: DayPrices(float(open_), float(close), raw.bars)
         for (day, raw), open_, close in zip(sessions.items(), opens, closes, strict=True)
@@ -237,7 +234,7 @@ def _result(
     up, down = sum(move > 0 for move in moves), sum(move < 0 for move in moves)
     days = len({day for prices in contents.sessions.values() for day in prices})
     total, fall = end / START_EQUITY - 1, max_drawdown(values)
-    events = [event for share in contents.shares for event in share.events]
+    events = [event for history in contents.histories for event in history.events]
     statistics = {
         "Start Equity": f"{START_EQUITY:.2f}",
         "End Equity": f"{end:.2f}",
@@ -252,7 +249,7 @@ def _result(
         "Damaged Files": str(len(contents.damaged)),
         "Splits In Prices": str(sum(event.split != 1 for event in events)),
         "Dividends In Prices": str(sum(event.distribution != 0 for event in events)),
-        "Symbols With Raw Prices": str(sum(share.raw is not None for share in contents.shares)),
+        "Symbols With Raw Prices": str(sum(history.is_raw for history in contents.histories)),
     }
     if len(request.symbols) <= SYMBOLS_SHOWN:
         statistics |= {f"{symbol} Return": _hold_return(contents.sessions[symbol]) for symbol in request.symbols}
@@ -278,8 +275,8 @@ def _result(
 
 
 def _notes(request: EngineRequest, contents: _FileContents) -> tuple[str, ...]:
-    notes = [RAW_PRICES if all(share.raw for share in contents.shares) else NO_FEES]
-    notes += notes_on(contents.shares, request.days)
+    notes = [RAW_PRICES if all(history.is_raw for history in contents.histories) else NO_FEES]
+    notes += history_notes(contents.histories, request.days)
     if contents.missing:
         notes.append(f"{count_text(len(contents.missing), 'file')} not found: {list_text(contents.missing)}")
     notes += [f"Damaged, as LEAN would find it: {text}" for text in contents.damaged]

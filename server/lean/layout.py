@@ -117,8 +117,8 @@ class Layout(ABC):
         Raises:
             FormatError: Says what is wrong.
         """
+        from server.lean.errors import FormatError
         from server.lean.trade_csv import normalized
-        from server.lean.zip import FormatError
 
         content = self.member_content(data, day)
         plain = normalized(content)
@@ -132,7 +132,8 @@ class Layout(ABC):
         Raises:
             FormatError: It is not a whole zip, or its member has another name.
         """
-        from server.lean.zip import FormatError, only_member
+        from server.lean.errors import FormatError
+        from server.lean.zip import only_member
 
         name, content = only_member(data)
         if name != self.member(day):

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from server.lean.bars import PRICES, Bars
 from server.lean.days import MS_PER_DAY, midnights
+from server.lean.errors import FormatError
 from server.lean.numbers import Field, price_column, price_text, rows_text, volume_column, volume_text
 from server.lean.series import NEW_YORK
-from server.lean.zip import FormatError
 
 
 class DayText(NamedTuple):

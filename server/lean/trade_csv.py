@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from server.lean.bars import PRICES, Bars
 from server.lean.days import MS_PER_DAY, midnight, midnights
+from server.lean.errors import FormatError
 from server.lean.numbers import Column
 from server.lean.row_rendering import DayText, check_numbers, instant_text, place_in_days, render_rows
-from server.lean.zip import FormatError
 
 __all__ = [
     "DayText",

@@ -15,6 +15,8 @@ from typing import cast
 
 from isal import isal_zlib
 
+from server.lean.errors import FormatError
+
 _LOCAL = struct.Struct("<4s5H3I2H")
 _CENTRAL = struct.Struct("<4s6H3I5H2I")
 _END = struct.Struct("<4s4H2IH")
@@ -26,10 +28,6 @@ _DAMAGED = (cast("type[Exception]", isal_zlib.error), UnicodeDecodeError, struct
 COMPRESSION_LEVEL = 3
 """LEAN writes with .NET's ``CompressionLevel.Optimal``, zlib's 6. This is ISA-L's best: an eighth of the time, for
 files an eighth to a fifth larger (docs/performance.md)."""
-
-
-class FormatError(ValueError):
-    """A zip or CSV is not what LEAN would have written."""
 
 
 def zip_bytes(member: str, content: bytes) -> bytes:

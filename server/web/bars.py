@@ -11,9 +11,10 @@ import numpy as np
 from server.data_download.data_folder import DataFolder
 from server.lean.bars import PRICES, Bars
 from server.lean.days import select_days
+from server.lean.errors import FormatError
 from server.lean.layout import layout_of
 from server.lean.series import Series
-from server.lean.zip import FormatError, first_member
+from server.lean.zip import first_member
 
 _COLUMNS = ("time", *PRICES, "volume")
 

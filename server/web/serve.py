@@ -50,7 +50,6 @@ def serve(
         add_secret(access.token)
     state = workspace.settings.state_folder
     with _sole(state), closing(_listen(host, port)) as listener:
-        workspace.calendar.keep(state)
         store = JobStore(state / "jobs.sqlite", workspace.clock)
         metrics = Metrics(providers=workspace.plugins.providers, store=store, baseline=baseline)
         manager = BacktestManager(workspace, environ=environ, listeners=[log_listener(), metrics], store=store)

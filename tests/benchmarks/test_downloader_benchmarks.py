@@ -41,7 +41,7 @@ Measure = Callable[[Scenario], ScenarioResult]
 @pytest.fixture(scope="module")
 def benchmark(home: Path) -> Benchmark:
     """How the tests measure."""
-    return Benchmark(home=home, calendar=USEquityTradingCalendar.load(None, date(2025, 1, 1)))
+    return Benchmark(home=home, calendar=USEquityTradingCalendar.load(date(2025, 1, 1)))
 
 
 @pytest.fixture(scope="module")

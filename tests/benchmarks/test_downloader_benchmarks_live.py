@@ -33,7 +33,7 @@ def live() -> LiveApi:
 def test_it_is_faster_than_every_other_contender(live: LiveApi, scratch: Path) -> None:
     """It is faster than every other contender: 4 times the vendor's client, 8 times LEAN's request pattern."""
     (scenario,) = choose_scenarios(load_scenarios(CONTENDERS), ["minutes-cold"], False)
-    benchmark = Benchmark(home=scratch, calendar=USEquityTradingCalendar.load(None, live.today), runs=3, live=live)
+    benchmark = Benchmark(home=scratch, calendar=USEquityTradingCalendar.load(live.today), runs=3, live=live)
 
     result = benchmark.measure(scenario, choose_contenders(()))
 

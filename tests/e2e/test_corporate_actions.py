@@ -149,7 +149,7 @@ def test_files_that_appear_are_shown_at_the_next_look(browse: Browse, own: Serve
     put(own.folder, "factor", "rubbish")
     put(own.folder, "map", "20240102,<b>acme</b>,Q\n20501231,acme,Q\n")
     visit.see("look").click()
-    expect(visit.see("files")).to_contain_text("Factor file damaged: the line 'rubbish' is no row of a factor file")
+    expect(visit.see("files")).to_contain_text("Factor file damaged: the line 'rubbish' is not a row of a factor file")
     expect(visit.see("files")).to_contain_text(
         "Map file damaged: the map file's row of 2024-01-02: '<B>ACME</B>' is not"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 import socket
 import subprocess
@@ -23,11 +22,10 @@ from server.data_download.availability import Gap
 from server.data_download.provider import Capabilities, DataSink, ProviderContext
 from server.jobs import Job
 from server.lean.bars import Bars
-from server.lean.series import NEW_YORK, Resolution
+from server.lean.series import Resolution
 from server.plugins.hookspecs import ProviderSpec
 from server.plugins.manager import OfferedProvider, Plugins, build_plugin_manager
 from server.settings import load_settings
-from server.trading_calendar import USEquityTradingCalendar
 from server.workspace import Workspace
 from tests.support import fake_lean, faults
 from tests.support.faults import Fault
@@ -42,11 +40,6 @@ MakeManager = Callable[..., BacktestManager]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ZacQC"
 DAYS = sessions(date(2024, 3, 4), 5)
 MARKET = Market.synthetic(["SPY", "AAPL"], DAYS, bars_per_day=390) | Market.synthetic(["SPY", "AAPL"], DAYS, "daily")
-
-
-@functools.cache
-def _calendar() -> USEquityTradingCalendar:
-    return USEquityTradingCalendar.load(None, NOW.astimezone(NEW_YORK).date())
 
 
 @attrs.frozen
@@ -122,8 +115,6 @@ def make_manager(tmp_path: Path) -> Iterator[MakeManager]:
         }
         settings = load_settings(environ=variables, cwd=tmp_path)
         plugins = build_plugin_manager()
-        settings.state_folder.mkdir(parents=True, exist_ok=True)
-        _calendar().keep(settings.state_folder)
         workspace = Workspace.open(settings, and_also(plugins, also) if also else plugins, clock=lambda: NOW)
         found = BacktestManager(workspace, environ=variables, **manager)
         opened.append((found, workspace))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import CommandLine, remember_the_calendar
+from tests.support.command_line import CommandLine
 from tests.support.harness import sessions
 from tests.support.market import Market
 from tests.support.polygon_server import KEY, PolygonServer
@@ -26,7 +26,6 @@ def command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, polygon_server: object
 ) -> CommandLine:
     """The command line with a key, a vendor, and five days of SPY's minutes in the data folder."""
-    remember_the_calendar(monkeypatch)
     found = CommandLine(tmp_path, capsys, monkeypatch)
     server: PolygonServer = polygon_server(MARKET)  # type: ignore[operator]
     found.set(POLYGON_API_KEY=KEY, POLYGON_API_URL=server.url)
@@ -80,7 +79,7 @@ def test_coverage_says_that_a_file_is_damaged(command: CommandLine) -> None:
 
     answer = command.run("coverage", "SPY", *MINUTES)
 
-    assert "factor file damaged: the line 'rubbish' is no row of a factor file" in answer.out
+    assert "factor file damaged: the line 'rubbish' is not a row of a factor file" in answer.out
     assert answer.code == 0
 
 
@@ -103,12 +102,12 @@ def test_verify_opens_factor_and_map_files(command: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("kind", "text", "says"),
     [
-        ("factor", "19980102,1,1,1\n20501231;1;1;0\n", "the line '20501231;1;1;0' is no row of a factor file"),
+        ("factor", "19980102,1,1,1\n20501231;1;1;0\n", "the line '20501231;1;1;0' is not a row of a factor file"),
         ("factor", "20501231,1,1,0\n19980102,1,1,1\n", "the line '19980102,1,1,1' is not later than the one before it"),
         ("factor", FACTORS.replace(",100\n", ",0\n"), "the row of 2024-03-05 has an event and the reference price 0"),
-        ("factor", "20240306,1,1,1\n20501231,1,1,0\n", f"begins on 2024-03-06, and bars are there from {DAYS[0]} on"),
-        ("map", "19980102,spy\n20501231\n", "the line '20501231' is no row of a map file"),
-        ("map", "20240305,spy\n20501231,spy\n", f"begins on 2024-03-05, and bars are there from {DAYS[0]} on"),
+        ("factor", "20240306,1,1,1\n20501231,1,1,0\n", f"begins on 2024-03-06, but there are bars from {DAYS[0]} on"),
+        ("map", "19980102,spy\n20501231\n", "the line '20501231' is not a row of a map file"),
+        ("map", "20240305,spy\n20501231,spy\n", f"begins on 2024-03-05, but there are bars from {DAYS[0]} on"),
     ],
     ids=["line", "order", "reference", "late", "map-line", "map-late"],
 )

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from attrs import evolve
 
-from server.corporate_actions.adjust import adjusted, fired
-from server.corporate_actions.compare import factor_differences
-from server.corporate_actions.factor_file import closes_needed, factor_file_text, factor_rows, read_factor_file
-from server.corporate_actions.map_file import inception, map_file_text, map_rows, read_map_file
+from server.corporate_actions.existing_file import factor_differences
 from server.corporate_actions.model import Dividend, Events, Listing, Renames
+from server.corporate_actions.rows import closes_needed, factor_rows, inception, map_rows
+from server.lean.factor_file import parse_factor_file, render_factor_file
+from server.lean.map_file import parse_map_file, render_map_file
+from server.lean.price_adjustment import adjust_prices, corporate_events
 from server.trading_calendar import USEquityTradingCalendar
 from tests.support.corporate import APPLE
 
@@ -27,8 +28,8 @@ LAST_DAY = date(2021, 3, 31)
 
 
 @pytest.fixture(scope="module")
-def calendar(tmp_path_factory: pytest.TempPathFactory) -> USEquityTradingCalendar:
-    return USEquityTradingCalendar.load(tmp_path_factory.mktemp("state"), date(2025, 6, 2))
+def calendar() -> USEquityTradingCalendar:
+    return USEquityTradingCalendar.load(date(2025, 6, 2))
 
 
 def usa(lean_sample_data: Path) -> Path:
@@ -47,7 +48,7 @@ def sample(lean_sample_data: Path, kind: str, ticker: str) -> list[str]:
 
 
 def first_day(lean_sample_data: Path, ticker: str) -> date:
-    return read_map_file("\n".join(sample(lean_sample_data, "map_files", ticker)))[0].date
+    return parse_map_file("\n".join(sample(lean_sample_data, "map_files", ticker)))[0].date
 
 
 def our_file(lean_sample_data: Path, calendar: USEquityTradingCalendar, ticker: str, events: Events) -> list[str]:
@@ -55,7 +56,7 @@ def our_file(lean_sample_data: Path, calendar: USEquityTradingCalendar, ticker: 
     first = first_day(lean_sample_data, ticker)
     needed = closes_needed(events, first, calendar, last_day=LAST_DAY)
     rows = factor_rows(first, events, {day: closes[day] for day in needed}, calendar, last_day=LAST_DAY)
-    return factor_file_text(rows).split("\n")
+    return render_factor_file(rows).split("\n")
 
 
 def test_apple_from_the_public_record(lean_sample_data: Path, calendar: USEquityTradingCalendar) -> None:
@@ -130,9 +131,9 @@ def test_reading_every_factor_file(lean_sample_data: Path) -> None:
     for path in files:
         text = path.read_text(encoding="ascii")
         lines = [line for line in dict.fromkeys(text.splitlines()) if "inf" not in line and "e+" not in line]
-        rows = read_factor_file(text)
+        rows = parse_factor_file(text)
         lines = [line for line in lines if all(number > 0 for number in numbers(line)[1:3])]
-        assert sorted(map(numbers, factor_file_text(rows).split("\n"))) == sorted(numbers(line)[:4] for line in lines)
+        assert sorted(map(numbers, render_factor_file(rows).split("\n"))) == sorted(numbers(line)[:4] for line in lines)
         assert factor_differences(rows, rows).count == 0
     assert files
 
@@ -142,7 +143,9 @@ def test_map_files_are_printed_as_they_were(lean_sample_data: Path) -> None:
     files = sorted((usa(lean_sample_data) / "map_files").glob("*.csv"))
 
     for path in files:
-        assert map_file_text(read_map_file(path.read_text(encoding="ascii"))).encode() == path.read_bytes(), path.name
+        assert render_map_file(parse_map_file(path.read_text(encoding="ascii"))).encode() == path.read_bytes(), (
+            path.name
+        )
     assert files
 
 
@@ -151,7 +154,7 @@ def test_apples_map_file(lean_sample_data: Path, calendar: USEquityTradingCalend
     apple = Listing(ticker="AAPL", active=True, exchange="XNAS", listed=date(1980, 12, 12))
     rows = map_rows("AAPL", apple, Renames(), inception(apple, Renames(), calendar), calendar)
 
-    assert map_file_text(rows).splitlines() == sample(lean_sample_data, "map_files", "aapl")
+    assert render_map_file(rows).splitlines() == sample(lean_sample_data, "map_files", "aapl")
 
 
 def test_a_split_is_no_crash(lean_sample_data: Path, calendar: USEquityTradingCalendar) -> None:
@@ -159,9 +162,9 @@ def test_a_split_is_no_crash(lean_sample_data: Path, calendar: USEquityTradingCa
     closes = daily_closes(lean_sample_data, "aapl")
     days = calendar.trading_days(date(2020, 8, 3), date(2020, 9, 30))
     raw = np.array([float(closes[day]) for day in days])
-    rows = read_factor_file("\n".join(our_file(lean_sample_data, calendar, "aapl", APPLE)))
+    rows = parse_factor_file("\n".join(our_file(lean_sample_data, calendar, "aapl", APPLE)))
 
-    scaled = adjusted(rows, days, raw)
+    scaled = adjust_prices(rows, days, raw)
 
     at = days.index(date(2020, 8, 31))
     assert raw[at] / raw[at - 1] - 1 == pytest.approx(-0.741, abs=0.001)
@@ -172,7 +175,7 @@ def test_a_split_is_no_crash(lean_sample_data: Path, calendar: USEquityTradingCa
 def test_what_apple_pays(lean_sample_data: Path, calendar: USEquityTradingCalendar) -> None:
     """Going through all days, the engine pays each dividend of the record to within a cent, and makes each split."""
     text = "\n".join(our_file(lean_sample_data, calendar, "aapl", APPLE))
-    events = fired(read_factor_file(text), calendar.trading_days(date(1998, 1, 2), LAST_DAY))
+    events = corporate_events(parse_factor_file(text), calendar.trading_days(date(1998, 1, 2), LAST_DAY))
 
     paid = {one.day: one.distribution for one in events if one.distribution}
     assert set(paid) == {one.ex_date for one in APPLE.dividends}
@@ -184,10 +187,10 @@ def test_what_apple_pays(lean_sample_data: Path, calendar: USEquityTradingCalend
 
 def test_a_split_listed_in_whole_numbers(lean_sample_data: Path, calendar: USEquityTradingCalendar) -> None:
     """Compared with LEAN's file, ours has no difference: six digits of a ratio are as many as its vendor gave."""
-    ours = read_factor_file("\n".join(our_file(lean_sample_data, calendar, "aapl", APPLE)))
-    theirs = read_factor_file("\n".join(sample(lean_sample_data, "factor_files", "aapl")))
+    ours = parse_factor_file("\n".join(our_file(lean_sample_data, calendar, "aapl", APPLE)))
+    theirs = parse_factor_file("\n".join(sample(lean_sample_data, "factor_files", "aapl")))
     without = Events(splits=APPLE.splits, dividends=APPLE.dividends[:-1])
-    lacking = read_factor_file("\n".join(our_file(lean_sample_data, calendar, "aapl", without)))
+    lacking = parse_factor_file("\n".join(our_file(lean_sample_data, calendar, "aapl", without)))
 
     assert factor_differences(ours, theirs).count == 0
     assert factor_differences(lacking, theirs).sentences[0] == (

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support import faults
-from tests.support.command_line import CommandLine, answer_of, remember_the_calendar, wait_until
+from tests.support.command_line import CommandLine, answer_of, wait_until
 from tests.support.harness import calendar
 from tests.support.market import Market
 from tests.support.polygon_server import KEY, PolygonServer, Request
@@ -37,7 +37,6 @@ def reference() -> ReferenceData:
 @pytest.fixture
 def command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     """The command line in an empty working folder, with a key and the default settings."""
-    remember_the_calendar(monkeypatch)
     monkeypatch.delenv("BACKTEST_SERVER_CORPORATE_ACTIONS")
     found = CommandLine(tmp_path, capsys, monkeypatch)
     found.set(POLYGON_API_KEY=KEY)
@@ -80,7 +79,7 @@ def test_it_says_what_was_written(command: CommandLine, served: Serve) -> None:
 
     second = command.run("factor-files", "SPY")
     assert (second.code, server.requests) == (0, [])
-    assert "SPY was asked about today already; --refresh asks again" in second.out
+    assert "SPY was built today already; --refresh requests everything again" in second.out
 
 
 def test_the_json_contract(command: CommandLine, served: Serve) -> None:
@@ -129,7 +128,7 @@ def test_a_dry_run_sends_and_writes_nothing(command: CommandLine, served: Serve)
     plan = json.loads(command.run("factor-files", "SPY", "--dry-run", "--json").out)
 
     assert (answer.code, answer.err, server.requests) == (0, "", [])
-    assert "would be compared with equity/usa/factor_files/spy.csv, which is not ours" in answer.out
+    assert "would be compared with equity/usa/factor_files/spy.csv, which another program wrote" in answer.out
     assert "would be written to equity/usa/map_files/spy.csv" in answer.out
     assert "  splits of SPY" in answer.out.splitlines()
     assert plan["symbols"][0]["symbol"] == "SPY"
@@ -154,7 +153,7 @@ def test_differences_of_a_foreign_file_are_shown(command: CommandLine, served: S
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("NOPE",), 1, "nothing is known of NOPE, and there are no bars of it; no files are made for it [NOPE]"),
+        (("NOPE",), 1, "nothing is known about NOPE, and it has no bars; no files are built for it [NOPE]"),
         (("SPY", "--provider", "lean-cli"), 2, "the provider lean-cli has no splits and dividends"),
         (("SPY", "--since", "2090-01-01"), 2, "the last session whose close is known"),
         (("SPY", "--since", "yesterday"), 2, "is not a day"),
@@ -239,7 +238,7 @@ def test_a_download_that_lacks_them_warns_and_ends_well(command: CommandLine, se
 
     assert answer.code == 0
     (line,) = [line for line in answer.err.splitlines() if "warning" in line]
-    assert "no factor file for SPY, so LEAN runs on raw prices there" in line
+    assert "SPY has no factor file, so LEAN does not adjust its prices" in line
 
 
 def test_off_in_lean_json(command: CommandLine, served: Serve) -> None:
@@ -293,4 +292,3 @@ def test_a_killed_process_leaves_nothing_that_the_next_one_minds(command: Comman
 
     assert answer.code == 0
     assert path(command, "factor", "spy").exists()
-    assert SPLITS not in [request.path for request in server.requests]  # kept until midnight

@@ -42,7 +42,7 @@ def test_a_past_day_of_apple(tmp_path: Path, resolution: Resolution) -> None:
     """It is written as LEAN would, is believable, is not asked for again, and the key is left nowhere."""
     key = users_key()
     now = datetime.now(UTC)
-    calendar = USEquityTradingCalendar.load(None, now.date())
+    calendar = USEquityTradingCalendar.load(now.date())
     day = calendar.previous_trading_day(now.date() - timedelta(days=21))
     config = PolygonConfig(
         api_key=Secret(key), api_url=os.environ.get("POLYGON_API_URL") or DEFAULT_URL, requests_per_minute=5

@@ -121,7 +121,7 @@ def test_recorded_answers_become_leans_files(
     from server.trading_calendar import USEquityTradingCalendar
     from tests.support import harness
 
-    long = USEquityTradingCalendar.load(None, date(2026, 1, 1))
+    long = USEquityTradingCalendar.load(date(2026, 1, 1))
     monkeypatch.setattr(harness, "calendar", lambda: long)
     clockwork = FakeTime()
     monkeypatch.setattr(budget, "time", clockwork)

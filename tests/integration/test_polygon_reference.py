@@ -206,7 +206,8 @@ def test_the_older_address_is_remembered_for_the_run(
     source.close()
 
     assert (len(first.splits), len(second.dividends)) == (2, 1)
-    assert paths(server) == [SPLITS, OLD_SPLITS, DIVIDENDS, OLD_SPLITS, DIVIDENDS]
+    assert paths(server)[:3] == [SPLITS, OLD_SPLITS, DIVIDENDS]
+    assert sorted(paths(server)[3:]) == sorted([OLD_SPLITS, DIVIDENDS])
     assert server.requests[1].query == {"ticker": "AAPL", "limit": "1000", "order": "asc", "sort": "execution_date"}
     (notice,) = rig.messages("notice")
     assert f"{SPLITS} to this key (status {refusal.status})" in notice

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from server import trading_calendar
 from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -97,18 +96,3 @@ def wait_until(condition: Callable[[], object], within: float = PATIENCE) -> Non
 def without_escapes(text: str) -> str:
     """What a terminal shows, without its colours and cursor movements."""
     return _ESCAPES.sub("", text)
-
-
-_computed: dict[object, object] = {}
-
-
-def remember_the_calendar(patch: pytest.MonkeyPatch) -> None:
-    """Work the calendar out once for all commands of this process."""
-    compute = trading_calendar._compute
-
-    def remembered(last_day: object) -> object:
-        if last_day not in _computed:
-            _computed[last_day] = compute(last_day)  # type: ignore[arg-type]
-        return _computed[last_day]
-
-    patch.setattr(trading_calendar, "_compute", remembered)

@@ -1,23 +1,22 @@
-"""A workspace whose corporate actions are asked of the local vendor, with a clock that a test holds."""
+"""A workspace whose corporate actions come from the local vendor, with a clock that the test sets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 from server.core.cancel import CancelToken
 from server.core.events import Event, EventListener
-from server.corporate_actions.build import Asked, Outcome, make_files
+from server.corporate_actions.build import BuildRequest, BuildResult, build_on_request
 from server.data_download.report import DownloadReport
 from server.data_download.request import DownloadRequest
 from server.lean.series import Resolution
 from server.plugins.manager import build_plugin_manager
 from server.settings import load_settings
 from server.workspace import Workspace
-from tests.support.harness import calendar
-from tests.support.polygon_server import KEY
+from tests.support.polygon_server import KEY, PolygonServer
 
 USA = "equity/usa"
 
@@ -37,21 +36,21 @@ class CorporateRig:
         settings = load_settings(environ=self.environ, cwd=self.root)
         return Workspace.open(settings, build_plugin_manager(), lambda: self.now)
 
-    def make(
+    def build(
         self,
         *symbols: str,
         cancel: CancelToken | None = None,
         listener: EventListener = lambda event: None,
         **options: Any,
-    ) -> Outcome:
+    ) -> BuildResult:
         """`factor-files`."""
         workspace = self.open()
         try:
-            work = workspace.corporate_actions()
-            assert work is not None
-
+            context = workspace.corporate_actions()
+            assert context is not None
             events = workspace.events(self.events.append, listener)
-            return make_files(work, Asked(symbols=symbols, **options), cancel or CancelToken(), events)
+            request = BuildRequest(symbols=symbols, **options)
+            return build_on_request(context, request, events=events, cancel=cancel or CancelToken())
         finally:
             workspace.close()
 
@@ -77,7 +76,7 @@ class CorporateRig:
             workspace.close()
 
     def next_day(self, day: str) -> None:
-        """Go on to another day; answers kept until midnight are gone (the cache goes by the real clock)."""
+        """Set the clock to another day and remove responses cached until midnight (the cache uses the real clock)."""
         self.now = at(day)
         (self.data / ".backtest-server" / "reference-cache.sqlite").unlink()
 
@@ -86,20 +85,20 @@ class CorporateRig:
         return self.data / USA / f"{kind}_files" / f"{symbol.lower()}.csv"
 
     def text(self, kind: str, symbol: str) -> str | None:
-        """What stands there."""
+        """The text of a file, or None if there is none."""
         path = self.path(kind, symbol)
         return path.read_text() if path.exists() else None
 
     def put(self, kind: str, symbol: str, text: str) -> None:
-        """Put a file there that is not ours."""
+        """Write a file as another program would."""
         path = self.path(kind, symbol)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
 
+RigOn = Callable[..., tuple[CorporateRig, PolygonServer]]
+
+
 def at(day: str, hour: int = 12) -> datetime:
     """An instant."""
     return datetime.fromisoformat(f"{day}T{hour:02}:00").replace(tzinfo=UTC)
-
-
-__all__ = ["CorporateRig", "at", "calendar"]

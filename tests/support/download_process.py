@@ -7,12 +7,10 @@ memory that the process had in use, in KiB.
 
 from __future__ import annotations
 
-import functools
 import json
 import resource
 import subprocess
 import sys
-import tempfile
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,16 +19,6 @@ if TYPE_CHECKING:
     from server.core.cancel import CancelToken
 
 ROOT = Path(__file__).parents[2]
-
-
-@functools.cache
-def _calendar() -> tuple[tempfile.TemporaryDirectory[str], str]:
-    """A folder that holds the trading calendar, which takes a second to work out anew."""
-    from server.trading_calendar import USEquityTradingCalendar
-
-    folder = tempfile.TemporaryDirectory()
-    USEquityTradingCalendar.load(Path(folder.name), date(2025, 1, 1))
-    return folder, folder.name
 
 
 def start(**facts: Any) -> subprocess.Popen[str]:
@@ -42,7 +30,7 @@ def start(**facts: Any) -> subprocess.Popen[str]:
             "error",
             "-m",
             "tests.support.download_process",
-            json.dumps({**facts, "calendar": _calendar()[1]}, default=str),
+            json.dumps(facts, default=str),
         ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -63,12 +51,9 @@ def main() -> None:
     """Download as told by the first argument."""
     from server.core.cancel import CancelToken
     from server.lean.series import Resolution
-    from server.trading_calendar import USEquityTradingCalendar
     from tests.support import harness
 
     facts = json.loads(sys.argv[1])
-    known = USEquityTradingCalendar.load(Path(facts.pop("calendar")), date(2025, 1, 1))
-    harness.calendar = lambda: known  # type: ignore[assignment]
     symbols = facts.pop("symbols")
     days = [date.fromisoformat(facts.pop("start")), date.fromisoformat(facts.pop("end"))]
     resolution = Resolution(facts.pop("resolution", "minute"))

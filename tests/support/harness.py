@@ -37,8 +37,8 @@ NOW = datetime(2024, 6, 3, 12, 0, tzinfo=UTC)
 
 @functools.cache
 def calendar() -> USEquityTradingCalendar:
-    """The trading calendar to the end of 2026, worked out once."""
-    return USEquityTradingCalendar.load(None, date(2025, 1, 1))
+    """The trading calendar to the end of 2026."""
+    return USEquityTradingCalendar.load(date(2025, 1, 1))
 
 
 def sessions(start: date, count: int) -> list[date]:

@@ -482,6 +482,7 @@ def test_each_dependency_is_documented() -> None:
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     kinds = {
         "## At run time": config["options"]["install_requires"],
+        "## Extra `calendar`": config["options.extras_require"]["calendar"],
         "## For tests": config["options.extras_require"]["test"],
         "## For benchmarks": config["options.extras_require"]["bench"],
     }

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import os
 import subprocess
 import sys
+import warnings
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+import exchange_calendars
 import pytest
 
+from server.core.errors import BacktestServerError
 from server.lean.series import NEW_YORK
-from server.trading_calendar import DayOutOfBounds, USEquityTradingCalendar
+from server.trading_calendar import CALENDAR_FILE, DayOutOfBounds, USEquityTradingCalendar
 
+ROOT = Path(__file__).parents[2]
 TODAY = date(2025, 6, 2)
 
 
 @pytest.fixture(scope="module")
-def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("state")
-
-
-@pytest.fixture(scope="module")
-def calendar(state_folder: Path) -> USEquityTradingCalendar:
-    return USEquityTradingCalendar.load(state_folder, TODAY)
+def calendar() -> USEquityTradingCalendar:
+    return USEquityTradingCalendar.load(TODAY)
 
 
 def utc(text: str) -> datetime:
@@ -229,49 +228,65 @@ class TestNow:
         assert calendar.last_session(utc(now).astimezone(NEW_YORK)) == day
 
 
-class TestKeptList:
-    def test_reused_without_heavy_imports(self, calendar: USEquityTradingCalendar, state_folder: Path) -> None:
-        """A later run reads the kept list and loads neither pandas nor exchange_calendars."""
-        code = (
-            "import sys; from datetime import date; from pathlib import Path\n"
-            "from server.trading_calendar import USEquityTradingCalendar as C\n"
-            "c = C.load(Path(sys.argv[1]), date(2025, 6, 2))\n"
-            "print(len(c.trading_days(date(2024, 1, 1), date(2024, 12, 31))), c.session_close(date(2024, 7, 3)))\n"
-            "print([m for m in ('pandas', 'numpy', 'exchange_calendars') if m in sys.modules])"
+class TestShippedFile:
+    def test_equals_exchange_calendars(self, tmp_path: Path) -> None:
+        """The shipped file is what the generator writes with the installed exchange_calendars."""
+        script, written = ROOT / "tools" / "generate_trading_calendar.py", tmp_path / "holidays.txt"
+        subprocess.run(
+            [sys.executable, script, "--output", written], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True
         )
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(state_folder)], capture_output=True, text=True, check=True
-        )
-        assert done.stdout == "252 2024-07-03 17:00:00+00:00\n[]\n"
+        shipped = CALENDAR_FILE.read_text()
+        assert shipped == written.read_text(), "run: .venv/bin/python tools/generate_trading_calendar.py"
 
-    def test_one_file(self, calendar: USEquityTradingCalendar, state_folder: Path) -> None:
-        """The list is one file, named after the package's version and the last year."""
-        (path,) = state_folder.iterdir()
-        assert path.name.startswith("calendar-XNYS-")
-        assert path.name.endswith("-2026.json")
+    def test_sessions_equal_exchange_calendars(self) -> None:
+        """Reading the file yields the sessions and closing times of the library."""
+        shipped = USEquityTradingCalendar.shipped()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the library's own use of the newest pandas
+            xnys = exchange_calendars.get_calendar("XNYS", start="1998-01-02", end=str(shipped.last_day))
+        days = shipped.trading_days(shipped.first_day, shipped.last_day)
+        assert days == list(xnys.sessions.date)
+        assert [shipped.session_close(day) for day in days] == [at.to_pydatetime() for at in xnys.closes]
 
-    @pytest.mark.parametrize(
-        "damage", [b"", b"{", b"null", b"[]", b"{}", b'{"sessions": [], "early_closes": {}}', b"\xff\xfe\x00"]
-    )
-    def test_damaged(self, calendar: USEquityTradingCalendar, state_folder: Path, damage: bytes) -> None:
-        """A damaged list is worked out again and mended."""
-        (path,) = state_folder.iterdir()
-        whole = path.read_bytes()
-        path.write_bytes(damage)
-        again = USEquityTradingCalendar.load(state_folder, TODAY)
-        assert len(again.trading_days(date(1998, 1, 2), date(2026, 12, 31))) == 7294
-        assert json.loads(path.read_bytes()) == json.loads(whole)
+    def test_reaches_beyond_next_year(self) -> None:
+        """LEAN's holidays end in 2028; the file does not end earlier."""
+        assert USEquityTradingCalendar.shipped().last_day >= date(2028, 12, 31)
 
-    def test_next_year(self, calendar: USEquityTradingCalendar, state_folder: Path, tmp_path: Path) -> None:
+    def test_next_year(self) -> None:
         """In another year the calendar reaches a year further."""
-        later = USEquityTradingCalendar.load(tmp_path, date(2026, 1, 2))
+        later = USEquityTradingCalendar.load(date(2026, 1, 2))
         assert later.last_day == date(2027, 12, 31)
         assert later.is_trading_day(date(2027, 1, 4))
         assert not later.is_trading_day(date(2027, 1, 1))
 
-    def test_folder_that_cannot_be_written(self, tmp_path: Path) -> None:
-        """Without a place to keep the list the calendar works all the same."""
-        (tmp_path / "file").write_text("")
-        for folder in (None, tmp_path / "file"):
-            calendar = USEquityTradingCalendar.load(folder, TODAY)
-            assert calendar.is_trading_day(date(2024, 1, 2))
+    def test_no_heavy_imports(self) -> None:
+        """Within the shipped years neither pandas nor numpy nor exchange_calendars is imported."""
+        code = (
+            "import sys; from datetime import date\n"
+            "from server.trading_calendar import USEquityTradingCalendar as C\n"
+            "c = C.load(date(2025, 6, 2))\n"
+            "print(len(c.trading_days(date(2024, 1, 1), date(2024, 12, 31))), c.session_close(date(2024, 7, 3)))\n"
+            "print([m for m in ('pandas', 'numpy', 'exchange_calendars') if m in sys.modules])"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+        assert done.stdout == "252 2024-07-03 17:00:00+00:00\n[]\n"
+
+
+class TestBeyondTheShippedFile:
+    def test_computed(self) -> None:
+        """Later years come from exchange_calendars: the holidays of 2039, by the exchange's rules."""
+        calendar = USEquityTradingCalendar.load(date(2038, 6, 1))
+        assert calendar.last_day == date(2039, 12, 31)
+        days = calendar.trading_days(date(2039, 1, 1), date(2039, 12, 31))
+        weekdays = [date(2039, 1, 1) + timedelta(days=number) for number in range(365)]
+        closed = [f"{day:%m-%d}" for day in weekdays if day.weekday() < 5 and day not in days]
+        # 1 January, 19 June and 25 December 2039 are a Saturday, a Sunday and a Sunday; Easter is on 10 April.
+        assert closed == ["01-17", "02-21", "04-08", "05-30", "06-20", "07-04", "09-05", "11-24", "12-26"]
+
+    def test_without_the_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The shipped years are used to their end; after that one line says what to install."""
+        monkeypatch.setitem(sys.modules, "exchange_calendars", None)
+        end = USEquityTradingCalendar.shipped().last_day
+        assert USEquityTradingCalendar.load(end).last_day == end
+        with pytest.raises(BacktestServerError, match=f"ends on {end}; install a newer.*server\\[calendar\\]'$"):
+            USEquityTradingCalendar.load(end + timedelta(days=1))

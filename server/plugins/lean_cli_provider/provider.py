@@ -23,9 +23,9 @@ from server.core.subprocess_runner import (
 from server.data_download.availability import Gap
 from server.data_download.errors import BadResponseError
 from server.data_download.provider import Capabilities, DataSink, ProviderContext
+from server.lean.errors import FormatError
 from server.lean.layout import layout_of
 from server.lean.series import Series
-from server.lean.zip import FormatError
 from server.plugins.lean_cli_provider.commands import JOIN_WITHIN, Run, child_environment, download_argv, plan_runs
 from server.plugins.lean_cli_provider.config import LeanCliConfig
 from server.plugins.lean_cli_provider.diagnosis import days_error, fatal_error, missing_tool

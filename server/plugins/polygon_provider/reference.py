@@ -105,6 +105,7 @@ class PolygonReference:
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._older: set[str] = set()
+        self._responded = False
 
     def events(self, ticker: str) -> Events:
         """Return all splits and dividends that the vendor lists under this ticker, announced ones included.
@@ -113,7 +114,13 @@ class PolygonReference:
             BacktestServerError: As `PolygonClient.get`; ConfigurationError if it is not a ticker.
         """
         symbol = _symbol(ticker)
-        return self._promptly(lambda: self._events(symbol))
+        splits = self._start(lambda: self._listed(_SPLITS, symbol))
+        if not self._responded:  # sequentially, so that a wrong key or an outage costs one request
+            self._wait_for(splits)
+            splits.result()
+        dividends = self._start(lambda: self._listed(_DIVIDENDS, symbol))
+        self._wait_for(splits, dividends)
+        return self._gathered(symbol, splits.result(), dividends.result())
 
     def renames(self, ticker: str) -> Renames:
         """Return the tickers of the security that trades, or last traded, as `ticker`.
@@ -143,9 +150,9 @@ class PolygonReference:
                 self._connection.close()
                 self._connection = None
 
-    def _events(self, symbol: str) -> Events:
-        splits, rejected = splits_of(self._listed(_SPLITS, symbol), symbol)
-        dividends, more = dividends_of(self._listed(_DIVIDENDS, symbol), symbol)
+    def _gathered(self, symbol: str, listed: list[SplitRecord], paid: list[DividendRecord]) -> Events:
+        splits, rejected = splits_of(listed, symbol)
+        dividends, more = dividends_of(paid, symbol)
         notices = [*rejected, *more]
         if _DIVIDENDS.subject in self._older and _splits_follow(splits, dividends):
             notices.append(
@@ -159,6 +166,7 @@ class PolygonReference:
         try:
             page = self._one(self._request(symbol, "ticker changes"), target, EventsRecord)
         except SymbolNotFoundError:
+            self._responded = True
             return Renames()
         found = renames_of(page.results, symbol)
         return evolve(found, notices=self._masked(found.notices))
@@ -176,8 +184,6 @@ class PolygonReference:
         if page.results is None:
             raise bad_response(request, "it has no results", page.id)
         return listing_of(page.results)
-
-    # --- requests ---
 
     def _request(self, ticker: str, subject: str) -> ReferenceRequest:
         return ReferenceRequest(ticker=ticker, subject=subject, refresh=self._refresh)
@@ -210,10 +216,10 @@ class PolygonReference:
         try:
             while len(targets) > len(fetched):
                 fetched.append(client.get(request, targets[-1], read))
+                self._responded |= not fetched[-1].from_cache
                 page: ReferencePage[list[Record]] = fetched[-1].page
                 after = next_page(request, page.next_url, path, self._config.api_url, targets, page.id)
-                if after is not None:
-                    targets.append(after)
+                targets += [after] if after is not None else []
                 if len(targets) > MAX_PAGES:
                     raise bad_response(request, f"it goes on after {MAX_PAGES} pages", page.id)
         except BadResponseError:
@@ -227,6 +233,7 @@ class PolygonReference:
     def _one(self, request: ReferenceRequest, target: str, record: type[Result]) -> ReferencePage[Result]:
         client = self._client()
         fetched = client.get(request, target, partial(read_reference_page, request=request, kind=record))
+        self._responded |= not fetched.from_cache
         client.store(fetched, self._rest_of_day())
         return fetched.page
 
@@ -255,18 +262,24 @@ class PolygonReference:
         """Remove the API key, which the vendor's text may contain, from notices."""
         return tuple(mask_secrets(notice, [self._config.api_key]) for notice in notices)
 
-    def _promptly(self, work: Callable[[], Result]) -> Result:
-        """Work in a separate thread, so that a cancelled run does not wait for a vendor that does not answer."""
-        future: Future[Result] = Future()
-        threading.Thread(target=self._fulfil, args=(future, work), name="polygon-reference", daemon=True).start()
-        while not wait([future], _POLL_SECONDS).done:
-            if self._stop.cancelled:
-                raise Cancelled("cancelled while waiting for Polygon")
+    def _promptly(self, call: Callable[[], Result]) -> Result:
+        self._wait_for(future := self._start(call))
         return future.result()
 
-    def _fulfil(self, future: Future[Result], work: Callable[[], Result]) -> None:
+    def _start(self, call: Callable[[], Result]) -> Future[Result]:
+        """Run the call in a daemon thread: a cancelled run does not wait for a vendor that does not respond."""
+        future: Future[Result] = Future()
+        threading.Thread(target=self._fulfil, args=(future, call), name="polygon-reference", daemon=True).start()
+        return future
+
+    def _wait_for(self, *futures: Future[Any]) -> None:
+        while wait(futures, _POLL_SECONDS).not_done:
+            if self._stop.cancelled:
+                raise Cancelled("cancelled while waiting for Polygon")
+
+    def _fulfil(self, future: Future[Result], call: Callable[[], Result]) -> None:
         try:
-            future.set_result(work())
+            future.set_result(call())
         except BaseException as error:
             if isinstance(error, BacktestServerError):
                 error.args = self._masked(map(str, error.args))
@@ -275,9 +288,8 @@ class PolygonReference:
 
 def _splits_follow(splits: Sequence[tuple[str, Split]], dividends: Sequence[tuple[str, Dividend]]) -> bool:
     """Return whether a dividend precedes a split."""
-    if not splits or not dividends:
-        return False
-    return min(paid.ex_date for _, paid in dividends) < max(split.ex_date for _, split in splits)
+    last_split = max((split.ex_date for _, split in splits), default=date.min)
+    return any(paid.ex_date < last_split for _, paid in dividends)
 
 
 def _symbol(ticker: str) -> str:

@@ -11,7 +11,6 @@ import pytest
 from tests.support.cli_market import MARKET, Serve
 from tests.support.command_line import (
     CommandLine,
-    remember_the_calendar,
 )
 from tests.support.market import Market
 from tests.support.polygon_server import KEY, PolygonServer
@@ -20,7 +19,6 @@ from tests.support.polygon_server import KEY, PolygonServer
 @pytest.fixture
 def command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     """The command line in an empty working folder, with a key."""
-    remember_the_calendar(monkeypatch)
     found = CommandLine(tmp_path, capsys, monkeypatch)
     found.set(POLYGON_API_KEY=KEY)
     return found

@@ -258,7 +258,7 @@ def test_it_says_what_it_is(run, tmp_path: Path) -> None:
         "$100,000.00 became $101,000.00, return +1.00%, max drawdown 0.00%, 1 day up, 0 days down" in result.summary[2]
     )
     assert "There are no factor files, so prices are not adjusted" in result.notes[0]
-    assert "raw prices: no factor file for SPY" in result.notes
+    assert "SPY has no factor file, so prices are not adjusted for splits and dividends" in result.notes
     assert lines == ["SPY: 1 minute bars in 1 file"]
 
 

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.data_download.verify import check_folder
+from server.lean.errors import FormatError
 from server.lean.layout import layout_of, parse_path
 from server.lean.series import DataType, Resolution, Series
-from server.lean.zip import FormatError, only_member, zip_bytes
+from server.lean.zip import only_member, zip_bytes
 
 DAY = date(2024, 3, 8)
 GOOD = b"34200000,10000,10000,10000,10000,100\n34260000,10000,10000,10000,10000.5,100.25"

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from server.lean.bars import Bars
 from server.lean.days import midnight
+from server.lean.errors import FormatError
 from server.lean.layout import FileContent, layout_of
 from server.lean.numbers import price_text, volume_text
 from server.lean.series import Resolution, Series
 from server.lean.trade_csv import DayText, normalized
-from server.lean.zip import FormatError
 
 NEW_YORK = ZoneInfo("America/New_York")
 DAY = date(2024, 3, 8)

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server.lean.errors import FormatError
 from server.lean.layout import layout_of
 from server.lean.series import Resolution, Series
 from server.lean.trade_csv import salvaged_days
-from server.lean.zip import FormatError, first_member, only_member, salvage, zip_bytes
+from server.lean.zip import first_member, only_member, salvage, zip_bytes
 
 DAY = date(2024, 3, 8)
 LAYOUT = layout_of(Series("SPY", Resolution.MINUTE))

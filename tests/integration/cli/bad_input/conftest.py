@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.bad_input import MARKET, Serve
-from tests.support.command_line import CommandLine, remember_the_calendar
+from tests.support.command_line import CommandLine
 from tests.support.polygon_server import KEY, PolygonServer
 
 
@@ -22,7 +22,6 @@ def command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, server: PolygonServer
 ) -> CommandLine:
     """The command line with a key and a vendor, in a folder with an empty data folder and a project."""
-    remember_the_calendar(monkeypatch)
     found = CommandLine(tmp_path, capsys, monkeypatch)
     found.set(POLYGON_API_KEY=KEY, POLYGON_API_URL=server.url)
     found.data.mkdir()

@@ -1,4 +1,4 @@
-"""A vendor's records put in order: each once, none that cannot be, whatever their order."""
+"""A vendor's records: sorted, without repeats, only valid ones, whatever their order."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.corporate_actions.events import gather
-from server.corporate_actions.model import Dividend, Events, Split
+from server.corporate_actions.events import current_ticker, events_of_share, gather, ticker_for, tickers_of
+from server.corporate_actions.model import Dividend, Events, Renames, Split, TickerChange
+from server.lean.map_file import MapRow
 from tests.support.corporate import dividend, split
 
 DAYS = st.dates(date(2020, 1, 1), date(2020, 1, 4))
@@ -75,22 +76,22 @@ def test_a_reverse_split_undone_at_once_stays() -> None:
 @pytest.mark.parametrize(
     ("new", "old", "notice"),
     [
-        ("0", "1", "the split of 2020-05-08, 0 for 1, is no ratio; it is left out"),
-        ("4", "-1", "the split of 2020-05-08, 4 for -1, is no ratio; it is left out"),
-        ("NaN", "1", "the split of 2020-05-08, NaN for 1, is no ratio; it is left out"),
-        ("1E+999999999", "1", "the split of 2020-05-08, 1E+999999999 for 1, is no ratio; it is left out"),
+        ("0", "1", "the split of 2020-05-08, 0 for 1, is not a valid ratio; it is left out"),
+        ("4", "-1", "the split of 2020-05-08, 4 for -1, is not a valid ratio; it is left out"),
+        ("NaN", "1", "the split of 2020-05-08, NaN for 1, is not a valid ratio; it is left out"),
+        ("1E+999999999", "1", "the split of 2020-05-08, 1E+999999999 for 1, is not a valid ratio; it is left out"),
         ("1.0", "1", "the split of 2020-05-08, 1.0 for 1, changes nothing; it is left out"),
     ],
 )
-def test_a_split_that_is_none_is_named(new: str, old: str, notice: str) -> None:
-    """A ratio that is not positive or changes nothing is left out, with a notice after the vendor's own."""
+def test_an_invalid_split_is_named(new: str, old: str, notice: str) -> None:
+    """A ratio that is not positive or changes nothing is rejected, with a notice after the vendor's own."""
     assert gather([("", split("2020-05-08", new, old))], [], ["odd"]) == Events(notices=("odd", notice))
 
 
 @pytest.mark.parametrize("amount", ["0", "-0.5", "Infinity"])
-def test_a_dividend_that_is_none_is_named(amount: str) -> None:
+def test_an_invalid_dividend_is_named(amount: str) -> None:
     """An amount that is not positive is left out, with a notice."""
-    notice = f"the dividend of 2020-05-08, ${amount} a share, is no amount; it is left out"
+    notice = f"the dividend of 2020-05-08, ${amount} a share, is not a valid amount; it is left out"
 
     assert gather([], [("", dividend("2020-05-08", amount))]) == Events(notices=(notice,))
 
@@ -117,3 +118,62 @@ def test_the_order_of_records_does_not_matter(
     assert len({(one.ex_date, one.factor) for one in found.splits}) == len(found.splits)
     assert len(set(found.dividends)) == len(found.dividends)
     assert [one.ex_date for one in found.splits] == sorted(one.ex_date for one in found.splits)
+
+
+# --- all tickers of a share ---
+
+META = [
+    MapRow(date(2012, 5, 18), "FB", "Q"),
+    MapRow(date(2022, 6, 8), "FB", "Q"),
+    MapRow(date(2050, 12, 31), "META", "Q"),
+]
+
+
+def test_events_count_under_the_ticker_of_their_day() -> None:
+    """Events listed under a ticker of other days are another share's, or repeats; only the former get a notice."""
+    fb = Events(dividends=(dividend("2022-06-08", "1"),), splits=(split("2012-05-17", "2"),))
+    meta = Events(
+        dividends=(dividend("2022-01-20", "0.1"), dividend("2022-06-08", "1"), dividend("2022-06-09", "2")),
+        notices=("odd",),
+    )
+
+    found = events_of_share(META, {"FB": fb, "META": meta})
+
+    assert found.dividends == (dividend("2022-06-08", "1"), dividend("2022-06-09", "2"))
+    assert found.splits == (split("2012-05-17", "2"),)
+    assert found.notices == (
+        "odd",
+        "events listed under META on 2022-01-20 are left out: the share had another ticker then",
+    )
+
+
+def test_an_event_that_two_tickers_list_counts_once() -> None:
+    """The order of the tickers does not matter."""
+    event = Events(dividends=(dividend("2022-06-09", "2"),))
+
+    for order in (("FB", "META"), ("META", "FB")):
+        found = events_of_share(META, dict.fromkeys(order, event))
+        assert (found.dividends, found.notices) == (event.dividends, ())
+
+
+@pytest.mark.parametrize(
+    ("day", "ticker"),
+    [("1999-01-04", "FB"), ("2012-05-18", "FB"), ("2022-06-08", "FB"), ("2022-06-09", "META"), ("2051-01-03", "META")],
+)
+def test_ticker_of_a_day(day: str, ticker: str) -> None:
+    """The first one for all days before, the last one for all after."""
+    assert ticker_for("META", META, date.fromisoformat(day)) == ticker
+
+
+def test_tickers_of_a_share() -> None:
+    """Each ticker once; only an earlier one has another current ticker."""
+    renames = Renames(
+        changes=(
+            TickerChange(first_day=date(2012, 5, 18), ticker="FB"),
+            TickerChange(first_day=date(2022, 6, 9), ticker="META"),
+        )
+    )
+
+    assert tickers_of("META", META) == ["FB", "META"]
+    assert tickers_of("SPY", []) == ["SPY"]
+    assert [current_ticker(symbol, renames) for symbol in ("FB", "META", "SPY")] == ["META", None, None]

@@ -1,5 +1,4 @@
-"""Factor files: the rows against arithmetic on the events, the text against LEAN's print rule, the parser against
-what LEAN's own takes."""
+"""The rows of factor files, compared with arithmetic on the events."""
 
 from __future__ import annotations
 
@@ -12,17 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.corporate_actions.factor_file import (
-    LAST_ROW,
-    FactorFileError,
-    FactorRow,
-    closes_needed,
-    factor_file_text,
-    factor_rows,
-    read_factor_file,
-)
 from server.corporate_actions.model import Dividend, Events, Split
-from server.lean.zip import FormatError
+from server.corporate_actions.rows import FactorFileError, closes_needed, factor_rows
+from server.lean.factor_file import LAST_ROW, FactorRow, render_factor_file
 from tests.support.corporate import dividend, split, weekdays
 
 CALENDAR = weekdays()
@@ -36,7 +27,7 @@ def day(text: str) -> date:
 
 def file_of(events: Events, closes: dict[str, str], first: date = FIRST, last: date = LAST) -> list[str]:
     prices = {day(text): Decimal(price) for text, price in closes.items()}
-    return factor_file_text(factor_rows(first, events, prices, CALENDAR, last_day=last)).split("\n")
+    return render_factor_file(factor_rows(first, events, prices, CALENDAR, last_day=last)).split("\n")
 
 
 # --- rows ---
@@ -83,7 +74,7 @@ def test_a_day_without_trading() -> None:
 
 
 def test_events_up_to_the_first_day_are_left_out() -> None:
-    """They adjust nothing, and no close is asked for them; the one on the next day takes the first row's place."""
+    """They adjust nothing, and need no close; the one on the next day takes the place of the first row."""
     before = Events(dividends=(dividend("2019-05-08", "1"), dividend("2020-01-02", "1")))
     after = Events(dividends=(dividend("2020-01-03", "1"),))
 
@@ -128,29 +119,29 @@ def test_a_close_may_be_a_double() -> None:
     assert rows[1].price_factor == Fraction(993, 1003)
 
 
-# --- what cannot be worked out ---
+# --- what cannot be computed ---
 
 
 @pytest.mark.parametrize("close", ["0", "-1", "NaN", "Infinity", "0.00004"])
 def test_a_close_that_is_no_price(close: str) -> None:
     """It is named with its day and with the event that needs it."""
     with pytest.raises(
-        FactorFileError, match=r"on 2020-06-12 the close .* is no price; the event of 2020-06-15"
-    ) as told:
+        FactorFileError, match=r"on 2020-06-12 the close .* is not a price; the event of 2020-06-15"
+    ) as raised:
         file_of(Events(splits=(split("2020-06-15", "2"),)), {"2020-06-12": close})
 
-    assert told.value.days == (day("2020-06-12"),)
+    assert raised.value.days == (day("2020-06-12"),)
 
 
 def test_a_missing_close() -> None:
     """It is named with its day and with the event that needs it."""
     with pytest.raises(
         FactorFileError, match="on 2020-06-12 the close is missing, which the event of 2020-06-15"
-    ) as told:
+    ) as raised:
         file_of(Events(splits=(split("2020-06-15", "2"),)), {"2020-06-11": "3"})
 
-    assert told.value.days == (day("2020-06-12"),)
-    assert told.value.code == "data_download"
+    assert raised.value.days == (day("2020-06-12"),)
+    assert raised.value.code == "data_download"
 
 
 @pytest.mark.parametrize("amount", ["12", "12.5"])
@@ -163,101 +154,10 @@ def test_a_dividend_not_less_than_the_close(amount: str) -> None:
 
 @pytest.mark.parametrize("new", ["1000000000000", "0.00000000000000000000000000001"])
 def test_a_factor_that_lean_could_not_read(new: str) -> None:
-    """One that would be printed as 0, or is beyond C#'s numbers, is refused: LEAN would pass over row or file."""
-    with pytest.raises(FactorFileError, match="on 2020-06-12 with the event of 2020-06-15 a factor has no number"):
+    """One that would be printed as 0, or is beyond C#'s numbers, is refused: LEAN would ignore the row or the file."""
+    message = "on 2020-06-12 with the event of 2020-06-15 a factor is outside the numbers"
+    with pytest.raises(FactorFileError, match=message):
         file_of(Events(splits=(split("2020-06-15", new),)), {"2020-06-12": "1000"})
-
-
-# --- printing ---
-
-
-@pytest.mark.parametrize(
-    ("row", "line"),
-    [
-        ((Fraction(1), Fraction(1), Fraction(0)), "1,1,0"),
-        ((Fraction(99, 100), Fraction(1, 4), Fraction("97.3800")), "0.99,0.25,97.38"),
-        ((Fraction("0.99230804"), Fraction("0.035714300001"), Fraction("303.74")), "0.9923080,0.03571430,303.74"),
-        ((Fraction("0.995"), Fraction(1, 28), Fraction("12.34565")), "0.995,0.03571429,12.3456"),
-        ((Fraction("0.99999995"), Fraction("2500000"), Fraction("100")), "1.0000000,2500000,100"),
-        ((Fraction("0.12345665"), Fraction(1, 2_000_000), Fraction("0.0001")), "0.1234566,0.0000005,0.0001"),
-        ((Fraction("0.5"), Fraction("2E+28") / 3, Fraction("1")), "0.5,6666666666666666666666666666.66666667,1"),
-    ],
-)
-def test_numbers_as_lean_prints_them(row: tuple[Fraction, Fraction, Fraction], line: str) -> None:
-    """7, 8 and 4 decimals, half to even, with their zeros only where digits were cut off, never an exponent."""
-    assert factor_file_text([FactorRow(day("2020-06-12"), *row)]) == f"20200612,{line}"
-
-
-# --- reading ---
-
-
-def read(text: str) -> list[str]:
-    return factor_file_text(read_factor_file(text)).split("\n") if read_factor_file(text) else []
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "20200102,0.9,0.5,1\n20501231,1,1,0",
-        "20200102,0.9,0.5,1\n20501231,1,1,0\n",
-        "20200102,0.9,0.5,1\r\n20501231,1,1,0\r\n",
-        "\ufeff20200102,0.9,0.5,1\r20501231,1,1,0",
-        "20501231,1,1,0\n20200102,0.9,0.5,1\n20200102,0.9,0.5,1",
-        "20200102,0.9,0.5,1\n20200102,0.8,0.5,1\n20501231,1,1",
-        "20200102, 0.9 ,+.5,1.\n20501231,1+,1,0,vendor",
-        "20190102,0.9,inf,1\n20190103,0.9,1.6e+6,1\n20200102,0.9,0.5,1\n20501231,1,1,0",
-        "20190102,0,1,1\n20190103,1,0.0,1\n20190104,-1,1,1\n20200102,0.9,0.5,1\n20501231,1,1,0",
-    ],
-)
-def test_what_lean_reads(text: str) -> None:
-    """Line ends, order, repeated lines, forms of numbers, rows passed over: two rows remain of each."""
-    assert read(text) == ["20200102,0.9,0.5,1", "20501231,1,1,0"]
-
-
-def test_an_empty_file_has_no_rows() -> None:
-    """LEAN then takes all factors as 1."""
-    assert read("") == []
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "",
-        " ",
-        "date,price,split",
-        "20200230,1,1,1",
-        "2020010,1,1,1",
-        " 20200102,1,1,1",
-        "\uff12\uff10\uff12\uff100102,1,1,1",
-        "20200102",
-        "20200102,1",
-        "20200102,,1,1",
-        "20200102,1e5,1,1",
-        "20200102,1,1E+5,1",
-        "20200102,1,1,x",
-        "20200102,1,1,NaN",
-        "20200102,- 1,1,1",
-        "20200102,+1-,1,1",
-        "20200102,.,1,1",
-        "20200102,1_0,1,1",
-        "20200102,79228162514264337593543950336,1,1",
-        "20200102,79228162514264337593543950335,2,1",
-    ],
-)
-def test_a_line_that_lean_cannot_read(line: str) -> None:
-    """One such line and LEAN has no factors at all: the file is refused and the line named."""
-    with pytest.raises(FormatError, match="is no row of a factor file; LEAN then passes over the whole file"):
-        read_factor_file(f"20190102,1,1,1\n{line}\n20501231,1,1,0")
-
-
-@given(st.text() | st.text(alphabet="0123456789,.-+einf \n\r\t", max_size=80))
-def test_reading_any_text(text: str) -> None:
-    """Any text is rows, ascending, or refused in one way."""
-    try:
-        rows = read_factor_file(text)
-    except FormatError:
-        return
-    assert [row.date for row in rows] == sorted({row.date for row in rows})
 
 
 # --- rules that hold for all events ---
@@ -313,7 +213,7 @@ def factors_at(rows: Sequence[FactorRow], when: date) -> tuple[Fraction, Fractio
 @settings(deadline=None)  # a loaded machine is no fault
 @given(events=EVENTS)
 def test_rows_adjust_as_arithmetic_on_the_events_does(events: Events) -> None:
-    """For every day of a year, exactly; and the closes asked for are the rows' own."""
+    """For every day of a year, exactly; and the closes needed are those of the rows."""
     rows = rows_of(events)
 
     for when in YEAR[1:]:
@@ -346,25 +246,3 @@ def test_one_more_event_changes_only_rows_before_it(events: Events, more: Divide
         assert dated[row.date].split_factor == row.split_factor
         assert row.date == FIRST or dated[row.date].reference == row.reference
     assert {row.date for row in after} - {row.date for row in before} <= {weekday_before(more.ex_date)}
-
-
-NUMBERS = st.fractions(Fraction(1, 1000), 10_000, max_denominator=10**12)
-ROWS = st.lists(
-    st.builds(FactorRow, st.dates(date(1998, 1, 2), date(2050, 12, 31)), NUMBERS, NUMBERS, NUMBERS),
-    unique_by=lambda row: row.date,
-)
-
-
-@settings(deadline=None)  # a loaded machine is no fault
-@given(rows=ROWS)
-def test_what_is_printed_is_read_back(rows: list[FactorRow]) -> None:
-    """Any rows, printed and read, are the same rows at 7, 8 and 4 decimals, and no more is lost the second time."""
-    text = factor_file_text(rows)
-    back = read_factor_file(text)
-
-    assert back == [
-        FactorRow(row.date, round(row.price_factor, 7), round(row.split_factor, 8), round(row.reference, 4))
-        for row in sorted(rows, key=lambda row: row.date)
-    ]
-    assert read_factor_file(factor_file_text(back)) == back
-    assert not {"e", "E", "\r", " "} & set(text)

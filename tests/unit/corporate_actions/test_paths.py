@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from server.corporate_actions.factor_file import FactorRow
-from server.corporate_actions.map_file import MapRow
 from server.corporate_actions.paths import (
     factor_file_path,
     load_factor_rows,
     load_map_rows,
     map_file_path,
 )
-from server.lean.zip import FormatError
+from server.lean.errors import FormatError
+from server.lean.factor_file import FactorRow
+from server.lean.map_file import MapRow
 
 BOTH = pytest.mark.parametrize(
     ("path", "load"), [(factor_file_path, load_factor_rows), (map_file_path, load_map_rows)], ids=["factor", "map"]

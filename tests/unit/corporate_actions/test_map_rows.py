@@ -1,28 +1,17 @@
-"""Map files: rows by LEAN's rules, and what LEAN makes of such a file."""
+"""The rows of map files, by LEAN's rules."""
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from server.corporate_actions.map_file import (
-    MapRow,
-    inception,
-    map_file_text,
-    map_rows,
-    read_map_file,
-    split_by_ticker,
-    ticker_on,
-)
 from server.corporate_actions.model import Listing, Renames, TickerChange
-from server.lean.zip import FormatError
+from server.corporate_actions.rows import inception, map_rows
+from server.lean.map_file import render_map_file
 from tests.support.corporate import weekdays
 
 CALENDAR = weekdays()
-META = read_map_file("20120518,fb,Q\n20220608,fb,Q\n20501231,meta,Q\n")
 
 
 def day(text: str) -> date:
@@ -41,7 +30,7 @@ def listing(ticker: str, **facts: object) -> Listing:
 
 def file_of(ticker: str, found: Listing | None, renames: Renames = Renames(), first: str | None = None) -> str:  # noqa: B008
     begin = day(first) if first else inception(found, renames, CALENDAR)
-    return map_file_text(map_rows(ticker, found, renames, begin, CALENDAR))
+    return render_map_file(map_rows(ticker, found, renames, begin, CALENDAR))
 
 
 # --- rows ---
@@ -155,124 +144,3 @@ def test_changes_before_the_first_day() -> None:
     assert file_of("CCC", None, renames, first="2017-01-02") == "20170102,bbb\n20190104,bbb\n20501231,ccc\n"
     assert file_of("CCC", None, renames, first="2019-01-04") == "20190104,bbb\n20501231,ccc\n"
     assert file_of("CCC", None, renames, first="2019-01-07") == "20190107,ccc\n20501231,ccc\n"
-
-
-# --- which ticker ---
-
-
-@pytest.mark.parametrize(
-    ("when", "ticker"),
-    [
-        ("2012-05-17", None),
-        ("2012-05-18", "FB"),
-        ("2022-06-08", "FB"),
-        ("2022-06-09", "META"),
-        ("2050-12-31", "META"),
-        ("2051-01-01", None),
-    ],
-)
-def test_the_ticker_of_a_day(when: str, ticker: str | None) -> None:
-    """A row's date is its ticker's last day; outside of the file LEAN has none."""
-    assert ticker_on(META, day(when)) == ticker
-    assert ticker_on([], day(when)) is None
-
-
-@pytest.mark.parametrize(
-    ("first", "last", "parts"),
-    [
-        ("2022-06-01", "2022-06-30", [("FB", "2022-06-01", "2022-06-08"), ("META", "2022-06-09", "2022-06-30")]),
-        ("2022-06-08", "2022-06-08", [("FB", "2022-06-08", "2022-06-08")]),
-        ("2022-06-09", "2022-06-09", [("META", "2022-06-09", "2022-06-09")]),
-        ("2010-01-01", "2012-05-31", [("FB", "2012-05-18", "2012-05-31")]),
-        ("2010-01-01", "2012-05-17", []),
-        ("2051-01-01", "2051-02-01", []),
-    ],
-)
-def test_days_by_ticker(first: str, last: str, parts: list[tuple[str, str, str]]) -> None:
-    """Each part of a range has the ticker of its days."""
-    found = split_by_ticker(META, day(first), day(last))
-
-    assert [(ticker, str(start), str(end)) for ticker, start, end in found] == parts
-
-
-def test_a_ticker_that_is_no_symbol_splits_nothing() -> None:
-    """No path is built from what a file says."""
-    with pytest.raises(FormatError, match=r"row of 2050-12-31: '\.\./SPY' is not a US equity symbol"):
-        split_by_ticker(
-            [MapRow(day("1998-01-02"), "../SPY"), MapRow(day("2050-12-31"), "../SPY")],
-            day("2020-01-02"),
-            day("2020-01-03"),
-        )
-
-
-TICKERS = st.sampled_from(["AAA", "BBB", "BRK.B"])
-ROWS = st.lists(
-    st.builds(MapRow, st.dates(date(2020, 1, 1), date(2020, 3, 1)), TICKERS, st.sampled_from(["", "Q", "N"])),
-    unique_by=lambda row: row.date,
-).map(lambda rows: sorted(rows, key=lambda row: row.date))
-DAYS = st.dates(date(2019, 12, 25), date(2020, 3, 7))
-
-
-@given(rows=ROWS, first=DAYS, last=DAYS)
-def test_days_by_ticker_are_the_tickers_of_the_days(rows: list[MapRow], first: date, last: date) -> None:
-    """Each day is in one part at most, ascending, and that is its ticker's."""
-    found = {}
-    for ticker, start, end in split_by_ticker(rows, first, last):
-        assert start <= end
-        for n in range((end - start).days + 1):
-            assert start + timedelta(days=n) not in found
-            found[start + timedelta(days=n)] = ticker
-
-    asked = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-    assert found == {when: ticker_on(rows, when) for when in asked if ticker_on(rows, when)}
-    assert list(found) == sorted(found)
-
-
-# --- reading ---
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "20120518,fb,Q\n20501231,meta\n",
-        "20501231,META\n20120518,Fb,Q\n20120518,fb,Q",
-        "\ufeff20120518,fb,Q\r\n\r\n \n20501231,meta,Q,more\r\n",
-    ],
-)
-def test_what_lean_reads(text: str) -> None:
-    """Line ends, order, letters, blank and repeated lines, and an exchange only where there are three fields."""
-    assert map_file_text(read_map_file(text)) == "20120518,fb,Q\n20501231,meta\n"
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("20120230,fb,Q", "no row of a map file; LEAN then passes over the whole file"),
-        ("2012-05-18,fb,Q", "no row of a map file"),
-        ("20120518", "no row of a map file"),
-        ("20120518,fb,", "no row of a map file"),
-        ("20120518,fb,NASDAQ", "no row of a map file"),
-        ("20120518,,Q", "has no ticker; LEAN stops"),
-        ("20501231,fb,Q", "is a second one of its date; LEAN stops"),
-    ],
-)
-def test_a_line_that_lean_cannot_read(line: str, message: str) -> None:
-    """It is named, with what LEAN does then."""
-    with pytest.raises(FormatError, match=message):
-        read_map_file(f"20501231,meta,Q\n{line}\n")
-
-
-@given(st.text() | st.text(alphabet="0125,abQ \n\r", max_size=60))
-def test_reading_any_text(text: str) -> None:
-    """Any text is rows, ascending, or refused in one way."""
-    try:
-        rows = read_map_file(text)
-    except FormatError:
-        return
-    assert [row.date for row in rows] == sorted({row.date for row in rows})
-
-
-@given(rows=ROWS)
-def test_what_is_printed_is_read_back(rows: list[MapRow]) -> None:
-    """Any rows."""
-    assert read_map_file(map_file_text(rows)) == rows

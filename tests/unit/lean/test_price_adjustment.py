@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.corporate_actions.adjust import Factors, Fired, adjusted, factors_on, fired
-from server.corporate_actions.factor_file import LAST_ROW, FactorRow, read_factor_file
-from server.lean.zip import FormatError
+from server.lean.errors import FormatError
+from server.lean.factor_file import LAST_ROW, FactorRow, parse_factor_file
+from server.lean.price_adjustment import CorporateEvent, Factors, adjust_prices, corporate_events, factors_on
 from tests.support.corporate import weekdays
 
-APPLE = read_factor_file(
+APPLE = parse_factor_file(
     "20200102,0.9949942,0.25,1\n20200806,0.9949942,0.25,455.61\n20200828,0.9967882,0.25,499.23\n"
     "20201105,0.9967882,1,119.03\n20210204,0.9985079,1,137.39\n20501231,1,1,0"
 )
@@ -55,13 +55,13 @@ def test_factors_of_a_day(when: str, price: str, split: str) -> None:
 def test_no_rows_no_factors() -> None:
     """A share without a factor file has raw prices, and is paid nothing."""
     assert factors_on([], day("2020-08-28")) == Factors()
-    assert fired([], sessions("2020-08-03", "2020-09-30")) == []
-    np.testing.assert_array_equal(adjusted([], [day("2020-08-28")], np.array([499.23])), [499.23])
+    assert corporate_events([], sessions("2020-08-03", "2020-09-30")) == []
+    np.testing.assert_array_equal(adjust_prices([], [day("2020-08-28")], np.array([499.23])), [499.23])
 
 
 def test_a_split_makes_no_jump() -> None:
     """Apple's closes around its 4:1 split, as traded 499.23 and 129.04: adjusted up by 3.4 per cent, not down by 74."""
-    closes = adjusted(APPLE, [day("2020-08-28"), day("2020-08-31")], np.array([499.23, 129.04]))
+    closes = adjust_prices(APPLE, [day("2020-08-28"), day("2020-08-31")], np.array([499.23, 129.04]))
 
     assert closes == pytest.approx([499.23 * 0.9967882 * 0.25, 129.04 * 0.9967882])
     assert closes[1] / closes[0] - 1 == pytest.approx(0.0339, abs=1e-4)
@@ -69,7 +69,7 @@ def test_a_split_makes_no_jump() -> None:
 
 def test_what_fires() -> None:
     """Each event on the session after its row: dividends in cents (0.205 pays 0.20 or 0.21), the split's ratio."""
-    found = fired(APPLE, sessions("2020-01-02", "2021-03-31"))
+    found = corporate_events(APPLE, sessions("2020-01-02", "2021-03-31"))
 
     assert [(str(one.day), float(one.distribution), one.split) for one in found] == [
         ("2020-08-07", 0.82, 1),
@@ -90,17 +90,17 @@ def test_half_a_cent_goes_to_the_even_cent() -> None:
         LAST_ROW,
     ]
 
-    found = fired(exact, sessions("2020-01-02", "2020-01-31"))
+    found = corporate_events(exact, sessions("2020-01-02", "2020-01-31"))
 
     assert [one.distribution for one in found] == [Fraction("1.28"), Fraction("0.38"), Fraction("0.12")]
 
 
 def test_a_split_and_a_dividend_of_one_day() -> None:
     """One event with both; the dividend is from the close before the split."""
-    rows = read_factor_file("20200102,0.95,0.5,1\n20200612,0.95,0.5,100\n20501231,1,1,0")
+    rows = parse_factor_file("20200102,0.95,0.5,1\n20200612,0.95,0.5,100\n20501231,1,1,0")
 
-    assert fired(rows, sessions("2020-06-01", "2020-06-30")) == [
-        Fired(day("2020-06-15"), Fraction(100), Fraction(5), Fraction(1, 2))
+    assert corporate_events(rows, sessions("2020-06-01", "2020-06-30")) == [
+        CorporateEvent(day("2020-06-15"), Fraction(100), Fraction(5), Fraction(1, 2))
     ]
 
 
@@ -109,24 +109,24 @@ def test_a_split_and_a_dividend_of_one_day() -> None:
 )
 def test_an_event_needs_both_days(first: str, last: str) -> None:
     """A backtest that begins on the ex-date, or ends the day before, has no event."""
-    assert fired(APPLE, sessions(first, last)) == []
+    assert corporate_events(APPLE, sessions(first, last)) == []
 
 
 def test_a_row_on_a_day_without_trading_never_pays() -> None:
     """It scales prices all the same."""
-    rows = read_factor_file("20200102,0.95,1,1\n20200613,0.95,1,100\n20501231,1,1,0")
+    rows = parse_factor_file("20200102,0.95,1,1\n20200613,0.95,1,100\n20501231,1,1,0")
 
-    assert fired(rows, sessions("2020-06-01", "2020-06-30")) == []
+    assert corporate_events(rows, sessions("2020-06-01", "2020-06-30")) == []
     assert factors_on(rows, day("2020-06-12")).both == Fraction("0.95")
 
 
 def test_a_reference_price_of_nothing_stops_lean() -> None:
     """It is named, but only where the event would fire."""
-    rows = read_factor_file("20200102,0.95,1,0\n20200612,0.95,1,0\n20501231,1,1,0")
+    rows = parse_factor_file("20200102,0.95,1,0\n20200612,0.95,1,0\n20501231,1,1,0")
 
-    assert fired(rows, sessions("2020-01-02", "2020-06-12")) == []
+    assert corporate_events(rows, sessions("2020-01-02", "2020-06-12")) == []
     with pytest.raises(FormatError, match="row of 2020-06-12 has an event and the reference price 0"):
-        fired(rows, sessions("2020-06-01", "2020-06-30"))
+        corporate_events(rows, sessions("2020-06-01", "2020-06-30"))
 
 
 NUMBERS = st.fractions(Fraction(1, 100), 100, max_denominator=1000)
@@ -143,7 +143,7 @@ def test_the_column_has_the_factors_of_its_days(rows: list[FactorRow], days: lis
     prices = np.arange(1.0, len(days) + 1)
     expected = [price * float(factors_on(rows, when).both) for price, when in zip(prices, days, strict=True)]
 
-    assert adjusted(rows, days, prices).tolist() == expected
+    assert adjust_prices(rows, days, prices).tolist() == expected
 
 
 @settings(deadline=None)  # a loaded machine is no fault
@@ -152,7 +152,7 @@ def test_what_is_paid_keeps_the_money_together(rows: list[FactorRow]) -> None:
     """Holding a share and taking what fires gives the factors' ratio, within the cent that is rounded."""
     days = [date(2019, 12, 31) + timedelta(days=n) for n in range(90)]
     newer = dict(pairwise(rows))
-    for one in fired(rows, days):
+    for one in corporate_events(rows, days):
         row = next(row for row in rows if row.date == one.day - timedelta(days=1))
         assert one.split == row.split_factor / newer[row].split_factor
         ratio = row.price_factor / newer[row].price_factor

@@ -1,4 +1,4 @@
-"""The smoke test of the data with factor and map files: what LEAN's default mode makes of a share held."""
+"""The smoke engine with factor and map files: prices, tickers and days as in LEAN's default mode."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ CALENDAR = weekdays()
 MON, TUE, WED, THU, FRI = (date(2024, 1, day) for day in range(8, 13))
 WEEK = (MON, TUE, WED, THU, FRI)
 OPEN_MS = 34_200_000
+RAW = "so prices are not adjusted for splits and dividends"
 Run = Callable[..., EngineResult]
 
 
@@ -80,7 +81,7 @@ def test_a_dividend_is_in_the_prices_and_not_paid_in_cash(run: Run, tmp_path: Pa
     assert (result.statistics["Dividends In Prices"], result.statistics["Splits In Prices"]) == ("1", "0")
     assert result.statistics["Symbols With Raw Prices"] == "0"
     assert "no dividend is paid in cash" in result.notes[0]
-    assert not any("raw prices" in note for note in result.notes)
+    assert not any(RAW in note for note in result.notes)
 
 
 def test_what_is_held_grows_as_if_dividends_were_put_back_in(run: Run, tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_what_is_held_grows_as_if_dividends_were_put_back_in(run: Run, tmp_path:
 
 @pytest.mark.parametrize("resolution", [Resolution.DAILY, Resolution.MINUTE])
 def test_a_reverse_split_is_no_gain(run: Run, tmp_path: Path, resolution: Resolution) -> None:
-    """1:10 before Thursday, in daily and in minute bars; what else the price does is seen."""
+    """1:10 before Thursday, in daily and in minute bars; other price moves remain."""
     prices = {MON: 2.0, TUE: 2.0, WED: 2.0, THU: 21.0, FRI: 20.0}
     put_daily(tmp_path, "x", prices)
     for day, price in prices.items():
@@ -124,7 +125,7 @@ def test_events_before_and_after_the_backtest_are_not_its_own(run: Run, tmp_path
 
 
 def test_shares_without_a_factor_file_are_named(run: Run, tmp_path: Path) -> None:
-    """LEAN says nothing of them. Many are shortened; with a file of its own, a share is not among them."""
+    """LEAN does not report them. Long lists are shortened; a symbol with a factor file is not in them."""
     symbols = [f"S{letter}" for letter in "ABCDEFGH"]
     for symbol in symbols:
         put_daily(tmp_path, symbol.lower(), dict.fromkeys(WEEK, 10.0))
@@ -133,13 +134,13 @@ def test_shares_without_a_factor_file_are_named(run: Run, tmp_path: Path) -> Non
 
     result = run(*symbols)
 
-    assert "raw prices: no factor file for SA, SB, SC, SD, SE and 1 more" in result.notes
-    assert "raw prices: no rows in the factor file of SG" in result.notes
+    assert f"SA, SB, SC, SD, SE and 1 more have no factor file, {RAW}" in result.notes
+    assert f"the factor file of SG has no rows, {RAW}" in result.notes
     assert result.statistics["Symbols With Raw Prices"] == "7"
 
 
 def test_a_damaged_factor_file_counts_for_nothing(run: Run, tmp_path: Path) -> None:
-    """As in LEAN, one line that cannot be read takes all others with it; here it is said."""
+    """As in LEAN, one invalid line makes the whole file unused; here it is reported."""
     put_daily(tmp_path, "x", {MON: 100.0, TUE: 100.0, WED: 50.0, THU: 50.0, FRI: 50.0})
     put_file(tmp_path, "factor_files", "x", "19980102,1,0.5,1", "20240109,1,0.5,100", "20501231,1,1", "what is this")
 
@@ -147,7 +148,7 @@ def test_a_damaged_factor_file_counts_for_nothing(run: Run, tmp_path: Path) -> N
 
     assert result.equity.values == pytest.approx([100_000, 100_000, 50_000, 50_000, 50_000])
     assert result.statistics["Damaged Files"] == "1"
-    assert "raw prices: a damaged factor file of X" in result.notes
+    assert f"the factor file of X is damaged, {RAW}" in result.notes
     assert any("equity/usa/factor_files/x.csv: the line 'what is this'" in note for note in result.notes)
 
 
@@ -166,7 +167,7 @@ def test_an_event_at_which_lean_stops_is_named(run: Run, tmp_path: Path) -> None
 
 
 def test_the_first_row_bounds_the_data(run: Run, tmp_path: Path) -> None:
-    """LEAN reads from the day before the factor file's first row on; earlier bars are there and not read."""
+    """LEAN reads from the day before the factor file's first row on; earlier bars are not read."""
     put_daily(tmp_path, "x", {MON: 10.0, TUE: 20.0, WED: 30.0, THU: 30.0, FRI: 60.0})
     put_file(tmp_path, "factor_files", "x", "20240110,1,1,1", "20501231,1,1,0")
 
@@ -174,7 +175,7 @@ def test_the_first_row_bounds_the_data(run: Run, tmp_path: Path) -> None:
 
     assert result.equity.values == pytest.approx([100_000, 100_000, 150_000, 150_000, 300_000])
     assert (result.bars, result.days) == (4, 4)
-    assert "LEAN reads X from 2024-01-09 on, by the first row of its map or factor file" in result.notes
+    assert "LEAN reads X from 2024-01-09 on, the first row of its map or factor file" in result.notes
 
 
 def test_a_map_file_bounds_the_data_at_both_ends(run: Run, tmp_path: Path) -> None:
@@ -187,13 +188,13 @@ def test_a_map_file_bounds_the_data_at_both_ends(run: Run, tmp_path: Path) -> No
     result = run("X", resolution=Resolution.MINUTE)
 
     assert (result.days, result.failed_data_requests) == (3, ())
-    assert "LEAN reads X from 2024-01-09 on, by the first row of its map or factor file" in result.notes
-    assert "LEAN reads X until 2024-01-11, when its map file has it delisted" in result.notes
+    assert "LEAN reads X from 2024-01-09 on, the first row of its map or factor file" in result.notes
+    assert "LEAN reads X until 2024-01-11, when it is delisted according to its map file" in result.notes
 
 
 @pytest.mark.parametrize("kind", ["map_files", "factor_files"])
 def test_a_share_of_other_years_has_no_days(run: Run, tmp_path: Path, kind: str) -> None:
-    """It is kept as cash, and it is said why."""
+    """Its part stays cash, and a note gives the reason."""
     put_daily(tmp_path, "x", dict.fromkeys(WEEK, 10.0))
     put_file(tmp_path, kind, "x", "20240201,x,Q" if kind == "map_files" else "20240201,1,1,1")
 
@@ -221,12 +222,12 @@ def test_a_renamed_share_is_read_under_the_ticker_of_each_day(run: Run, tmp_path
 
     assert result.equity.values == pytest.approx([100_000 / 190 * price for price in (190, 195, 196, 184, 175)])
     assert (result.bars, result.failed_data_requests) == (5, ())
-    assert "META is read as FB until 2022-06-08, then as META, by its map file" in result.notes
+    assert "META is read as FB until 2022-06-08, then as META, according to its map file" in result.notes
 
 
 @pytest.mark.parametrize("lines", [("20120518,fb,Q", "gone"), ("20120518,x", "20240109,../../etc", "20501231,x")])
 def test_a_damaged_map_file_counts_for_nothing(run: Run, tmp_path: Path, lines: tuple[str, ...]) -> None:
-    """The share has its one ticker, and no path is built from what is none."""
+    """The symbol is its one ticker, and no path is built from an invalid ticker."""
     put_daily(tmp_path, "x", dict.fromkeys(WEEK, 10.0))
     put_file(tmp_path, "map_files", "x", *lines)
 
@@ -258,7 +259,7 @@ def test_apples_split_of_2020_with_its_factor_file_and_without(
     assert without.equity.values == pytest.approx([100_000 / opened * close for close in closes], rel=1e-12)
     assert without.equity.values[-1] / without.equity.values[-2] - 1 == pytest.approx(129.04 / 499.23 - 1)
     assert without.statistics["Max Drawdown"] > "74"
-    assert "raw prices: no factor file for AAPL" in without.notes
+    assert f"AAPL has no factor file, {RAW}" in without.notes
 
     (usa / "factor_files").mkdir()
     shutil.copy(lean_sample_data / "equity/usa/factor_files/aapl.csv", usa / "factor_files")
@@ -273,4 +274,4 @@ def test_apples_split_of_2020_with_its_factor_file_and_without(
     assert applied.equity.values == pytest.approx(expected, rel=1e-7)  # the file has seven decimals
     assert applied.equity.values[-1] / applied.equity.values[-2] - 1 == pytest.approx(4 * 129.04 / 499.23 - 1)
     assert (applied.statistics["Splits In Prices"], applied.statistics["Dividends In Prices"]) == ("1", "1")
-    assert not any("raw prices" in note for note in applied.notes)
+    assert not any(RAW in note for note in applied.notes)

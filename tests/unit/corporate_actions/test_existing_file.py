@@ -1,4 +1,4 @@
-"""Our file and one that stands there, in sentences."""
+"""Differences between an existing file and the built one, in sentences."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from fractions import Fraction
 import pytest
 from attrs import evolve
 
-from server.corporate_actions.compare import Differences, factor_differences, map_differences
-from server.corporate_actions.factor_file import read_factor_file
-from server.corporate_actions.map_file import read_map_file
+from server.corporate_actions.existing_file import Differences, factor_differences, map_differences
+from server.lean.factor_file import parse_factor_file
+from server.lean.map_file import parse_map_file
 
-OURS = read_factor_file("20200102,0.95,0.25,1\n20200612,0.95,0.25,100.5\n20200828,1,0.25,499.23\n20501231,1,1,0")
-MAP = read_map_file("20120518,fb,Q\n20220608,fb,Q\n20501231,meta,Q\n")
+OURS = parse_factor_file("20200102,0.95,0.25,1\n20200612,0.95,0.25,100.5\n20200828,1,0.25,499.23\n20501231,1,1,0")
+MAP = parse_map_file("20120518,fb,Q\n20220608,fb,Q\n20501231,meta,Q\n")
 
 
 def test_equal_files() -> None:
@@ -40,7 +40,7 @@ def test_tolerance(field: str, by: Fraction, count: int) -> None:
 
 def test_sentences() -> None:
     """The newest row first, which is the cause of what differs in older ones."""
-    theirs = read_factor_file("20200102,0.94,0.25,1\n20200827,0.99,0.25,500\n20200828,1,0.25,499.2\n20501231,1,1,0")
+    theirs = parse_factor_file("20200102,0.94,0.25,1\n20200827,0.99,0.25,500\n20200828,1,0.25,499.2\n20501231,1,1,0")
 
     assert factor_differences(OURS, theirs) == Differences(
         4,
@@ -57,7 +57,7 @@ def test_sentences() -> None:
 
 def test_map_sentences() -> None:
     """Tickers, exchanges, and rows that only one has."""
-    theirs = read_map_file("20120518,fb\n20501231,fb,Q\n")
+    theirs = parse_map_file("20120518,fb\n20501231,fb,Q\n")
 
     assert map_differences(MAP, theirs) == Differences(
         3,

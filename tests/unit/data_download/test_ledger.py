@@ -158,7 +158,8 @@ def test_a_file_that_is_no_ledger_is_set_aside(path: Path, content: bytes) -> No
     again = Ledger(path)
     assert list(again.empty_days(Series("SPY", MINUTE))) == DAYS[:1]
     again.close()
-    assert path.with_suffix(".damaged").read_bytes() == content
+    (aside,) = path.parent.glob("ledger.sqlite.damaged-*")
+    assert aside.read_bytes() == content
 
 
 def test_a_ledger_of_another_version_is_set_aside(ledger: Ledger, path: Path) -> None:
@@ -171,7 +172,45 @@ def test_a_ledger_of_another_version_is_set_aside(ledger: Ledger, path: Path) ->
     later = Ledger(path)
     assert later.empty_days(Series("SPY", MINUTE)) == {}
     later.close()
-    assert path.with_suffix(".damaged").exists()
+    assert len(list(path.parent.glob("ledger.sqlite.damaged-*"))) == 1
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_earlier_versions_are_migrated(path: Path, version: int) -> None:
+    """Tables keyed by symbol and resolution become tables keyed by series; nothing is lost."""
+    path.parent.mkdir(parents=True)
+    key = "symbol TEXT NOT NULL, resolution TEXT NOT NULL, day INTEGER NOT NULL"
+    rest = "PRIMARY KEY (symbol, resolution, day)) WITHOUT ROWID"
+    packed = b"".join(day.toordinal().to_bytes(3, "big") for day in DAYS)
+    first = DAYS[0].toordinal()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"""
+            CREATE TABLE files ({key}, size INTEGER NOT NULL, changed INTEGER NOT NULL, row_count INTEGER NOT NULL,
+                days BLOB, {rest};
+            CREATE TABLE empty_days ({key}, asked_at REAL NOT NULL, times INTEGER NOT NULL, {rest};
+            CREATE TABLE provisional_days ({key}, fetched_at REAL NOT NULL, {rest};
+            INSERT INTO files VALUES ('SPY', 'minute', {first}, 10, 123, 390, NULL);
+            INSERT INTO empty_days VALUES ('BRK.B', 'second', {first}, 5.5, 3);
+            INSERT INTO provisional_days VALUES ('SPY', 'minute', {first}, 6.5);
+        """)
+        connection.execute("INSERT INTO files VALUES ('SPY', 'daily', 0, 99, 456, 5, ?)", (packed,))
+        if version == 2:
+            connection.execute(
+                "CREATE TABLE texts (path TEXT NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (path, digest)) WITHOUT ROWID"
+            )
+            connection.execute("INSERT INTO texts VALUES ('equity/usa/map_files/spy.csv', x'01')")
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.commit()
+
+    for _ in range(2):  # the second one finds version 3
+        ledger = Ledger(path)
+        assert ledger.files(Series("SPY", MINUTE)) == {first: FileMark(10, 123, 390)}
+        assert ledger.files(Series("SPY", DAILY)) == {0: FileMark(99, 456, 5, tuple(DAYS))}
+        assert ledger.empty_days(Series("BRK.B", Resolution.SECOND)) == {DAYS[0]: EmptyMark(5.5, 3)}
+        assert ledger.provisional_days(Series("SPY", MINUTE)) == {DAYS[0]}
+        assert ledger.texts("equity/usa/map_files/spy.csv") == ({b"\x01"} if version == 2 else set())
+        assert ledger.corporate_checks(["SPY"]) == {}
+        ledger.close()
 
 
 def filled(path: Path) -> Ledger:
