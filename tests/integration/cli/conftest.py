@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.cli_market import MARKET, Serve
-from tests.support.command_line import (
-    CommandLine,
-)
+from tests.support.command_line import CommandLine
 from tests.support.market import Market
 from tests.support.polygon_server import KEY, PolygonServer
 
