@@ -16,6 +16,7 @@ from server.core.secret import Secret
 from server.core.words import quoted_name
 from server.corporate_actions.auto_refresh import AutoRefresh
 from server.corporate_actions.context import CorporateActionsContext
+from server.corporate_actions.hosted_source import open_hosted
 from server.corporate_actions.model import CorporateActionSource
 from server.corporate_actions.tickers import TickersOnDisk
 from server.data_download.data_folder import DataFolder
@@ -126,6 +127,7 @@ class Workspace:
         if create is None:
             return None
         config = self.settings.provider_config(name, spec.config_class)
+        hosted = self.hosted_provider(name)
 
         def open_source(cancel: CancelToken, events: EventStream, refresh: bool) -> CorporateActionSource:
             return create(config, evolve(self._context(cancel), refresh=refresh), events)
@@ -135,7 +137,7 @@ class Workspace:
                 folder=self.folder,
                 calendar=self.calendar,
                 clock=self.clock,
-                provider=self.hosted_provider(name),
+                provider=hosted,
                 fallback=self.hosted_provider(fallback) if fallback and fallback != name else None,
                 events=events,
             )
@@ -145,8 +147,8 @@ class Workspace:
             calendar=self.calendar,
             clock=self.clock,
             provider=name,
-            open_source=open_source,
-            check=lambda: spec.check(config),
+            open_source=open_hosted(hosted, open_source),
+            check=hosted.check,
             open_downloader=open_downloader,
         )
 

@@ -78,11 +78,7 @@ def _print_plan(workspace: Workspace, request: DownloadRequest, cancel: CancelTo
     """Print the missing days and the requests that would be sent."""
     plan = workspace.downloader().plan(request, cancel)
     name = workspace.settings.chosen_provider.name
-    provider = workspace.hosted_provider(name).open(cancel)
-    try:
-        requests = list(provider.plan(plan.gaps))
-    finally:
-        provider.close()
+    requests = workspace.hosted_provider(name).plan(plan.gaps, cancel)
     if as_json:
         answer: dict[str, Any] = {
             "provider": name,

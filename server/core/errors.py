@@ -97,3 +97,12 @@ class WriteFailedError(BacktestServerError):
     """A file could not be written; the previous file is unchanged."""
 
     code = "write_failed"
+
+
+def describe_exception(error: BaseException) -> str:
+    """The type and text of any exception on one line; the text is left out where the exception cannot give it."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

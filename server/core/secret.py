@@ -49,6 +49,14 @@ def mask_secrets(text: str, secrets: Iterable[Secret]) -> str:
     return text
 
 
+def mask_error(error: Exception, secrets: Iterable[Secret]) -> None:
+    """Replace each secret in the text of an exception (see `mask_secrets`)."""
+    text = str(error)
+    masked = mask_secrets(text, secrets)
+    if masked != text:
+        error.args = (masked,)
+
+
 @functools.lru_cache(maxsize=64)
 def _pattern(value: str) -> re.Pattern[str]:
     return re.compile("".join(map(_any_form, value)), re.IGNORECASE)

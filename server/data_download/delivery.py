@@ -23,33 +23,43 @@ class DeliveryError(ValueError):
     """A provider called the sink in a way that its contract does not allow."""
 
 
-def check_delivery(
-    series: Series, days: Sequence[date], bars: Bars | None, wanted: Mapping[Series, AbstractSet[date]]
-) -> None:
-    """Check the arguments of `DataSink.bars`.
+def check_days(series: Series, days: Sequence[date], wanted: Mapping[Series, AbstractSet[date]]) -> None:
+    """Check the series and days of a delivery.
 
     Args:
-        bars: None where they are checked elsewhere.
         wanted: The requested days by series.
 
     Raises:
         DeliveryError: Says what is wrong.
     """
+    if not isinstance(series, Series):
+        raise DeliveryError(f"the series is a {type(series).__name__}; pass the series of the gap")
+    if series not in wanted:
+        raise DeliveryError("the series was not requested")
+    for day in days:
+        if type(day) is not date:
+            raise DeliveryError(f"a day is a {type(day).__name__}; it must be a datetime.date")
     if any(later <= day for day, later in pairwise(days)):
         raise DeliveryError("the days of a delivery are not ascending, or one is repeated")
-    strange = sorted(set(days).difference(wanted.get(series, ())))
+    strange = sorted(set(days).difference(wanted[series]))
     if strange:
         raise DeliveryError(f"{strange[0]} was not requested")
-    if bars is None:
-        return
+
+
+def check_bars(days: Sequence[date], bars: Bars) -> None:
+    """Check the columns of bars; what is in them is checked when they are rendered.
+
+    Raises:
+        DeliveryError: Says what is wrong.
+    """
+    if type(bars) is not Bars:
+        raise DeliveryError(f"the bars are a {type(bars).__name__}; they must be Bars")
     for name in _COLUMNS:
         column = getattr(bars, name)
         dtype = np.dtype(np.int64 if name == "time" else np.float64)
-        if not isinstance(column, np.ndarray) or column.dtype != dtype or column.ndim != 1:
-            what = (
-                f"{column.dtype} of shape {column.shape}" if isinstance(column, np.ndarray) else type(column).__name__
-            )
-            raise DeliveryError(f"the column {name} is {what}; it must be a one-dimensional array of {dtype}")
+        if type(column) is not np.ndarray or column.dtype != dtype or column.ndim != 1:
+            what = f"{column.dtype} of shape {column.shape}" if type(column) is np.ndarray else type(column).__name__
+            raise DeliveryError(f"the column {name} is {what}; it must be a one-dimensional numpy array of {dtype}")
         if len(column) != len(bars.time):
             raise DeliveryError(f"the column {name} has {len(column)} values, the column time {len(bars.time)}")
     if len(bars) and not days:
@@ -61,6 +71,7 @@ def take_days(series: Series, day: date | None, path: Path, wanted: AbstractSet[
 
     Args:
         day: As in `DataSink.lean_file`.
+        wanted: The requested days of the series.
 
     Raises:
         DeliveryError: The file cannot be read, or is not what LEAN would have written for that series and day.
@@ -75,6 +86,8 @@ def take_days(series: Series, day: date | None, path: Path, wanted: AbstractSet[
         rows = layout.rows_by_day(layout.member_content(path.read_bytes(), file_day), file_day)
     except (FormatError, OSError) as error:
         raise DeliveryError(f"{path.name} is not a file of LEAN's ({error})") from error
+    if day is not None and day not in rows:
+        raise DeliveryError(f"{path.name} has no row of {day}")
     return [
         DayText(found, rows[found], rows[found].count(b"\n") + 1)
         for found in sorted(rows)

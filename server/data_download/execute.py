@@ -18,7 +18,7 @@ from server.data_download.data_folder import DataFolder
 from server.data_download.errors import DownloadError
 from server.data_download.hosted_provider import HostedProvider
 from server.data_download.plan import DownloadPlan
-from server.data_download.provider import DataProvider
+from server.data_download.provider import Capabilities, DataProvider
 from server.data_download.report import DownloadOutcome, GapResult
 from server.lean.series import Series
 from server.trading_calendar import USEquityTradingCalendar
@@ -55,7 +55,7 @@ class Execution:
         """Fetch the gaps of a plan. Failures of single days are in the outcome; nothing is raised for them."""
         from server.data_download.sink import Deliveries
 
-        run = _Run(Deliveries())
+        run = _Run(Deliveries(secrets=[secret for hosted in self.providers for secret in hosted.secrets]))
         with ExitStack() as opened:
             self._fetch_pending(plan, run, opened)
         results = {gap.series: self._result(gap, run) for gap in plan.gaps}
@@ -95,7 +95,7 @@ class Execution:
     def _locked(self, pending: Sequence[Series], by_day: bool) -> Iterator[Sequence[Series]]:
         """Hold the locks of some pending series, or the one lock of all for a provider that works by day."""
         if by_day:
-            with self.folder.locks.take_market(pending[0].resolution) as free:
+            with self.folder.locks.take_market(pending) as free:
                 yield pending if free else []
         else:
             with self.folder.locks.take(pending, most_locks()) as mine:
@@ -131,11 +131,11 @@ class Execution:
                 missing = self._still_missing(missing)
 
     def _ask(self, hosted: HostedProvider, gaps: Sequence[Gap], run: _Run, opened: ExitStack) -> None:
-        provider = self._opened(hosted, run, opened)
-        able = [gap for gap in gaps if provider.capabilities.include(gap.series)]
+        found = self._opened(hosted, run, opened)
+        able = [gap for gap in gaps if found.capabilities.include(gap.series)]
         for gap in gaps:
             if gap not in able:
-                run.deliveries.fail(gap.series, gap.days, _unable(hosted, provider, gap.series))
+                run.deliveries.fail(gap.series, gap.days, _unable(hosted, found.capabilities, gap.series))
         if not able:
             return
         from server.data_download.sink import HostSink
@@ -152,19 +152,21 @@ class Execution:
         )
         try:
             with hosted.isolated("fetching"):
-                provider.fetch(able, sink)
+                found.provider.fetch(able, sink)
         finally:
             sink.close()
 
-    def _opened(self, hosted: HostedProvider, run: _Run, opened: ExitStack) -> DataProvider:
-        """The provider, opened once for the whole download and closed at its end."""
+    def _opened(self, hosted: HostedProvider, run: _Run, opened: ExitStack) -> _Opened:
+        """The provider, checked and opened once for the whole download and closed at its end."""
         if hosted.name not in run.open:
             began = time.perf_counter()
             from server.data_download import sink  # noqa: F401 - loaded here, where its time is measured
 
             try:
-                run.open[hosted.name] = provider = hosted.open(self.cancel)
+                hosted.check()
+                provider = hosted.open(self.cancel)
                 opened.callback(self._close, hosted, provider)
+                run.open[hosted.name] = _Opened(provider, hosted.capabilities(provider))
             except BacktestServerError as error:
                 run.open[hosted.name] = error
             run.loading_s += time.perf_counter() - began
@@ -174,11 +176,8 @@ class Execution:
         return found
 
     def _close(self, hosted: HostedProvider, provider: DataProvider) -> None:
-        """Close a provider. What it fetched is on disk, so an error in closing it is only a notice."""
-        try:
-            with hosted.isolated("being closed"):
-                provider.close()
-        except BacktestServerError as error:
+        error = hosted.close(provider)
+        if error is not None:
             self.events.emit(Event(kind="notice", provider=hosted.name, message=str(error)))
 
     def _still_missing(self, gaps: Sequence[Gap]) -> list[Gap]:
@@ -220,6 +219,12 @@ class Execution:
         )
 
 
+@frozen
+class _Opened:
+    provider: DataProvider
+    capabilities: Capabilities
+
+
 @define
 class _Run:
     """What one execution did so far.
@@ -231,7 +236,7 @@ class _Run:
 
     deliveries: Deliveries
     used: list[str] = field(factory=list)
-    open: dict[str, DataProvider | BacktestServerError] = field(factory=dict)
+    open: dict[str, _Opened | BacktestServerError] = field(factory=dict)
     loading_s: float = 0.0
 
     def for_fallback(self, gaps: Sequence[Gap]) -> list[Gap]:
@@ -259,8 +264,8 @@ def most_locks() -> int:
     return min(_MOST_LOCKS, max(1, limit // _FILES_PER_LOCK)) if limit > 0 else _MOST_LOCKS
 
 
-def _unable(hosted: HostedProvider, provider: DataProvider, series: Series) -> ConfigurationError:
-    known = ", ".join(sorted(resolution.value for resolution in provider.capabilities.resolutions))
+def _unable(hosted: HostedProvider, capabilities: Capabilities, series: Series) -> ConfigurationError:
+    known = ", ".join(sorted(resolution.value for resolution in capabilities.resolutions))
     return ConfigurationError(
         f"the provider {hosted.name} has no {series.resolution.value} bars, only {known}", series=series
     )

@@ -58,14 +58,24 @@ class SeriesLocks:
             yield mine
 
     @contextmanager
-    def take_market(self, resolution: Resolution) -> Iterator[bool]:
-        """Hold the one lock of all series of a resolution; yields whether no other run holds any of them."""
+    def take_market(self, wanted: Sequence[Series]) -> Iterator[bool]:
+        """Hold the one lock of all series of a resolution, and remove what killed runs left of those wanted.
+
+        Args:
+            wanted: Series of one resolution, at least one.
+
+        Yields:
+            Whether the lock is held: no other run holds the lock of any series of the resolution.
+        """
+        resolution = wanted[0].resolution
         subject = resolution.value
         with self._acquired(_market_name(resolution), subject) as mine:
             free = mine
             for path in sorted(self._folder.glob(f"{resolution.value}-*.lock")) if mine else ():
                 with self._acquired(path.stem, subject) as one:
                     free = free and one
+            for series in wanted if free else ():
+                sweep(self._root / layout_of(series).folder, series.ticker)
             yield free
 
     @contextmanager

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from attrs import frozen
+from attrs import field, frozen, validators
 
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError
@@ -16,6 +16,10 @@ from server.data_download.availability import Gap
 from server.lean.bars import Bars
 from server.lean.series import DataType, Resolution, SecurityType, Series
 from server.trading_calendar import USEquityTradingCalendar
+
+
+def _set_of(member: type) -> Any:
+    return validators.deep_iterable(validators.instance_of(member), validators.instance_of(frozenset))
 
 
 @frozen(kw_only=True)
@@ -28,11 +32,13 @@ class Capabilities:
             gaps of the download at once, under one lock.
     """
 
-    resolutions: frozenset[Resolution]
-    data_types: frozenset[DataType] = frozenset({DataType.TRADE})
-    security_types: frozenset[SecurityType] = frozenset({SecurityType.EQUITY})
-    markets: frozenset[str] = frozenset({"usa"})
-    order: Literal["symbol", "day"] = "symbol"
+    resolutions: frozenset[Resolution] = field(validator=_set_of(Resolution))
+    data_types: frozenset[DataType] = field(default=frozenset({DataType.TRADE}), validator=_set_of(DataType))
+    security_types: frozenset[SecurityType] = field(
+        default=frozenset({SecurityType.EQUITY}), validator=_set_of(SecurityType)
+    )
+    markets: frozenset[str] = field(default=frozenset({"usa"}), validator=_set_of(str))
+    order: Literal["symbol", "day"] = field(default="symbol", validator=validators.in_(("symbol", "day")))
 
     def include(self, series: Series) -> bool:
         """Whether the provider can deliver a series."""
@@ -57,7 +63,7 @@ class DataSink(Protocol):
 
         Raises:
             BadResponseError: A bar is outside the days or out of order, a column has another length or type than
-                `Bars` documents, or a day was not requested.
+                `Bars` documents, or the series or a day was not requested.
             WriteFailedError: The files could not be written; the previous files are unchanged.
             Cancelled: The run is over; nothing more is accepted.
         """
@@ -65,14 +71,15 @@ class DataSink(Protocol):
     def lean_file(self, series: Series, day: date | None, path: Path) -> None:
         """Deliver a zip in LEAN's format.
 
-        The host checks it, takes the rows of requested days and nothing else, and leaves the file at `path` alone.
+        The host checks the whole file, takes the rows of requested days and nothing else, and does not change the file.
 
         Args:
             day: The day of a file that holds one day. For a file of all days: the one day to take from it, or None for
                 all requested days.
 
         Raises:
-            BadResponseError: The file is not what LEAN would have written for that series and day.
+            BadResponseError: The file is not what LEAN would have written for that series and day, has no row of that
+                day, or the series or day was not requested.
             WriteFailedError, Cancelled: As for `bars`.
         """
 

@@ -14,10 +14,11 @@ from attrs import Factory, define, field, frozen
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled
 from server.core.events import Event, EventStream, Outcome
+from server.core.secret import Secret, mask_error
 from server.data_download.availability import DayState
 from server.data_download.data_folder import DataFolder
-from server.data_download.delivery import DeliveryError, check_delivery, take_days
-from server.data_download.errors import BadResponseError, DownloadError
+from server.data_download.delivery import DeliveryError, check_bars, check_days, take_days
+from server.data_download.errors import BadResponseError, DownloadError, ProviderError
 from server.data_download.workers import Task
 from server.lean.bars import Bars
 from server.lean.errors import FormatError
@@ -29,10 +30,15 @@ from server.trading_calendar import USEquityTradingCalendar
 
 @define
 class Deliveries:
-    """What providers delivered or could not deliver during one download. Thread-safe through its methods."""
+    """What providers delivered or could not deliver during one download. Thread-safe through its methods.
+
+    Attributes:
+        secrets: Values that are masked in the texts of reasons.
+    """
 
     delivered: defaultdict[Series, set[date]] = Factory(lambda: defaultdict(set))
     reasons: defaultdict[Series, dict[date, BacktestServerError]] = Factory(lambda: defaultdict(dict))
+    secrets: Sequence[Secret] = field(default=(), repr=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
 
     def add(self, series: Series, days: Sequence[date]) -> None:
@@ -42,6 +48,7 @@ class Deliveries:
 
     def fail(self, series: Series, days: Sequence[date], error: BacktestServerError) -> None:
         """Record why days could not be delivered, instead of an earlier reason."""
+        mask_error(error, self.secrets)
         with self._lock:
             self.reasons[series].update(dict.fromkeys(days, error))
 
@@ -78,28 +85,36 @@ class HostSink:
     def bars(self, series: Series, days: Sequence[date], bars: Bars) -> None:
         """Write these days; those without bars are recorded as empty once they are settled."""
         with self._accepted(series, days):
-            check_delivery(series, days, bars, self.wanted)
+            check_days(series, days, self.wanted)
+            check_bars(days, bars)
             self._write(series, days, layout_of(series).render(bars, days))
 
     def bars_of_task(self, series: Series, days: Sequence[date], task: Task) -> None:
         """Write days whose bars a worker task holds: in its own process where each day has a file of its own."""
         with self._accepted(series, days):
-            check_delivery(series, days, None, self.wanted)
+            check_days(series, days, self.wanted)
             if not layout_of(series).one_file and self.calendar.settled(days[-1], self.clock()):
                 self._record(series, days, self.folder.writer.write_held(series, days, task), self.clock())
             else:
                 bars = task.bring()
-                check_delivery(series, days, bars, self.wanted)
+                check_bars(days, bars)
                 self._write(series, days, layout_of(series).render(bars, days))
 
     def lean_file(self, series: Series, day: date | None, path: Path) -> None:
         """Take the requested days of a LEAN zip."""
-        with self._accepted(series, [day] if day else []):
-            texts = take_days(series, day, path, self.wanted.get(series, frozenset()))
+        days = [] if day is None else [day]
+        with self._accepted(series, days):
+            check_days(series, days, self.wanted)
+            texts = take_days(series, day, path, self.wanted[series])
             self._write(series, [text.day for text in texts], texts)
 
     def unavailable(self, series: Series, days: Sequence[date], error: BacktestServerError) -> None:
         """Record why these days cannot be fetched now."""
+        if not isinstance(error, BacktestServerError):
+            error = ProviderError(
+                f"{series}: the provider {self.provider} gave a {type(error).__name__} as the reason of missing days, "
+                f"not a BacktestServerError ({error}); report it to the provider's authors"
+            )
         self.deliveries.fail(series, days, error)
 
     @contextmanager
@@ -109,7 +124,8 @@ class HostSink:
             try:
                 yield
             except (FormatError, DeliveryError) as error:
-                raise BadResponseError(f"{series} from {self.provider}: {error}", series=series, days=days) from error
+                known = series if isinstance(series, Series) else None
+                raise BadResponseError(f"{series} from {self.provider}: {error}", series=known, days=days) from error
 
     def _write(self, series: Series, days: Sequence[date], texts: Sequence[DayText]) -> None:
         now = self.clock()

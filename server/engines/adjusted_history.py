@@ -64,6 +64,7 @@ def load_history(data_folder: Path, symbol: str, days: Sequence[date]) -> Adjust
     (LEAN: ``CorporateFactorRow.Parse``, ``SubscriptionDataReader``).
 
     Args:
+        data_folder: LEAN's data folder.
         symbol: A US equity symbol; the files have its name.
         days: The trading days of the backtest, ascending.
 
@@ -123,6 +124,7 @@ def history_notes(histories: Sequence[AdjustedHistory], days: Sequence[date]) ->
     """Return what the user should know before trusting a result: unadjusted prices, renames, days LEAN does not read.
 
     Args:
+        histories: The histories of all symbols.
         days: The trading days of the backtest, ascending.
     """
     raw: dict[FactorFileState, list[str]] = {}

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from server.core.errors import ConfigurationError
+from server.core.errors import ConfigurationError, describe_exception
 from server.core.secret import Secret, mask_secrets
 from server.observability.download_log import DownloadLog
 from server.observability.log_file import LogFile
@@ -72,9 +72,9 @@ class Masker:
         record["message"] = self.text(record["message"])
         extra = {self.text(key): self.value(item) for key, item in record["extra"].items()}
         exception = record["exception"]
-        if exception is not None and exception.type is not None:
+        if exception is not None and exception.value is not None:
             lines = traceback.format_exception(exception.type, exception.value, exception.traceback)
-            extra["exception"] = self.text(f"{exception.type.__name__}: {exception.value}")
+            extra["exception"] = self.text(describe_exception(exception.value))
             extra["traceback"] = self.text("".join(lines))
         record["exception"] = None
         record["extra"] = extra

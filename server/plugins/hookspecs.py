@@ -1,4 +1,4 @@
-"""The contract between the server and its plugins, on one page.
+"""The contract between the server and its plugins.
 
 A plugin is a module (or object) with functions marked `hookimpl`, found through the entry-point group
 ``backtest_server``. Hooks return records; nothing is opened, read or started before the host calls
@@ -47,13 +47,13 @@ class ProviderSpec:
 
     Attributes:
         name: What `data-provider` is set to; lower case with hyphens.
-        summary: One line for people.
+        summary: One line for the list of providers.
         config_class: A frozen attrs class; the host fills it from the settings (see `setting`).
-        create: Makes the provider. It may import what it needs; discovery may not.
-        corporate_actions: Makes a source of splits, dividends and renames, which is told whom to tell of its requests;
+        create: Creates the provider. It may import what it needs; discovery may not.
+        corporate_actions: Creates a source of splits, dividends and renames, which emits its requests to the stream;
             None where the provider has none.
-        check: Raises a `BacktestServerError` where this config cannot fetch at all, say for want of a key. Called
-            once days are missing, before anything is written or started; must be quick and open nothing.
+        check: Raises a `BacktestServerError` where the provider cannot fetch at all, for example without a key. Called
+            once days are missing and before anything is written or started; must be quick and open nothing.
     """
 
     name: str
@@ -65,30 +65,33 @@ class ProviderSpec:
 
 
 def setting(*, env: Sequence[str] = (), lean: str | None = None, help: str = "", **kwargs: Any) -> Any:
-    """An attrs field of a provider's config class, with the places its value may come from.
+    """Return an attrs field of a provider's config class, with the places of its value.
 
     The key in lean.json is ``backtest-server.providers.<provider name>.<field name with hyphens>``.
 
     Args:
-        env: Environment variables, the first that is set wins; they stand above lean.json.
+        env: Environment variables, of which the first that is set is used; they take precedence over lean.json.
         lean: A key at the top of lean.json that LEAN itself uses for this value.
-        help: One line for people.
+        help: One line for the user.
         kwargs: What `attrs.field` takes: default, validator, converter, repr.
+
+    Returns:
+        The field, for a class body.
     """
     return field(metadata={"env": tuple(env), "lean": lean, "help": help}, **kwargs)
 
 
 @hookspec
 def backtest_data_providers() -> Iterable[ProviderSpec]:
-    """Called once when the plugins are gathered. Returns what the plugin offers."""
+    """Return the providers that the plugin offers. Called once, when the plugins are loaded."""
     return ()
 
 
 @hookspec
 def backtest_progress(event: Event) -> None:
-    """Called for each event of a download or backtest, from several threads. Must be quick."""
+    """Receive an event of a download or backtest. Called from several threads; must be quick."""
 
 
 @hookspec
 def backtest_download_finished(report: DownloadReport) -> None:
-    """Called once at the end of each download, also of one that failed."""
+    """Receive the report of a download. Called once at its end, also of one that failed."""

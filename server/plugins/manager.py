@@ -103,11 +103,11 @@ class Plugins:
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             try:
                 implementation.function(*(facts[name] for name in implementation.argnames))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 from loguru import logger
 
-                logger.bind(plugin=implementation.plugin_name).warning(
-                    "the plugin {} fails in {} and is not asked again: {}", implementation.plugin_name, hook, error
+                logger.bind(plugin=implementation.plugin_name).opt(exception=error).warning(
+                    "the plugin {} fails in {} and is not called again: {}", implementation.plugin_name, hook, error
                 )
                 with self._lock:  # several threads may find the same one failing
                     if self._manager.is_registered(implementation.plugin):
@@ -115,10 +115,13 @@ class Plugins:
 
 
 def build_plugin_manager(disabled: Collection[str] = ()) -> Plugins:
-    """Find the plugins of the entry-point group ``backtest_server``.
+    """Find and load the plugins of the entry-point group ``backtest_server``.
 
     Args:
         disabled: Entry points that are not loaded.
+
+    Returns:
+        The plugins, their providers, and the problems of those that were left out.
     """
     manager = pluggy.PluginManager(PROJECT_NAME)
     manager.add_hookspecs(hookspecs)
@@ -157,7 +160,11 @@ def _entry_points() -> Iterator[tuple[str, str, Any]]:
 
 
 def _register(manager: pluggy.PluginManager, name: str, load: Any) -> str | None:
-    """Load and register a plugin; returns why that failed, if it did."""
+    """Load and register a plugin.
+
+    Returns:
+        Why that failed; None if it succeeded.
+    """
     try:
         plugin = load()
         manager.register(plugin, name)
@@ -175,27 +182,28 @@ def _register(manager: pluggy.PluginManager, name: str, load: Any) -> str | None
 def _gather(
     manager: pluggy.PluginManager, distributions: Mapping[str, str], problems: list[PluginProblem]
 ) -> dict[str, OfferedProvider]:
+    """The providers that the plugins offer, by name; problems are appended to ``problems``."""
     providers: dict[str, OfferedProvider] = {}
     for implementation in manager.hook.backtest_data_providers.get_hookimpls():
         name = implementation.plugin_name
         try:
             specs = list(cast("Iterable[object]", implementation.function() or ()))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"it fails to name its providers: {type(error).__name__}: {' '.join(str(error).split())}"
             problems.append(PluginProblem(plugin=name, reason=reason))
             continue
         for spec in specs:
-            flaw = _flaw(spec, providers)
-            if flaw:
+            rejection = _reject(spec, providers)
+            if rejection:
                 provider = str(spec.name) if isinstance(spec, ProviderSpec) else None
-                problems.append(PluginProblem(plugin=name, reason=flaw, provider=provider))
+                problems.append(PluginProblem(plugin=name, reason=rejection, provider=provider))
             elif isinstance(spec, ProviderSpec):
                 providers[spec.name] = OfferedProvider(spec=spec, plugin=name, distribution=distributions[name])
     return providers
 
 
-def _flaw(spec: object, providers: Mapping[str, OfferedProvider]) -> str | None:
-    """Why an offer cannot be taken, if it cannot."""
+def _reject(spec: object, providers: Mapping[str, OfferedProvider]) -> str | None:
+    """Why an offered provider is left out; None if it is not."""
     if not isinstance(spec, ProviderSpec):
         return f"it offers a {type(spec).__name__}, which is no ProviderSpec"
     if not isinstance(spec.name, str) or not is_provider_name(spec.name):

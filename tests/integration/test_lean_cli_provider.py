@@ -4,171 +4,53 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import define, field
-from loguru import logger
 
-from server.core.cancel import CancelToken
 from server.core.errors import (
     BacktestServerError,
     ConfigurationError,
     ToolFailedError,
     ToolMissingError,
-    WriteFailedError,
 )
-from server.core.events import Event, EventStream
-from server.core.secret import MASK, Secret
-from server.data_download.availability import Gap
+from server.core.events import EventStream
+from server.core.secret import Secret
 from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
 from server.data_download.errors import AuthenticationError, BadResponseError
 from server.data_download.hosted_provider import HostedProvider
 from server.data_download.locks import STATE_FOLDER
-from server.data_download.provider import ProviderContext
 from server.data_download.request import DownloadRequest
-from server.lean.bars import Bars
-from server.lean.series import Resolution, Series
-from server.plugins.lean_cli_provider.config import LeanCliConfig
-from server.plugins.lean_cli_provider.provider import LeanCliProvider
-from server.plugins.lean_cli_provider.staging import open_workspace
+from server.lean.series import Resolution
 from server.trading_calendar import USEquityTradingCalendar
 from tests.support import fake_lean
-from tests.support.fake_lean import FakeLean
+from tests.support.lean_cli_setup import (
+    JULY,
+    NOW,
+    THURSDAY,
+    TUESDAY,
+    WEDNESDAY,
+    Setup,
+    gap,
+    labels,
+    make_setup,
+    whole_day,
+)
 from tests.support.patience import PATIENCE
-
-KEY = "pQ9secretKEY+of/mine"
-TUESDAY, WEDNESDAY, THURSDAY = date(2024, 1, 2), date(2024, 1, 3), date(2024, 1, 4)
-JULY = date(2024, 7, 10)
-NOW = datetime(2024, 9, 2, tzinfo=UTC)
-
-
-@define
-class RecordingSink:
-    """Keeps what it is given: the text of each file, by symbol, resolution and day."""
-
-    token: CancelToken
-    files: dict[tuple[str, Resolution, date | None], str] = field(factory=dict)
-    missing: dict[tuple[str, date], BacktestServerError] = field(factory=dict)
-    notices: list[str] = field(factory=list)
-    refuse: BacktestServerError | None = None
-
-    @property
-    def events(self) -> EventStream:
-        return EventStream(lambda: NOW, [self.note])
-
-    def note(self, event: Event) -> None:
-        assert event.kind == "notice"
-        self.notices.append(event.message)
-
-    def bars(self, series: Series, days: Sequence[date], bars: Bars) -> None:
-        raise AssertionError("this provider hands over files")
-
-    def lean_file(self, series: Series, day: date | None, path: Path) -> None:
-        if self.refuse:
-            raise self.refuse
-        with zipfile.ZipFile(path) as archive:
-            [member] = archive.namelist()
-            self.files[series.ticker, series.resolution, day] = archive.read(member).decode()
-
-    def unavailable(self, series: Series, days: Sequence[date], error: BacktestServerError) -> None:
-        self.missing.update({(series.ticker, day): error for day in days})
-
-    @property
-    def cancelled(self) -> bool:
-        return self.token.cancelled
-
-
-@define
-class Setup:
-    """A user's folder with lean.json and data, a fake `lean` on PATH, and a provider that uses both."""
-
-    root: Path
-    lean: FakeLean
-    token: CancelToken = field(factory=CancelToken)
-
-    @property
-    def data(self) -> Path:
-        return self.root / "data"
-
-    @property
-    def state(self) -> Path:
-        return self.data / STATE_FOLDER
-
-    @property
-    def staging(self) -> Path:
-        return self.state / "staging"
-
-    @property
-    def left_over(self) -> list[str]:
-        """What stands in the staging folder beside the lock."""
-        return sorted(path.name for path in self.staging.glob("*") if path.name != "sweep.lock")
-
-    def sink(self, **facts: Any) -> RecordingSink:
-        return RecordingSink(self.token, **facts)
-
-    def provider(self, **settings: Any) -> LeanCliProvider:
-        context = ProviderContext(
-            calendar=USEquityTradingCalendar([], {}, date(2025, 12, 31)),
-            data_folder=self.data,
-            state_folder=self.state,
-            clock=lambda: NOW,
-            cancel=self.token,
-        )
-        environment = {"PATH": self.lean.path, "HOME": str(self.root), "POLYGON_API_KEY": KEY, "HINT": f"key={KEY}"}
-        return LeanCliProvider(
-            LeanCliConfig(**{"api_key": Secret(KEY), "time_limit": 60.0, **settings}), context, environment=environment
-        )
-
-    def fetch(self, *gaps: Gap, sink: RecordingSink | None = None, **settings: Any) -> RecordingSink:
-        sink = sink or self.sink()
-        self.provider(**settings).fetch(gaps, sink)
-        return sink
 
 
 @pytest.fixture
 def setup(tmp_path: Path) -> Setup:
     """A LEAN folder as `lean init` leaves it, and the fake installed."""
-    (tmp_path / "data").mkdir()
-    (tmp_path / "lean.json").write_text(
-        '{\n  // the organization\n  "organization-id": "0123abcd",\n  "data-folder": "data",\n'
-        '  "ib-password": "hunter2",\n}\n'
-    )
-    return Setup(tmp_path, fake_lean.install(tmp_path / "bin"))
-
-
-@pytest.fixture
-def log() -> Iterator[list[str]]:
-    """The messages that are logged."""
-    lines: list[str] = []
-    handler = logger.add(lambda message: lines.append(message.record["message"]), level="DEBUG", diagnose=False)
-    yield lines
-    logger.remove(handler)
-
-
-def gap(symbol: str, *days: date, resolution: Resolution = Resolution.MINUTE) -> Gap:
-    """A gap of these days."""
-    return Gap(series=Series(symbol, resolution), days=days)
-
-
-def labels(text: str) -> list[str]:
-    """The first field of each row."""
-    return [line.partition(",")[0] for line in text.split("\n")]
-
-
-def whole_day(step: int) -> list[str]:
-    """First fields of a day from 04:00 to 20:00, a row each so many seconds, in milliseconds since midnight."""
-    return [str(second * 1000) for second in range(4 * 3600, 20 * 3600, step)]
+    return make_setup(tmp_path)
 
 
 # --- what is handed over ---
@@ -273,85 +155,6 @@ def test_the_plan_is_the_commands_that_run(setup: Setup) -> None:
     assert setup.lean.calls == []
     setup.fetch(*gaps)
     assert [line.split()[1:-1] for line in plan] == [call["argv"][:-1] for call in setup.lean.calls]
-
-
-# --- the key, and the private folder ---
-
-
-def test_the_key_stands_in_the_private_lean_json_alone(setup: Setup) -> None:
-    """Not in an argument, not in the environment; mode 0600 in a folder of mode 0700; gone afterwards."""
-    setup.fetch(gap("SPY", WEDNESDAY))
-
-    [call] = setup.lean.calls
-    assert call["config"]["polygon-api-key"] == KEY
-    assert KEY not in str(call["argv"]) + str(call["environment"])
-    assert (call["config_mode"], call["folder_mode"]) == (0o600, 0o700)
-    assert {"organization-id", "data-folder", "polygon-api-key", "polygon-license-type"} == set(call["config"])
-    assert call["environment"]["TMPDIR"].startswith(call["cwd"])
-    assert setup.left_over == []
-
-
-def test_a_key_in_the_output_is_masked(setup: Setup, log: list[str]) -> None:
-    """Whichever stream it stands in and whatever its case; the output goes to the log as it comes."""
-    setup.lean.behave("leak")
-
-    setup.fetch(gap("SPY", WEDNESDAY))
-
-    assert f"config: {MASK}" in log
-    assert f"GET https://api.polygon.io/v2/aggs?apiKey={MASK}" in log
-    assert any("All downloads completed" in line for line in log)
-    assert KEY.lower() not in "\n".join(log).lower()
-
-
-@pytest.mark.parametrize("mode", ["crash", "docker"])
-def test_the_private_folder_is_removed_after_a_failure(setup: Setup, mode: str) -> None:
-    """With the key in it."""
-    setup.lean.behave(mode)
-
-    with suppress(ToolMissingError):
-        setup.fetch(gap("SPY", WEDNESDAY))
-
-    assert len(setup.lean.calls) == 1
-    assert setup.left_over == []
-
-
-def test_the_private_folder_is_removed_when_the_host_cannot_write(setup: Setup) -> None:
-    """The host's error comes through."""
-    sink = setup.sink(refuse=WriteFailedError("the disk is full"))
-
-    with pytest.raises(WriteFailedError, match="disk is full"):
-        setup.fetch(gap("SPY", WEDNESDAY), sink=sink)
-
-    assert setup.left_over == []
-
-
-def test_what_a_killed_run_left_is_swept_and_what_a_live_one_uses_is_not(setup: Setup) -> None:
-    """A process killed with SIGKILL leaves a folder; the next run removes it, but not that of a run that lives."""
-    code = (
-        "import sys, time; from pathlib import Path;"
-        "from server.plugins.lean_cli_provider.staging import open_workspace\n"
-        "with open_workspace(Path(sys.argv[1]), {'polygon-api-key': 'x'}):\n"
-        "    print('ready', flush=True); time.sleep(60)"
-    )
-    with subprocess.Popen([sys.executable, "-c", code, setup.staging], stdout=subprocess.PIPE) as process:
-        assert process.stdout
-        assert process.stdout.readline() == b"ready\n"
-        process.kill()
-    [dead] = [name for name in setup.left_over if not name.endswith(".lock")]
-
-    with open_workspace(setup.staging, {}) as living:
-        assert dead not in setup.left_over
-        setup.fetch(gap("SPY", WEDNESDAY))
-        assert living.lean_config.exists()
-    assert setup.left_over == []
-
-
-def test_a_state_folder_that_cannot_be_made_is_a_clear_error(setup: Setup) -> None:
-    """Here a file stands in its place."""
-    setup.state.write_text("")
-
-    with pytest.raises(WriteFailedError, match=r"private folder for the LEAN CLI cannot be made in .*staging"):
-        setup.fetch(gap("SPY", WEDNESDAY))
 
 
 # --- days that do not come ---

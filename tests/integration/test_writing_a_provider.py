@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -16,10 +17,14 @@ from pathlib import Path
 
 import pytest
 
+import backtest_server_api
+import backtest_server_api.testing
+
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "writing-a-provider.md"
 
 _FILE = re.compile(r"^\*\*`([^`]+)`\*\*\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SECONDS = re.compile(r"\d+\.\d+ s\b")
 
@@ -181,7 +186,31 @@ def test_documented_test_passes(python: Path, package: Path, tmp_path: Path) -> 
 
     printed = run(str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path), cwd=tmp_path)
 
-    assert "3 passed" in printed
+    assert "7 passed" in printed
+
+
+def test_the_document_imports_what_the_contract_exports() -> None:
+    """From one module and the one for tests, and nothing from `server`."""
+    modules = {"backtest_server_api": backtest_server_api, "backtest_server_api.testing": backtest_server_api.testing}
+    seen = set()
+    for block in _PYTHON.findall(DOCUMENT.read_text(encoding="utf-8")):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in (
+                "server",
+                "backtest_server_api",
+            ):
+                seen.add(node.module)
+                assert {alias.name for alias in node.names} <= set(modules[node.module or ""].__all__)
+    assert seen == set(modules)
+
+
+def test_importing_the_contract_is_cheap() -> None:
+    """Every command imports each plugin's module, so the contract loads no library that takes time."""
+    program = "import sys, backtest_server_api; print(*sorted(sys.modules))"
+    loaded = run(sys.executable, "-c", program, cwd=ROOT).split()
+
+    heavy = {"numpy", "pandas", "requests", "requests_cache", "urllib3", "sqlite3", "exchange_calendars", "asyncio"}
+    assert heavy.intersection(loaded) == set()
 
 
 def rows_of(path: Path) -> list[str]:

@@ -11,17 +11,17 @@ from server.data_download.errors import AuthenticationError
 from server.plugins.hookspecs import setting
 
 KEY_VARIABLES = ("POLYGON_API_KEY", "MASSIVE_API_KEY")
-"""Environment variables that may hold the vendor's key; the tool's own environment never has them."""
+"""Environment variables that may hold the vendor's key; the CLI's environment does not contain them."""
 
 TIME_LIMIT_VARIABLE = "BACKTEST_SERVER_LEAN_TIME_LIMIT"
 
 DEFAULT_TIME_LIMIT = 3600.0
-"""Seconds. A year of minute bars of ten symbols takes minutes, the first pull of the image some more."""
+"""Seconds. A year of minute bars of ten symbols takes minutes; the first pull of the image takes longer."""
 
 
 @frozen(kw_only=True)
 class LeanCliConfig:
-    """How to run the LEAN CLI. Under ``backtest-server.providers.lean-cli`` in lean.json, with hyphens."""
+    """Settings for running the LEAN CLI, under ``backtest-server.providers.lean-cli`` in lean.json."""
 
     executable: str = setting(
         default="lean",
@@ -60,10 +60,10 @@ class LeanCliConfig:
     )
 
     def require_key(self) -> None:
-        """See that there is a key.
+        """Check that a key is set.
 
         Raises:
-            AuthenticationError: There is none.
+            AuthenticationError: No key is set.
         """
         if not self.api_key:
             raise AuthenticationError(

@@ -1,8 +1,8 @@
-"""What the CLI's output means: which error, and what to do about it. Pure.
+"""Maps the CLI's output to an error and advice. Pure.
 
-The CLI ends with 1 for anything, and with 0 for much that went wrong in the container (unsupported requests, no
-bars, failed writes). So an exit code never says that data is there, and only the absence of files makes an output
-worth reading at all.
+The CLI exits with 1 for any failure, and with 0 for many failures in the container (unsupported requests, no bars,
+failed writes). The exit code therefore does not show whether data was written; output is read only where files are
+missing.
 """
 
 from __future__ import annotations
@@ -85,44 +85,44 @@ _RULES = (
     _rule(
         r"^aborted!$",
         ToolFailedError,
-        "asked a question that nobody could answer; run the command once by hand to see it",
+        "asked a question on the terminal; run the command once by hand to see it",
     ),
 )
 
-_TELLING = re.compile(r"no data|error|exception|fail|corrupt|unsupported", re.IGNORECASE)
+_INFORMATIVE = re.compile(r"no data|error|exception|fail|corrupt|unsupported", re.IGNORECASE)
 
 
 def missing_tool(executable: str) -> ToolMissingError:
-    """The error for a CLI that is not there."""
+    """The error for a CLI that is not installed."""
     return ToolMissingError(f"{TOOL} ({executable}) was not found on PATH; {INSTALL}")
 
 
 def fatal_error(outcome: CommandOutcome, time_limit: float) -> BacktestServerError | None:
-    """What ended a run and would end the next one, too; None if the next run may fare better.
+    """The error that ended a run and would end the next one; None if the next run may succeed.
 
     Args:
-        outcome: Of a run that brought less than was wanted.
-        time_limit: The time limit that it had, in seconds.
+        outcome: Of a run that did not fetch all wanted days.
+        time_limit: Its time limit, in seconds.
     """
     if outcome.timed_out:
         return ToolFailedError(
             f"{TOOL} was still running after {time_limit:g} s and was stopped; raise providers.lean-cli.time-limit "
-            f"in lean.json or {TIME_LIMIT_VARIABLE}, or ask for fewer days at a time{_said(outcome.lines)}"
+            f"in lean.json or {TIME_LIMIT_VARIABLE}, or ask for fewer days at a time{_quoted(outcome.lines)}"
         )
     if outcome.exit_code == 0:
         return None
     for rule in _RULES:
         matching = [line for line in outcome.lines if rule.pattern.search(line)]
         if matching:
-            return rule.error(f"{TOOL} {rule.advice}{_said(matching)}")
+            return rule.error(f"{TOOL} {rule.advice}{_quoted(matching)}")
     return None
 
 
 def days_error(outcome: CommandOutcome, series: Series, days: Sequence[date]) -> ToolFailedError:
-    """Why days of a symbol are not there after a run. Never that there were no trades: the CLI cannot tell."""
+    """Why days of a series are missing after a run. The CLI does not show whether there were no trades."""
     about = re.compile(rf"(?<![\w.]){re.escape(series.ticker)}(?!\w|\.\w)", re.IGNORECASE)
-    telling = [line for line in outcome.lines if _TELLING.search(line)]
-    lines = [line for line in telling if about.search(line)] or telling or outcome.lines
+    informative = [line for line in outcome.lines if _INFORMATIVE.search(line)]
+    lines = [line for line in informative if about.search(line)] or informative or outcome.lines
     if outcome.exit_code == 0:
         how = "ended without an error, which is no proof that nothing was traded, but brought no bars"
     elif outcome.exit_code < 0:
@@ -130,7 +130,7 @@ def days_error(outcome: CommandOutcome, series: Series, days: Sequence[date]) ->
     else:
         how = f"ended with exit code {outcome.exit_code} and brought no bars"
     return ToolFailedError(
-        f"{TOOL} {how} of {series.ticker} for {_span(days)}{_said(lines)}",
+        f"{TOOL} {how} of {series.ticker} for {_span(days)}{_quoted(lines)}",
         series=series,
         days=days,
     )
@@ -142,7 +142,7 @@ def _span(days: Sequence[date]) -> str:
     return f"{len(days)} days between {days[0]} and {days[-1]}"
 
 
-def _said(lines: Sequence[str]) -> str:
+def _quoted(lines: Sequence[str]) -> str:
     """The last three lines, on one line."""
     text = " / ".join(" ".join(line.split()) for line in lines[-3:])
     if not text:

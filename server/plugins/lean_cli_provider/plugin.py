@@ -1,4 +1,4 @@
-"""The door of this plugin: what it offers, and nothing that takes time."""
+"""Declares the provider `lean-cli`; imports nothing else until it is created."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The provider `lean-cli`: days through `lean data download`, into a staging folder and from there to the host."""
+"""The provider `lean-cli`: runs `lean data download` in a staging folder and delivers its files to the host."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from server.plugins.lean_cli_provider.config import LeanCliConfig
 from server.plugins.lean_cli_provider.diagnosis import days_error, fatal_error, missing_tool
 from server.plugins.lean_cli_provider.staging import (
     ORGANIZATION_KEYS,
-    Workspace,
-    open_workspace,
+    StagingFolder,
+    open_staging,
     prepare_data_folder,
     private_settings,
 )
@@ -41,7 +41,7 @@ from server.settings.lean_json import find_lean_json, read_lean_json
 
 @frozen
 class _Either:
-    """Cancelled when one of them is."""
+    """Cancelled when one of two is."""
 
     one: Cancellable
     other: Cancellable
@@ -52,12 +52,16 @@ class _Either:
 
 
 class LeanCliProvider:
-    """Runs the LEAN CLI; see `plan_runs` for the ranges it asks for, and why."""
+    """Runs the LEAN CLI; `plan_runs` explains the ranges that it requests."""
 
     capabilities = Capabilities(resolutions=frozenset(JOIN_WITHIN))
 
     def __init__(self, config: LeanCliConfig, context: ProviderContext, *, environment: Mapping[str, str]) -> None:
-        """Take the settings and the environment that the CLI is to run in (without the key)."""
+        """Create the provider.
+
+        Args:
+            environment: The environment of the CLI; variables with the key are removed.
+        """
         self._config = config
         self._context = context
         self._environment = environment
@@ -71,14 +75,14 @@ class LeanCliProvider:
         ]
 
     def fetch(self, gaps: Sequence[Gap], sink: DataSink) -> None:
-        """Run the commands one after another and hand over the files of the days wanted.
+        """Run the commands one after another and deliver the files of the wanted days.
 
-        Days without a file are reported as unavailable, never as empty: the CLI ends with 0 also where it failed.
+        Days without a file are unavailable, never empty: the CLI also exits with 0 where it failed.
 
         Raises:
             ToolMissingError: The CLI or Docker is not installed or not running.
-            ToolFailedError: The CLI is not logged in, has no licence, or took longer than the time limit.
-            AuthenticationError: There is no key, or the vendor does not know it.
+            ToolFailedError: The CLI is not logged in, has no licence, or exceeded the time limit.
+            AuthenticationError: There is no key, or the vendor does not accept it.
             ConfigurationError: No lean.json names a QuantConnect organization.
             WriteFailedError: A file could not be written.
         """
@@ -93,15 +97,15 @@ class LeanCliProvider:
                 return
             message = f"LEAN CLI, run {number} of {len(runs)}: {run.title}"
             sink.events.emit(Event(kind="notice", message=message))
-            with open_workspace(self._context.state_folder / "staging", settings) as workspace:
-                prepare_data_folder(workspace, run.wanted, run.resolution, self._context.data_folder)
-                outcome = run_command(self._request(executable, run, workspace), cancel=stop, on_line=self._log.debug)
+            with open_staging(self._context.state_folder / "staging", settings) as staging:
+                prepare_data_folder(staging, run.wanted, self._context.data_folder)
+                outcome = run_command(self._request(executable, run, staging), cancel=stop, on_line=self._log.debug)
                 self._log.debug(f"ended with exit code {outcome.exit_code} after {outcome.elapsed:.1f} s")
                 if not outcome.cancelled:
-                    self._deliver(run, workspace.data, outcome, sink)
+                    self._deliver(run, staging.data, outcome, sink)
 
     def close(self) -> None:
-        """Nothing is held between runs."""
+        """Do nothing: no resource is open between runs."""
 
     def _find_executable(self) -> str:
         found = shutil.which(self._config.executable, path=self._environment.get("PATH"))
@@ -121,22 +125,21 @@ class LeanCliProvider:
             )
         return private_settings(user, self._config.api_key, self._config.license_type)
 
-    def _request(self, executable: str, run: Run, workspace: Workspace) -> CommandRequest:
+    def _request(self, executable: str, run: Run, staging: StagingFolder) -> CommandRequest:
         secrets = (self._config.api_key,)
         return CommandRequest(
-            argv=download_argv(executable, self._config, run, str(workspace.lean_config)),
-            cwd=workspace.root,
-            env=child_environment(self._environment, secrets, str(workspace.scratch)),
+            argv=download_argv(executable, self._config, run, str(staging.lean_config)),
+            cwd=staging.root,
+            env=child_environment(self._environment, secrets, str(staging.scratch)),
             time_limit=self._config.time_limit,
             secrets=secrets,
         )
 
     def _deliver(self, run: Run, data: Path, outcome: CommandOutcome, sink: DataSink) -> None:
-        """Hand over what is there, whatever the exit code, and say why the rest is not."""
+        """Deliver the files that exist, whatever the exit code, and report why the others are missing."""
         missing: dict[Series, tuple[date, ...]] = {}
-        for ticker, days in run.wanted.items():
-            series = Series(ticker, run.resolution)
-            absent = _hand_over(series, days, data, sink)
+        for series, days in run.wanted.items():
+            absent = _deliver_files(series, days, data, sink)
             if absent:
                 missing[series] = absent
         if not missing:
@@ -148,8 +151,8 @@ class LeanCliProvider:
             sink.unavailable(series, days, days_error(outcome, series, days))
 
 
-def _hand_over(series: Series, days: Sequence[date], data: Path, sink: DataSink) -> tuple[date, ...]:
-    """Hand over the files of a series; returns the wanted days that they do not hold."""
+def _deliver_files(series: Series, days: Sequence[date], data: Path, sink: DataSink) -> tuple[date, ...]:
+    """Deliver the files of a series; returns the wanted days that they do not contain."""
     layout = layout_of(series)
     held: set[date] = set()
     for file_day in layout.files(days):

@@ -1,9 +1,8 @@
-"""A private folder to run the LEAN CLI in: a lean.json with the key, and a data folder of its own.
+"""A private folder to run the LEAN CLI in, with a lean.json that contains the key, and a data folder.
 
-The CLI writes into the data folder of its lean.json whatever its habits make it write, partial days included
-(see commands.py), and reads the vendor's key from there. Both stay in a folder that only this user can enter and
-that is gone after the run. A run that was killed leaves its folder behind; the next run removes it, and knows it
-from the folder of a run that still lives by a lock.
+The CLI writes into the data folder of its lean.json, partial days included (see commands.py), and reads the vendor's
+key from the lean.json. Both are in a folder that only this user can enter and that is removed after the run. A run that
+was killed leaves its folder behind; the next run removes it. A lock marks the folders of runs that still work.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from loguru import logger
 from server.core.errors import WriteFailedError
 from server.core.secret import Secret
 from server.lean.layout import EQUITY_USA, layout_of
-from server.lean.series import Resolution, Series
+from server.lean.series import Series
 
 ORGANIZATION_KEYS = ("organization-id", "job-organization-id")
 """Where a lean.json names the QuantConnect organization (lean-cli: ``organization_manager.py``)."""
@@ -33,14 +32,14 @@ REFERENCE_FILES = (
     "market-hours/market-hours-database.json",
     "symbol-properties/symbol-properties-database.csv",
 )
-"""What LEAN's downloader cannot do without (LEAN: ``MarketHoursDatabase.FromDataFolder``). The CLI fetches them
-itself when it is online; the user's serve where it is not."""
+"""Files that LEAN's downloader needs (LEAN: ``MarketHoursDatabase.FromDataFolder``). The CLI fetches them when it is
+online; otherwise the user's are used."""
 
 _SWEEP_LOCK = "sweep.lock"
 
 
 @frozen
-class Workspace:
+class StagingFolder:
     """The folder of one run of the CLI."""
 
     root: Path
@@ -57,14 +56,14 @@ class Workspace:
 
     @property
     def scratch(self) -> Path:
-        """Where the CLI puts its temporary files; it writes the key into one of them, too."""
+        """The folder of the CLI's temporary files, one of which contains the key."""
         return self.root / "tmp"
 
 
 def private_settings(user: Mapping[str, Any], key: Secret, license_type: str) -> dict[str, Any]:
-    """The lean.json of a workspace: the user's organization and Polygon settings, the key, and a data folder.
+    """The lean.json of a staging folder: the user's organization and Polygon settings, the key, and a data folder.
 
-    Nothing else of the user's lean.json is taken over, so that no other secret in it is copied.
+    Nothing else of the user's lean.json is copied, since it may contain other secrets.
     """
     kept = {name: value for name, value in user.items() if name in ORGANIZATION_KEYS or name.startswith("polygon-")}
     return kept | {
@@ -75,48 +74,48 @@ def private_settings(user: Mapping[str, Any], key: Secret, license_type: str) ->
 
 
 @contextmanager
-def open_workspace(parent: Path, settings: Mapping[str, Any]) -> Iterator[Workspace]:
-    """Make a workspace below `parent` and remove it afterwards, whatever happens.
+def open_staging(parent: Path, settings: Mapping[str, Any]) -> Iterator[StagingFolder]:
+    """Create a staging folder below `parent`, and remove it afterwards, also after an error.
 
     Raises:
-        WriteFailedError: It cannot be made.
+        WriteFailedError: It cannot be created.
     """
     with _translated(parent):
-        lock, workspace = _make(parent)
+        lock, staging = _create(parent)
     try:
         with _translated(parent):
-            workspace.data.mkdir()
-            workspace.scratch.mkdir()
-            _write_private(workspace.lean_config, json.dumps(settings, indent=4))
-        yield workspace
+            staging.data.mkdir()
+            staging.scratch.mkdir()
+            _write_private(staging.lean_config, json.dumps(settings, indent=4))
+        yield staging
     finally:
-        _remove(workspace.root)
+        _remove(staging.root)
         lock.release()
         _unlink(Path(lock.lock_file))
 
 
-def prepare_data_folder(workspace: Workspace, symbols: Iterable[str], resolution: Resolution, user_data: Path) -> None:
-    """Make the folders that LEAN will write into, and copy the two databases that it needs, if the user has them.
+def prepare_data_folder(staging: StagingFolder, wanted: Iterable[Series], user_data: Path) -> None:
+    """Create the folders that LEAN will write into, and copy the two databases that it needs, if the user has them.
 
-    LEAN runs as root in its container; in folders made here the files it leaves can still be removed. The folder
-    of map files stays empty: LEAN then files every day under the symbol it was asked for.
+    LEAN runs as root in its container; its files can be removed since their folders are created here. The folder of map
+    files stays empty: LEAN then writes every day under the requested ticker.
 
     Raises:
         WriteFailedError: A file cannot be written.
     """
-    with _translated(workspace.data):
-        (workspace.data / EQUITY_USA / "map_files").mkdir(parents=True)
-        for symbol in symbols:
-            (workspace.data / layout_of(Series(symbol, resolution)).folder).mkdir(parents=True, exist_ok=True)
+    with _translated(staging.data):
+        (staging.data / EQUITY_USA / "map_files").mkdir(parents=True)
+        for series in wanted:
+            (staging.data / layout_of(series).folder).mkdir(parents=True, exist_ok=True)
         for name in REFERENCE_FILES:
-            target = workspace.data / name
+            target = staging.data / name
             target.parent.mkdir(parents=True)
             with suppress(FileNotFoundError):
                 shutil.copyfile(user_data / name, target)
 
 
-def _make(parent: Path) -> tuple[FileLock, Workspace]:
-    """Make a locked, empty folder. Swept and made under one lock, so that none is swept before it is locked."""
+def _create(parent: Path) -> tuple[FileLock, StagingFolder]:
+    """Create a locked, empty folder. One lock covers sweeping and creating: no folder is swept before it is locked."""
     parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with FileLock(parent / _SWEEP_LOCK, mode=0o600):
         _sweep(parent)
@@ -129,7 +128,7 @@ def _make(parent: Path) -> tuple[FileLock, Workspace]:
             lock.release()
             _unlink(Path(lock.lock_file))
             raise
-    return lock, Workspace((parent / name).absolute())
+    return lock, StagingFolder((parent / name).absolute())
 
 
 def _sweep(parent: Path) -> None:
@@ -156,7 +155,9 @@ def _remove(root: Path) -> None:
     _unlink(root / "lean.json")  # the key first
     shutil.rmtree(root, ignore_errors=True)
     if root.exists():
-        logger.bind(component="lean-cli").warning(f"{root} could not be removed whole; it holds no key any more")
+        logger.bind(component="lean-cli").warning(
+            f"{root} could not be removed completely; it no longer contains the key"
+        )
 
 
 def _unlink(path: Path) -> None:

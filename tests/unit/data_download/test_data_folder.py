@@ -413,15 +413,15 @@ def test_no_more_locks_are_taken_than_allowed(folder: DataFolder) -> None:
 def test_the_lock_of_a_market_excludes_all_its_series(folder: DataFolder, tmp_path: Path) -> None:
     """It is held only where no lock of its resolution is, and then none of them can be taken."""
     other = DataFolder.open(tmp_path, calendar())
-    with take(folder, SPY), other.locks.take_market(MINUTE) as free:
+    with take(folder, SPY), other.locks.take_market([Series("AAPL", MINUTE)]) as free:
         assert not free
-    with take(folder, SPY), other.locks.take_market(SECOND) as free:
+    with take(folder, SPY), other.locks.take_market([Series("AAPL", SECOND)]) as free:
         assert free
-    with folder.locks.take_market(MINUTE) as free:
+    with folder.locks.take_market([Series("AAPL", MINUTE)]) as free:
         assert free
         with take(other, AAPL) as mine:
             assert mine == []
-        with other.locks.take_market(MINUTE) as again:
+        with other.locks.take_market([Series("AAPL", MINUTE)]) as again:
             assert not again
 
 

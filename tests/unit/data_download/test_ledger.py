@@ -195,9 +195,8 @@ def test_earlier_versions_are_migrated(path: Path, version: int) -> None:
         """)
         connection.execute("INSERT INTO files VALUES ('SPY', 'daily', 0, 99, 456, 5, ?)", (packed,))
         if version == 2:
-            connection.execute(
-                "CREATE TABLE texts (path TEXT NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (path, digest)) WITHOUT ROWID"
-            )
+            texts = "path TEXT NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (path, digest)"
+            connection.execute(f"CREATE TABLE texts ({texts}) WITHOUT ROWID")
             connection.execute("INSERT INTO texts VALUES ('equity/usa/map_files/spy.csv', x'01')")
         connection.execute(f"PRAGMA user_version = {version}")
         connection.commit()

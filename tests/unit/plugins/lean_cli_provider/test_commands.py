@@ -57,7 +57,7 @@ def utc_midnight(day: date) -> datetime:
 def test_every_wanted_day_lies_whole_in_its_run(days: list[date], resolution: Resolution) -> None:
     """From 00:00 to 24:00 New York, in any season and on the days when clocks change; the end is exclusive."""
     for run in plan_runs([gap("SPY", resolution, *days)]):
-        for day in run.wanted["SPY"]:
+        for day in run.wanted[Series("SPY", resolution)]:
             assert utc_midnight(run.start) <= new_york(day)
             assert new_york(day + timedelta(days=1)) <= utc_midnight(run.end)
 
@@ -92,8 +92,9 @@ def test_runs_want_exactly_the_days_of_the_gaps(parts: list[tuple[str, Resolutio
     """None is lost, none is added, none is fetched twice."""
     runs = plan_runs([gap(symbol, resolution, *days) for symbol, resolution, days in parts])
 
-    wanted = [(symbol, run.resolution, day) for run in runs for symbol, days in run.wanted.items() for day in days]
-    assert sorted(wanted, key=repr) == sorted({(s, r, d) for s, r, days in parts for d in days}, key=repr)
+    wanted = [(series, day) for run in runs for series, days in run.wanted.items() for day in days]
+    assert sorted(wanted) == sorted({(Series(ticker, size), day) for ticker, size, days in parts for day in days})
+    assert all(series.resolution is run.resolution for run in runs for series in run.wanted)
 
 
 @given(st.lists(any_day, min_size=1, max_size=20), st.sampled_from([Resolution.MINUTE, Resolution.SECOND]))
@@ -103,7 +104,7 @@ def test_days_far_apart_are_not_fetched_together(days: list[date], resolution: R
     runs = plan_runs([gap("SPY", resolution, *days)])
 
     for run in runs:
-        assert all(later - earlier <= within for earlier, later in pairwise(run.wanted["SPY"]))
+        assert all(later - earlier <= within for earlier, later in pairwise(run.wanted[Series("SPY", resolution)]))
     for earlier, later in pairwise(sorted(runs, key=lambda run: run.start)):
         assert later.first_day - earlier.last_day > within
 
@@ -119,7 +120,7 @@ def test_symbols_with_about_the_same_range_share_a_run() -> None:
         ]
     )
 
-    assert [list(run.wanted) for run in runs] == [["IBM"], ["AAPL", "MSFT"], ["IBM"]]
+    assert [run.tickers for run in runs] == [["IBM"], ["AAPL", "MSFT"], ["IBM"]]
     assert (date(2024, 1, 2), date(2024, 1, 10)) == (runs[1].start, runs[1].end)
 
 
@@ -128,14 +129,14 @@ def test_a_symbol_with_one_day_does_not_drag_a_year_along() -> None:
     year = [date(2024, 1, 2) + timedelta(days=number) for number in range(0, 360, 3)]
     runs = plan_runs([gap("AAPL", Resolution.MINUTE, *year), gap("MSFT", Resolution.MINUTE, date(2024, 1, 3))])
 
-    assert [list(run.wanted) for run in runs] == [["AAPL"], ["MSFT"]]
+    assert [run.tickers for run in runs] == [["AAPL"], ["MSFT"]]
 
 
 def test_daily_bars_take_one_run_whatever_the_days() -> None:
     """All daily bars there are fit into one of the vendor's answers."""
     runs = plan_runs([gap("AAPL", Resolution.DAILY, date(2004, 1, 2)), gap("SPY", Resolution.DAILY, date(2024, 1, 2))])
 
-    assert [list(run.wanted) for run in runs] == [["AAPL", "SPY"]]
+    assert [run.tickers for run in runs] == [["AAPL", "SPY"]]
 
 
 def test_no_gap_no_run() -> None:
@@ -150,7 +151,12 @@ def test_no_gap_no_run() -> None:
 def test_the_arguments_are_complete_and_without_the_key() -> None:
     """Each option that the CLI would ask for stands there, and ends in the lean.json that holds the key."""
     config = LeanCliConfig(api_key=Secret(KEY), image="quantconnect/lean:16000")
-    run = Run(resolution=Resolution.MINUTE, wanted={"AAPL": (date(2024, 1, 2),), "BRK.B": (date(2024, 1, 31),)})
+    run = Run(
+        wanted={
+            Series("AAPL", Resolution.MINUTE): (date(2024, 1, 2),),
+            Series("BRK.B", Resolution.MINUTE): (date(2024, 1, 31),),
+        }
+    )
 
     argv = download_argv("/usr/bin/lean", config, run, "/private/lean.json")
 
@@ -164,7 +170,7 @@ def test_the_arguments_are_complete_and_without_the_key() -> None:
 
 def test_without_an_image_the_cli_takes_its_own() -> None:
     """The option is left out, not given empty."""
-    run = Run(resolution=Resolution.DAILY, wanted={"SPY": (date(2024, 1, 2),)})
+    run = Run(wanted={Series("SPY", Resolution.DAILY): (date(2024, 1, 2),)})
 
     assert "--image" not in download_argv("lean", LeanCliConfig(), run, "lean.json")
 
