@@ -12,7 +12,7 @@ WORKDIR /src
 COPY pyproject.toml setup.cfg README.md LICENSE ./
 COPY server/ server/
 COPY --from=assets /src/server/web/static/vendor/ server/web/static/vendor/
-RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir .
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir ".[serve]"
 
 FROM python:3.12-slim
 COPY --from=package /venv/ /venv/

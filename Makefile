@@ -12,7 +12,7 @@ run: $(VENV)/.installed
 	$(BIN)/backtest-server demo
 
 # The pages and the API, on http://127.0.0.1:8000.
-serve: $(VENV)/.installed assets
+serve: $(VENV)/.installed-serve assets
 	$(BIN)/backtest-server serve
 
 # Everything that guards main: style, types, import rules, spelling, the whole default test run.
@@ -62,6 +62,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: $(VENV)/bin/python setup.cfg pyproject.toml $(LOCK)
 	$(BIN)/pip install --quiet --constraint $(LOCK) -e .
+	touch $@
+
+$(VENV)/.installed-serve: $(VENV)/.installed
+	$(BIN)/pip install --quiet --constraint $(LOCK) -e '.[serve]'
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

@@ -1,4 +1,4 @@
-"""A backtest from request to result: first its data, then the engine; one at a time or as jobs in the background."""
+"""Runs backtests: downloads the data, then runs the engine; as a call or as jobs in the background."""
 
 from __future__ import annotations
 
@@ -9,17 +9,12 @@ from typing import Any, TypeVar
 
 from attrs import define, evolve
 
-from server.backtest import (
-    BacktestRequest,
-    BacktestResult,
-    Phase,
-    download_request,
-    event_json,
-    resolve,
-)
+from server.backtest import BacktestRequest, BacktestResult, Phase, download_request, resolve
+from server.backtest.events import event_json
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled
 from server.core.events import Event, EventKind, EventListener, EventStream
+from server.core.json import from_json, to_json
 from server.data_download.errors import DownloadError
 from server.data_download.plan import trading_days
 from server.data_download.report import DownloadReport
@@ -38,7 +33,7 @@ _T = TypeVar("_T")
 
 @define
 class _Running:
-    """A backtest under way: how far it has come, and who watches."""
+    """A backtest under way: its result so far, its cancel token and its listeners."""
 
     result: BacktestResult
     cancel: CancelToken
@@ -46,12 +41,13 @@ class _Running:
     watch: Callable[[BacktestResult], object]
 
     def advance(self, **changes: Any) -> None:
+        """Add to the result and pass it on."""
         self.result = evolve(self.result, **changes)
         self.watch(self.result)
 
 
 class BacktestManager:
-    """Runs backtests over one workspace, here and now or as jobs. Thread-safe."""
+    """Runs backtests in one workspace, as calls or as jobs. Thread-safe."""
 
     def __init__(
         self,
@@ -61,12 +57,13 @@ class BacktestManager:
         listeners: Sequence[EventListener] = (),
         store: JobStore | None = None,
     ) -> None:
-        """Begin with no job running.
+        """Create a manager; the job queue starts on first use.
 
         Args:
-            environ: Where the engine finds its programs.
+            workspace: The data folder, its providers and settings.
+            environ: The environment, in which the engine finds its programs.
             listeners: Receive the events of all backtests.
-            store: Where jobs are kept; None keeps them in memory.
+            store: Where jobs are stored; None stores them in memory.
         """
         self._workspace = workspace
         self._environ = environ
@@ -75,7 +72,7 @@ class BacktestManager:
         self._jobs: JobQueue | None = None
         self._lock = threading.Lock()
 
-    # --- one backtest, here and now ---
+    # --- one backtest, as a call ---
 
     def run(
         self,
@@ -85,19 +82,23 @@ class BacktestManager:
         listeners: Sequence[EventListener] = (),
         watch: Callable[[BacktestResult], object] = lambda result: None,
     ) -> BacktestResult:
-        """Run a backtest to its end. What goes wrong stands in the result; nothing of ours is raised.
+        """Run a backtest to its end.
 
         Args:
+            request: What to run; it is resolved first.
+            cancel: Stops it.
             listeners: Receive the events of this backtest, in addition to the manager's own.
             watch: Receives the result so far, each time it grows.
-        """
 
+        Returns:
+            The result, in the state completed, failed or cancelled; a `BacktestServerError` becomes its error.
+        """
         events = self._workspace.events(*self._listeners, *listeners)
-        started = BacktestResult(state=JobState.RUNNING, request=request)
-        running = _Running(started, cancel or CancelToken(), events, watch)
+        running = _Running(BacktestResult.of(request), cancel or CancelToken(), events, watch)
         try:
             request = resolve(request)
-            running.advance(request=request)
+            running.result = BacktestResult.of(request)
+            running.advance()
             self._stop_if_cancelled(running, "began")
             engine = None if request.only_data else self._choose_engine(running, request)
             report = self._timed(running, DATA_DOWNLOAD, lambda: self._check_data_availability(request, running))
@@ -115,12 +116,12 @@ class BacktestManager:
             return evolve(running.result, state=state, error=error)
 
     def _check_data_availability(self, request: BacktestRequest, running: _Running) -> DownloadReport:
-        """Make the data of a resolved request be on disk. Where nothing is missing, nothing is sent or started."""
+        """Download the missing data of a resolved request; if none is missing, no request is sent."""
         downloader = self._workspace.downloader(events=running.events, provider=request.provider)
         return downloader.download(download_request(request), running.cancel)
 
     def _choose_engine(self, running: _Running, request: BacktestRequest) -> Engine:
-        """The engine, before a long download, in case it cannot run."""
+        """Choose the engine before the download, so that one that cannot run fails at once."""
         from server.engines.choose import choose_engine
 
         settings = self._workspace.settings
@@ -170,42 +171,59 @@ class BacktestManager:
 
     @property
     def jobs(self) -> JobQueue:
-        """The queue of jobs; it begins to work when it is first asked for."""
+        """The job queue; its workers start on first use."""
         with self._lock:
             if self._jobs is None:
                 self._jobs = JobQueue(self._store or JobStore(None, self._workspace.clock), self._work)
             return self._jobs
 
     def submit(self, request: BacktestRequest, retry_of: str | None = None) -> str:
-        """Queue a backtest; returns its id.
+        """Queue a backtest with everything it needs resolved now, so that a retry runs the same.
+
+        Args:
+            request: What to run.
+            retry_of: The job that this one repeats.
+
+        Returns:
+            The id of the new job.
 
         Raises:
-            ConfigurationError: The request lacks something that the project does not give either.
+            ConfigurationError: The request lacks a value that the project does not give either.
         """
-        resolve(request)
-        return self.jobs.submit("download" if request.only_data else "backtest", request.as_json(), retry_of).id
+        request = self._with_settings(resolve(request))
+        return self.jobs.submit("download" if request.only_data else "backtest", to_json(request), retry_of).id
+
+    def _with_settings(self, request: BacktestRequest) -> BacktestRequest:
+        """Fill in the provider and the engine that the settings choose."""
+        settings = self._workspace.settings
+        engine = None if request.only_data else request.engine or settings.engine
+        return evolve(request, engine=engine, provider=request.provider or settings.chosen_provider.name)
 
     def retry(self, identity: str) -> str:
-        """Queue the same backtest again; what the first one wrote is there already. Returns the new job's id.
+        """Queue the same backtest again; days that it downloaded are on disk already.
+
+        Returns:
+            The id of the new job.
 
         Raises:
-            KeyError: There is no such job.
+            KeyError: No job has this id.
+            ConfigurationError: A request that an earlier version stored unresolved can no longer be resolved.
         """
-        return self.submit(BacktestRequest.from_json(self.status(identity).request), retry_of=identity)
+        return self.submit(from_json(self.status(identity).request, BacktestRequest), retry_of=identity)
 
     def status(self, identity: str) -> Job:
-        """Where a job stands; its result is that of `BacktestResult.as_json`.
+        """Return a job; its result is a `BacktestResult` in JSON's types.
 
         Raises:
-            KeyError: There is no such job.
+            KeyError: No job has this id.
         """
         return self.jobs.store.get(identity)
 
     def cancel(self, identity: str) -> Job:
-        """Stop a job; what it has written stays. It reaches the state cancelled in under two seconds.
+        """Cancel a job; files that it has written are kept. It ends in under two seconds.
 
         Raises:
-            KeyError: There is no such job.
+            KeyError: No job has this id.
         """
         return self.jobs.cancel(identity)
 
@@ -218,9 +236,9 @@ class BacktestManager:
 
     def _work(self, job: Job, handle: JobHandle) -> tuple[JobState, Mapping[str, Any]]:
         result = self.run(
-            BacktestRequest.from_json(job.request),
+            from_json(job.request, BacktestRequest),
             handle.cancel,
-            listeners=[lambda event: handle.tell(event_json(event))],
+            listeners=[lambda event: handle.emit(event_json(event))],
             watch=lambda result: handle.update(_job_result(result)),
         )
         return result.state, _job_result(result)
@@ -228,7 +246,7 @@ class BacktestManager:
 
 def _job_result(result: BacktestResult) -> dict[str, Any]:
     """Return the result as the job store has it: with the name of the engine."""
-    return {**result.as_json(), "engine_name": result.engine_name}
+    return {**to_json(result), "engine_name": result.engine_name}
 
 
 def _emit(running: _Running, kind: EventKind, phase: str, message: str) -> None:
@@ -236,7 +254,7 @@ def _emit(running: _Running, kind: EventKind, phase: str, message: str) -> None:
 
 
 def _refuse_incomplete(report: DownloadReport) -> None:
-    """A backtest over missing data would come to figures that mean nothing; LEAN itself would not say so."""
+    """Raise if days are missing: LEAN would run without them and report figures that are wrong."""
     if report.cancelled:
         raise Cancelled("the backtest was stopped while its data was fetched; run it again to go on")
     if not report.complete:

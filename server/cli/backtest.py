@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from datetime import date
 from pathlib import Path
@@ -18,6 +17,7 @@ from server.cli.common import (
     folder_options,
     json_option,
     open_workspace,
+    print_json,
     provider_option,
     range_options,
 )
@@ -97,7 +97,7 @@ def backtest(
         result = manager.run(request, cancel)
         manager.close()
     if as_json:
-        print(json.dumps(result.as_json(), indent=2))
+        print_json(result)
     else:
         print_backtest(result)
     return _exit_code(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -210,3 +211,14 @@ def cancel_on_signals() -> Iterator[CancelToken]:
 def _exit_interrupted() -> None:
     print("stopped; complete days are kept", file=sys.stderr, flush=True)
     os._exit(130)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as one JSON object on stdout.
+
+    Args:
+        value: What `server.core.json.to_json` converts.
+    """
+    from server.core.json import to_json
+
+    print(json.dumps(to_json(value), indent=2))

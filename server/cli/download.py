@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from server.cli.common import (
     json_option,
     open_workspace,
     parsed_request,
+    print_json,
     provider_option,
     range_options,
     resolution_option,
@@ -68,7 +68,7 @@ def download(
             return _print_plan(workspace, request, cancel, as_json)
         report = workspace.downloader(events=workspace.events(display)).download(request, cancel)
     if as_json:
-        print(json.dumps(report.as_json(), indent=2))
+        print_json(report)
     else:
         print_report(report)
     return print_failures(report)
@@ -82,12 +82,12 @@ def _print_plan(workspace: Workspace, request: DownloadRequest, cancel: CancelTo
     if as_json:
         answer: dict[str, Any] = {
             "provider": name,
-            "resolution": request.resolution.value,
-            "gaps": [{"symbol": gap.series.ticker, "days": [str(day) for day in gap.days]} for gap in plan.gaps],
+            "resolution": request.resolution,
+            "gaps": [{"symbol": gap.series.ticker, "days": gap.days} for gap in plan.gaps],
             "requests": requests,
-            "notices": list(plan.notices),
+            "notices": plan.notices,
         }
-        print(json.dumps(answer, indent=2))
+        print_json(answer)
         return 0
     for notice in plan.notices:
         print(f"note: {notice}")

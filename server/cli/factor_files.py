@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import date
 from pathlib import Path
@@ -16,6 +15,7 @@ from server.cli.common import (
     folder_options,
     json_option,
     open_workspace,
+    print_json,
     provider_option,
     symbols_argument,
 )
@@ -93,7 +93,7 @@ def factor_files(
         if not result.outcomes and result.never_reached_vendor:
             workspace.remove_empty_state()
     if as_json:
-        print(json.dumps(_as_json(context, request, result), indent=2))
+        print_json(_payload(context, request, result))
     else:
         _print(result)
     return _print_failures(result)
@@ -156,14 +156,17 @@ def _print_failures(result: BuildResult) -> int:
     return 1 if causes else 0
 
 
-def _as_json(context: CorporateActionsContext, request: BuildRequest, result: BuildResult) -> dict[str, Any]:
+def _payload(context: CorporateActionsContext, request: BuildRequest, result: BuildResult) -> dict[str, Any]:
+    """Return the result as `--json` prints it."""
+    from server.core.json import to_json
+
     return {
         "provider": context.provider,
-        "since": str(request.since) if request.since else None,
+        "since": request.since,
         "symbols": [
             {
-                **outcome.files.as_json(),
-                "first_day": str(outcome.first_day) if outcome.first_day else None,
+                **to_json(outcome.files),
+                "first_day": outcome.first_day,
                 "splits": len(outcome.events.splits),
                 "dividends": len(outcome.events.dividends),
                 "factor_differences": _differences(outcome.factor_differences),
@@ -184,7 +187,7 @@ def _as_json(context: CorporateActionsContext, request: BuildRequest, result: Bu
 
 
 def _differences(found: Differences) -> dict[str, Any]:
-    return {"count": found.count, "newest": list(found.sentences)}
+    return {"count": found.count, "newest": found.sentences}
 
 
 def _print_plan(
@@ -201,7 +204,7 @@ def _print_plan(
         for plan in plans
     ]
     if as_json:
-        print(json.dumps({"provider": context.provider, "symbols": rows}, indent=2))
+        print_json({"provider": context.provider, "symbols": rows})
         return
     for row in rows:
         print(f"{row['symbol']}: factor file {row['factor_file']}, map file {row['map_file']}")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from server.cli.common import folder_options, open_workspace, provider_option
+
+_PACKAGES = ("fastapi", "jinja2", "prometheus_client", "uvicorn")
+"""The packages of the extra `serve`."""
 
 
 @click.command()
@@ -50,6 +54,7 @@ def serve(
     debug: bool,
 ) -> int:
     """Serve the pages and the API until stopped."""
+    _check_packages()
     from server.observability.baseline import Baseline
     from server.web.access import Access
     from server.web.serve import serve as run
@@ -71,3 +76,14 @@ def serve(
             ready=lambda url: print(f"serving on {url}", file=sys.stderr, flush=True),
         )
     return 0
+
+
+def _check_packages() -> None:
+    from server.core.errors import ToolMissingError
+
+    missing = [name.replace("_", "-") for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ToolMissingError(
+            f"the web server needs packages that are not installed ({', '.join(missing)}): "
+            "pip install 'backtest-server[serve]'"
+        )

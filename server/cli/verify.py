@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +14,7 @@ from server.cli.common import (
     folder_options,
     json_option,
     open_workspace,
+    print_json,
     provider_option,
     resolution_option,
     symbols_argument,
@@ -23,9 +22,6 @@ from server.cli.common import (
 from server.terminal.messages import print_error
 from server.terminal.progress import progress_display
 from server.terminal.reports import print_failures, print_report
-
-if TYPE_CHECKING:
-    from server.data_download.catalog import DamagedFile
 
 
 @click.command()
@@ -78,13 +74,13 @@ def verify(
         small = check_files(workspace.folder.path, symbols, cancel=cancel)
     if as_json:
         answer = {
-            "resolution": wanted.value,
+            "resolution": wanted,
             "files": found.files,
-            "damaged": _named(found.damaged),
-            "factor_and_map_files": {"files": small.files, "damaged": _named(small.damaged)},
-            "repair": report.as_json() if report else None,
+            "damaged": found.damaged,
+            "factor_and_map_files": {"files": small.files, "damaged": small.damaged},
+            "repair": report,
         }
-        print(json.dumps(answer, indent=2))
+        print_json(answer)
     else:
         print(f"{found.files:,} {wanted.value} files read, {len(found.damaged):,} damaged")
         if small.files:
@@ -98,10 +94,6 @@ def verify(
         print_error(f"{file.path} is damaged: {file.reason}; {command} builds it again")
     failed = print_failures(report) if report else 0
     return 130 if cancel.cancelled else failed or (1 if found.damaged or small.damaged else 0)
-
-
-def _named(files: Sequence[DamagedFile]) -> list[dict[str, str]]:
-    return [{"path": str(file.path), "reason": file.reason} for file in files]
 
 
 def _file_counter(quiet: bool) -> Callable[[int], None]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 from attrs import evolve, field, fields, frozen
 
+from server.core.json import json_options
+
 if TYPE_CHECKING:
     from server.lean.series import Resolution, Series
 
@@ -64,7 +66,7 @@ class Event:
     at: datetime = _EPOCH
     phase: str = "data_download"
     provider: str = ""
-    series: Series | None = None
+    series: Series | None = field(default=None, metadata=json_options(omit=True))
     symbol: str | None = field()
     resolution: Resolution | None = field()
     outcome: Outcome = ""
@@ -78,8 +80,8 @@ class Event:
     status: int | None = None
     wait_seconds: float = 0.0
     message: str = ""
-    transient: bool = False
-    report: Any = field(default=None, eq=False, repr=False)
+    transient: bool = field(default=False, metadata=json_options(omit=True))
+    report: Any = field(default=None, eq=False, repr=False, metadata=json_options(omit=True))
 
     @symbol.default
     def _symbol_of_series(self) -> str | None:

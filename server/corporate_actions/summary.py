@@ -1,4 +1,4 @@
-"""Summaries of the factor file and the map file of a share on disk. Nothing is written."""
+"""Summarizes the factor file and the map file of a symbol; reads only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from attrs import frozen
 
@@ -26,118 +25,103 @@ from server.lean.text_lines import LAST_DATE
 from server.trading_calendar import USEquityTradingCalendar
 
 _FEW, _MANY = 100, 1000
-"""A ratio is shown in whole shares if they are at most this many old and new ones."""
+"""Largest numbers of old and new shares of a ratio in whole shares."""
 
 _RATIO_TOLERANCE = Fraction(5, 1_000_000)
 """Relative: some vendors print split factors with six significant digits."""
 
 
 @frozen(kw_only=True)
-class FactorFile:
-    """The contents of a factor file.
+class FileEvent:
+    """What LEAN applies on a day according to a factor file.
 
     Attributes:
-        first_day: The first row's date; LEAN reads no data before the preceding day. None without rows.
-        events: The events if LEAN visits all trading days, ascending.
-        damaged: Why LEAN does not read all of it, or stops at it.
+        dividend: Dollars per share; None without a dividend.
+        split: New shares for old ones, ``4:1``; None without a split.
+    """
+
+    day: date
+    dividend: float | None
+    split: str | None
+
+
+@frozen(kw_only=True)
+class FactorFile:
+    """Content of a factor file.
+
+    Attributes:
+        first_day: The first row's day; LEAN reads no data from before the day that precedes it. None without rows.
+        last_event: Day of the newest event.
+        splits, dividends: Number of events of the whole file.
+        events: The events of the requested days, ascending.
+        damaged: Why LEAN does not read the whole file, if it does not.
     """
 
     first_day: date | None = None
-    events: tuple[CorporateEvent, ...] = ()
+    last_event: date | None = None
+    splits: int = 0
+    dividends: int = 0
+    events: tuple[FileEvent, ...] = ()
     damaged: str | None = None
 
     @property
-    def splits(self) -> int:
-        """The number of splits."""
-        return sum(event.split != 1 for event in self.events)
-
-    @property
-    def dividends(self) -> int:
-        """The number of dividends."""
-        return sum(paid(event) for event in self.events)
-
-    @property
     def sentence(self) -> str:
-        """For a line on a terminal."""
+        """One line for the terminal."""
         if self.damaged:
             return f"factor file damaged: {self.damaged}"
         if self.first_day is None:
             return "factor file without rows"
-        newest = f", the newest on {self.events[-1].day}" if self.events else ""
+        newest = f", the newest on {self.last_event}" if self.last_event else ""
         return (
             f"factor file from {self.first_day}: {_count(self.splits, 'split')}, "
             f"{_count(self.dividends, 'dividend')}{newest}"
         )
 
-    def as_json(self, start: date, end: date) -> dict[str, Any]:
-        """In JSON's types, with the events from start to end, both included."""
-        return {
-            "first_day": str(self.first_day) if self.first_day else None,
-            "last_event": str(self.events[-1].day) if self.events else None,
-            "splits": self.splits,
-            "dividends": self.dividends,
-            "events": [
-                {
-                    "day": str(event.day),
-                    "dividend": float(event.distribution) if paid(event) else None,
-                    "split": ratio_text(event.split) if event.split != 1 else None,
-                }
-                for event in self.events
-                if start <= event.day <= end
-            ],
-            "damaged": self.damaged,
-        }
+
+@frozen(kw_only=True)
+class TickerDays:
+    """The days, both included, on which a symbol has a ticker; without a last day while it has it."""
+
+    ticker: str
+    first_day: date
+    last_day: date | None
 
 
 @frozen(kw_only=True)
 class MapFile:
-    """The contents of a map file.
+    """Content of a map file.
 
     Attributes:
-        tickers: Each with its first and last day, both included, ascending.
-        damaged: Why LEAN does not read it, or stops at it.
+        tickers: The tickers, ascending by day.
+        delisted: The symbol's last day, if it has one.
+        damaged: Why LEAN does not read the whole file, if it does not.
     """
 
-    tickers: tuple[tuple[str, date, date], ...] = ()
+    tickers: tuple[TickerDays, ...] = ()
+    delisted: date | None = None
     damaged: str | None = None
 
     @property
-    def delisted(self) -> date | None:
-        """The share's last day, if it has one."""
-        return self.tickers[-1][2] if self.tickers and self.tickers[-1][2] < LAST_DATE else None
-
-    @property
     def sentence(self) -> str:
-        """For a line on a terminal."""
+        """One line for the terminal."""
         if self.damaged:
             return f"map file damaged: {self.damaged}"
         if not self.tickers:
             return "map file without rows"
         end = f", until {self.delisted}" if self.delisted else ""
-        return "map file: " + ", ".join(f"{ticker} from {first}" for ticker, first, _ in self.tickers) + end
-
-    def as_json(self) -> dict[str, Any]:
-        """In JSON's types."""
-        return {
-            "tickers": [
-                {"ticker": ticker, "first_day": str(first), "last_day": str(last) if last < LAST_DATE else None}
-                for ticker, first, last in self.tickers
-            ],
-            "delisted": str(self.delisted) if self.delisted else None,
-            "damaged": self.damaged,
-        }
+        return "map file: " + ", ".join(f"{one.ticker} from {one.first_day}" for one in self.tickers) + end
 
 
 @frozen(kw_only=True)
 class ShareFiles:
-    """The two files of a share; None for a missing one."""
+    """The two files of a symbol; None where the file does not exist."""
 
     factor_file: FactorFile | None
     map_file: MapFile | None
 
     @property
     def sentence(self) -> str:
-        """Both, for a line on a terminal."""
+        """Both files in one line for the terminal."""
         return "; ".join(
             (
                 self.factor_file.sentence if self.factor_file else "no factor file",
@@ -145,30 +129,31 @@ class ShareFiles:
             )
         )
 
-    def as_json(self, start: date, end: date) -> dict[str, Any]:
-        """In JSON's types, with the events from start to end, both included."""
-        return {
-            "factor_file": self.factor_file.as_json(start, end) if self.factor_file else None,
-            "map_file": self.map_file.as_json() if self.map_file else None,
-        }
 
-
-def share_files(data_folder: Path, symbol: str, calendar: USEquityTradingCalendar) -> ShareFiles:
-    """Return summaries of the two files of a share. A damaged file is part of the result, not raised.
+def share_files(
+    data_folder: Path, symbol: str, calendar: USEquityTradingCalendar, *, start: date, end: date
+) -> ShareFiles:
+    """Read the two files of a symbol. Damage is part of the result and not raised.
 
     Args:
-        calendar: For the days on which events happen.
+        data_folder: LEAN's data folder.
+        symbol: The symbol.
+        calendar: The trading days, on which events apply.
+        start, end: The range whose events are listed, both included; counts are of the whole file.
 
     Raises:
-        ValueError: It is not a US equity symbol.
+        ValueError: The symbol is not a US equity symbol.
     """
-    return ShareFiles(factor_file=_factor_file(data_folder, symbol, calendar), map_file=_map_file(data_folder, symbol))
+    return ShareFiles(
+        factor_file=_factor_file(data_folder, symbol, calendar, start, end), map_file=_map_file(data_folder, symbol)
+    )
 
 
 def ratio_text(split: Fraction) -> str:
-    """Return a split as new shares for old ones: ``4:1`` for a factor of 1/4, ``1:10`` for 10.
+    """Write a split as new shares for old ones: ``4:1`` for the factor 1/4, ``1:10`` for 10.
 
-    The factor may be the quotient of two rounded ones, as it is in a file.
+    Args:
+        split: The factor of the price, which may be the quotient of two rounded ones, as in a file.
     """
     exact = 1 / split
     for most in (_FEW // 10, _FEW):
@@ -178,28 +163,44 @@ def ratio_text(split: Fraction) -> str:
     return f"{_plain(exact)}:1" if exact >= 1 else f"1:{_plain(split)}"
 
 
-def paid(event: CorporateEvent) -> bool:
-    """Return whether the event is a dividend, even one that is rounded to 0 cents."""
-    return event.distribution != 0 or event.split == 1
-
-
-def _factor_file(data_folder: Path, symbol: str, calendar: USEquityTradingCalendar) -> FactorFile | None:
+def _factor_file(
+    data_folder: Path, symbol: str, calendar: USEquityTradingCalendar, start: date, end: date
+) -> FactorFile | None:
     try:
         text = read_text(factor_file_path(data_folder, symbol))
         if text is None:
             return None
         fault = factor_fault(text)
         rows = [] if fault else load_factor_rows(data_folder, symbol) or []
-        return FactorFile(
-            first_day=rows[0].date if rows else None, events=tuple(_events(rows, calendar)), damaged=fault
-        )
+        events = _events(rows, calendar)
     except FormatError as error:
         return FactorFile(damaged=str(error))
+    return FactorFile(
+        first_day=rows[0].date if rows else None,
+        last_event=events[-1].day if events else None,
+        splits=sum(event.split != 1 for event in events),
+        dividends=sum(_pays(event) for event in events),
+        events=tuple(_file_event(event) for event in events if start <= event.day <= end),
+        damaged=fault,
+    )
 
 
 def _events(rows: Sequence[FactorRow], calendar: USEquityTradingCalendar) -> list[CorporateEvent]:
     first = max(rows[0].date, calendar.first_day) if rows else calendar.last_day
     return corporate_events(rows, calendar.trading_days(first, calendar.last_day)) if first < calendar.last_day else []
+
+
+def _file_event(event: CorporateEvent) -> FileEvent:
+    return FileEvent(
+        day=event.day,
+        dividend=float(event.distribution) if _pays(event) else None,
+        split=ratio_text(event.split) if event.split != 1 else None,
+    )
+
+
+def _pays(event: CorporateEvent) -> bool:
+    """Whether the event is a dividend, including one that rounds to 0 cents."""
+    return event.distribution != 0 or event.split == 1
 
 
 def _map_file(data_folder: Path, symbol: str) -> MapFile | None:
@@ -209,10 +210,14 @@ def _map_file(data_folder: Path, symbol: str) -> MapFile | None:
             return None
         fault = map_fault(text)
         rows = [] if fault else load_map_rows(data_folder, symbol) or []
-        tickers = spans_by_ticker(rows, rows[0].date, min(rows[-1].date, LAST_DATE)) if rows else []
-        return MapFile(tickers=tuple(tickers), damaged=fault)
+        spans = spans_by_ticker(rows, rows[0].date, min(rows[-1].date, LAST_DATE)) if rows else []
     except FormatError as error:
         return MapFile(damaged=str(error))
+    tickers = tuple(
+        TickerDays(ticker=ticker, first_day=first, last_day=last if last < LAST_DATE else None)
+        for ticker, first, last in spans
+    )
+    return MapFile(tickers=tickers, delisted=tickers[-1].last_day if tickers else None, damaged=fault)
 
 
 def _plain(number: Fraction) -> str:

@@ -6,12 +6,13 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from attrs import Factory, define, field, frozen
 
 from server.core.errors import BacktestServerError
 from server.core.events import Event
+from server.core.json import json_options
 from server.data_download.availability import DayState
 from server.data_download.plan import DownloadPlan
 from server.lean.series import Resolution, Series
@@ -29,12 +30,12 @@ class Failure:
         code, allows_fallback, unreachable: As in `BacktestServerError`.
     """
 
-    series: Series
+    series: Series = field(metadata=json_options(inline={"symbol": "ticker", "resolution": "resolution"}))
     days: tuple[date, ...]
     error: str
-    code: str = "data_download"
-    allows_fallback: bool = False
-    unreachable: bool = False
+    code: str = field(default="data_download", metadata=json_options(omit=True))
+    allows_fallback: bool = field(default=False, metadata=json_options(omit=True))
+    unreachable: bool = field(default=False, metadata=json_options(omit=True))
 
     @property
     def symbol(self) -> str:
@@ -55,15 +56,6 @@ class CorporateFiles:
     factor_file: FileOutcome = "none"
     map_file: FileOutcome = "none"
     notices: tuple[str, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """The outcome in JSON's types."""
-        return {
-            "symbol": self.symbol,
-            "factor_file": self.factor_file,
-            "map_file": self.map_file,
-            "notices": list(self.notices),
-        }
 
 
 @frozen(kw_only=True)
@@ -94,7 +86,7 @@ class DownloadReport:
     bars: int
     started_at: datetime
     finished_at: datetime
-    duration_s: float
+    duration_s: float = field(metadata=json_options(digits=6))
     failures: tuple[Failure, ...] = ()
     notices: tuple[str, ...] = ()
     fallback: str | None = None
@@ -111,43 +103,6 @@ class DownloadReport:
     def never_reached_vendor(self) -> bool:
         """Whether the vendor could not be asked at all: a wrong key, or a vendor that cannot be reached."""
         return bool(self.failures) and all(failure.unreachable for failure in self.failures) and not self.cancelled
-
-    def as_json(self) -> dict[str, Any]:
-        """The report in JSON's types; the command line's ``--json`` contract."""
-        return {
-            "provider": self.provider,
-            "resolution": self.resolution.value,
-            "symbols": list(self.symbols),
-            "start": self.start.isoformat(),
-            "end": self.end.isoformat(),
-            "days_requested": self.days_requested,
-            "days_present": self.days_present,
-            "days_downloaded": self.days_downloaded,
-            "days_empty": self.days_empty,
-            "days_failed": self.days_failed,
-            "api_calls": self.api_calls,
-            "http_cache_hits": self.http_cache_hits,
-            "retries": self.retries,
-            "bytes_fetched": self.bytes_fetched,
-            "bars": self.bars,
-            "started_at": self.started_at.isoformat(),
-            "finished_at": self.finished_at.isoformat(),
-            "duration_s": round(self.duration_s, 6),
-            "failures": [
-                {
-                    "symbol": failure.symbol,
-                    "resolution": failure.series.resolution.value,
-                    "days": [day.isoformat() for day in failure.days],
-                    "error": failure.error,
-                }
-                for failure in self.failures
-            ],
-            "notices": list(self.notices),
-            "fallback": self.fallback,
-            "cancelled": self.cancelled,
-            "corporate_actions": [files.as_json() for files in self.corporate_actions],
-            "corporate_api_calls": self.corporate_api_calls,
-        }
 
 
 @define

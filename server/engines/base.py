@@ -1,20 +1,21 @@
-"""What every engine is given and what it gives back."""
+"""The contract of engines: request, result and protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from attrs import Factory, field, frozen
+from attrs import field, frozen
 
 from server.core.cancel import CancelToken
+from server.core.json import json_options
 from server.lean.series import Resolution, parse_symbol
 
 
 class Equity(NamedTuple):
-    """The account's worth in dollars at the end of each day."""
+    """The equity curve: the account's value in dollars at the end of each day."""
 
     dates: tuple[date, ...] = ()
     values: tuple[float, ...] = ()
@@ -26,18 +27,18 @@ def _parsed(symbols: Sequence[str]) -> tuple[str, ...]:
 
 @frozen(kw_only=True)
 class EngineRequest:
-    """One backtest, its data being there.
+    """One backtest whose data is on disk.
 
     Attributes:
         project: The LEAN project's folder (or its main.py); the smoke test needs none.
-        symbols: Parsed, repeated ones dropped.
+        symbols: Parsed, without duplicates.
         start, end: First and last day, both included, New York.
         data_folder: LEAN's data folder.
         days: The trading days from start to end, ascending.
-        output_folder: Where results go; None lets the engine choose.
+        output_folder: The folder for results; None lets the engine choose.
 
     Raises:
-        ValueError: A symbol is none.
+        ValueError: A symbol is not a US equity symbol.
     """
 
     project: Path | None = None
@@ -52,73 +53,54 @@ class EngineRequest:
 
 @frozen(kw_only=True)
 class EngineResult:
-    """What a backtest came to.
+    """The result of a backtest.
 
     Attributes:
         engine: The engine's name.
-        summary: Lines for people, the most important first.
-        statistics: Figures by name, printed as the engine prints them.
-        equity: The equity curve, a value a day.
-        bars: Bars the backtest was given (for LEAN: its data points).
-        days: Trading days on which it had any data.
-        failed_data_requests: Files it asked for and did not find, below the data folder; for LEAN without those
-            that a folder of trade bars never holds.
-        duration_s: Seconds from start to finish.
-        results_folder: What the engine wrote, if it wrote anything.
-        notes: What people should know before they trust the figures.
+        summary: Lines of text, the most important first.
+        statistics: Figures by name, formatted as the engine formats them.
+        equity: The equity curve, one value per day.
+        bars: Number of bars that the algorithm received (LEAN: data points).
+        days: Number of trading days with data.
+        failed_data_requests: Files that it requested and did not find, relative to the data folder; for LEAN without
+            those that a folder of trade bars never has.
+        duration_s: Duration in seconds.
+        results_folder: The folder that the engine wrote, if it wrote one.
+        notes: Limitations of the figures.
     """
 
     engine: str
     summary: tuple[str, ...]
     statistics: dict[str, str]
-    equity: Equity = Factory(Equity)
+    equity: Equity = field(factory=Equity, metadata=json_options(digits=6))
     bars: int
     days: int
     failed_data_requests: tuple[str, ...] = ()
     started_at: datetime
     finished_at: datetime
-    duration_s: float
+    duration_s: float = field(metadata=json_options(digits=6))
     results_folder: Path | None = None
     notes: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """The result in JSON's types."""
-        return {
-            "engine": self.engine,
-            "summary": list(self.summary),
-            "statistics": dict(self.statistics),
-            "equity": {
-                "dates": [day.isoformat() for day in self.equity.dates],
-                "values": [round(value, 6) for value in self.equity.values],
-            },
-            "bars": self.bars,
-            "days": self.days,
-            "failed_data_requests": list(self.failed_data_requests),
-            "started_at": self.started_at.isoformat(),
-            "finished_at": self.finished_at.isoformat(),
-            "duration_s": round(self.duration_s, 6),
-            "results_folder": str(self.results_folder) if self.results_folder else None,
-            "notes": list(self.notes),
-        }
-
 
 class Engine(Protocol):
-    """Something that runs a backtest."""
+    """Runs backtests."""
 
     @property
     def name(self) -> str:
-        """What the setting `engine` calls it."""
+        """The name that the setting `engine` uses."""
 
     def run(self, request: EngineRequest, *, cancel: CancelToken, progress: Callable[[str], None]) -> EngineResult:
         """Run the backtest to its end.
 
         Args:
-            cancel: Stops it as soon as may be.
-            progress: Takes lines for people while it runs; may come from another thread.
+            request: The backtest.
+            cancel: Stops it.
+            progress: Receives lines of text while it runs, from any thread.
 
         Raises:
-            ToolMissingError: A program it needs is not there.
-            ToolFailedError: The backtest failed; the text says why.
-            ConfigurationError: The request does not fit the engine.
+            ToolMissingError: A program that it needs is not installed.
+            ToolFailedError: The backtest failed; the message says why.
+            ConfigurationError: The engine cannot run this request.
             Cancelled: It was cancelled.
         """

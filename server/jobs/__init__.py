@@ -1,4 +1,4 @@
-"""Work in the background: a queue that runs a bounded number at once, and its history in SQLite."""
+"""Background jobs: a queue that runs a limited number at once, and their history in SQLite."""
 
 from server.jobs.queue import JobQueue
 from server.jobs.store import Job, JobEvent, JobState, JobStore

@@ -1,4 +1,4 @@
-"""Runs jobs in the order in which they came, a bounded number at once."""
+"""Runs jobs in the order of their submission, a limited number at once."""
 
 from __future__ import annotations
 
@@ -13,34 +13,39 @@ from server.core.cancel import CancelToken
 from server.jobs.store import Job, JobState, JobStore
 
 MAX_RUNNING = 2
-"""Jobs that run at once; others wait in order."""
+"""Number of jobs that run at once; others wait in order."""
 
 
 class JobHandle(Protocol):
-    """What a job is given while it runs."""
+    """What the work of a job uses while it runs."""
 
     cancel: CancelToken
 
-    def tell(self, data: Mapping[str, Any]) -> None:
-        """Remember an event, and wake whoever watches."""
+    def emit(self, data: Mapping[str, Any]) -> None:
+        """Store an event and notify the watchers."""
 
     def update(self, result: Mapping[str, Any]) -> None:
-        """Remember how far the result has come."""
+        """Store the result so far."""
 
 
 Work = Callable[[Job, JobHandle], tuple[JobState, Mapping[str, Any]]]
-"""Does a job to its end and gives its last state and result."""
-
+"""Runs a job to its end and returns its final state and result."""
 
 Watcher = Callable[[str, bool], object]
-"""Told the id of a job to which something happened, and whether the job is over by it."""
+"""Called with the id of a job that changed, and whether the job has ended."""
 
 
 class JobQueue:
-    """Jobs of one store. `work` does them; `watch` is told the id of a job whenever something happens to it."""
+    """Runs the jobs of one store in threads."""
 
     def __init__(self, store: JobStore, work: Work, *, running: int = MAX_RUNNING) -> None:
-        """Take over what an earlier server left: its running jobs are interrupted, its queued ones go on."""
+        """Start the workers; jobs that an earlier server left running become interrupted, queued ones are run.
+
+        Args:
+            store: Where jobs are stored.
+            work: Runs a job.
+            running: Number of jobs that run at once.
+        """
         self.store = store
         self._work = work
         self._watchers: list[Watcher] = []
@@ -56,23 +61,23 @@ class JobQueue:
             thread.start()
 
     def watch(self, watcher: Watcher) -> None:
-        """Call this whenever something happens to a job; from any thread, must not block."""
+        """Add a watcher. It is called from any thread and must not block."""
         self._watchers.append(watcher)
 
     def submit(self, kind: str, request: Mapping[str, Any], retry_of: str | None = None) -> Job:
-        """Put a job at the end of the queue."""
+        """Queue a job."""
         job = self.store.create(kind, request, retry_of, _event(JobState.QUEUED, self.store))
-        self._wake(job.id)
+        self._notify(job.id)
         with self._changed:
             self._waiting.append(job.id)
             self._changed.notify()
         return job
 
     def cancel(self, identity: str) -> Job:
-        """Stop a job, or take it out of the queue.
+        """Cancel a job that runs, or remove it from the queue.
 
         Raises:
-            KeyError: There is none of this id.
+            KeyError: No job has this id.
         """
         job = self.store.get(identity)
         with self._changed:
@@ -86,7 +91,7 @@ class JobQueue:
         return self.store.get(identity)
 
     def wait(self, identity: str, seconds: float) -> Job:
-        """The job once it is over, or as it stands after so many seconds."""
+        """Return the job once it has ended, or after this number of seconds."""
         with self._changed:
             self._changed.wait_for(
                 lambda: identity not in self._cancels and self.store.get(identity).state.over, seconds
@@ -95,11 +100,15 @@ class JobQueue:
 
     @property
     def alive(self) -> bool:
-        """Whether every worker is at work."""
+        """Whether every worker thread runs."""
         return all(thread.is_alive() for thread in self._threads)
 
     def close(self, seconds: float = 2.0) -> None:
-        """Stop: running jobs end as interrupted, queued ones stay for the next server."""
+        """Stop: running jobs end as interrupted, queued ones remain for the next server.
+
+        Args:
+            seconds: How long to wait for each worker.
+        """
         with self._changed:
             self._closing = True
             for token in self._cancels.values():
@@ -118,8 +127,8 @@ class JobQueue:
                 token = self._cancels[identity] = CancelToken()
             try:
                 self._run(identity, token)
-            except Exception as error:  # the store cannot be written; the next job may find it well again
-                logger.opt(exception=error).error("the job {} was lost to its store", identity)
+            except Exception as error:  # the store cannot be written; the next job may succeed
+                logger.opt(exception=error).error("the job {} could not be stored", identity)
             finally:
                 with self._changed:
                     del self._cancels[identity]
@@ -128,7 +137,7 @@ class JobQueue:
     def _run(self, identity: str, token: CancelToken) -> None:
         handle = _Handle(identity, self, token)
         if not self._move(identity, JobState.RUNNING, {}):
-            return  # it was cancelled before its turn
+            return  # it was cancelled while it waited
         try:
             state, result = self._work(self.store.get(identity), handle)
         except Exception as error:
@@ -142,15 +151,15 @@ class JobQueue:
     def _move(self, identity: str, state: JobState, result: Mapping[str, Any]) -> bool:
         moved = self.store.update(identity, state, result, _event(state, self.store))
         if moved:
-            self._wake(identity, over=state.over)
+            self._notify(identity, over=state.over)
         return moved
 
-    def tell(self, identity: str, data: Mapping[str, Any]) -> None:
-        """Remember an event of a job, and wake whoever watches."""
+    def emit(self, identity: str, data: Mapping[str, Any]) -> None:
+        """Store an event of a job and notify the watchers."""
         self.store.add_event(identity, data)
-        self._wake(identity)
+        self._notify(identity)
 
-    def _wake(self, identity: str, *, over: bool = False) -> None:
+    def _notify(self, identity: str, *, over: bool = False) -> None:
         for watcher in self._watchers:
             watcher(identity, over)
 
@@ -166,11 +175,11 @@ class _Handle:
     cancel: CancelToken
     result: Mapping[str, Any] = field(factory=dict)
 
-    def tell(self, data: Mapping[str, Any]) -> None:
-        """Remember an event, and wake whoever watches."""
-        self.queue.tell(self.identity, data)
+    def emit(self, data: Mapping[str, Any]) -> None:
+        """Store an event and notify the watchers."""
+        self.queue.emit(self.identity, data)
 
     def update(self, result: Mapping[str, Any]) -> None:
-        """Remember how far the result has come."""
+        """Store the result so far."""
         self.result = result
         self.queue.store.update(self.identity, JobState.RUNNING, result)

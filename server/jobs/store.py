@@ -1,4 +1,4 @@
-"""Jobs and what happened to them, in one SQLite file that outlives the server."""
+"""Stores jobs and their events in one SQLite file."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ CREATE TABLE IF NOT EXISTS events (
 _COLUMNS = "id, kind, state, request, result, retry_of, created_at, started_at, finished_at"
 
 KEPT_JOBS = 500
-"""Jobs whose events are kept; of older ones only the result is."""
+"""Number of jobs whose events are stored; of older jobs only the result is."""
 
 
 class JobState(enum.Enum):
-    """Where a job stands."""
+    """State of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -44,13 +44,13 @@ class JobState(enum.Enum):
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether the state is final."""
         return self not in (JobState.QUEUED, JobState.RUNNING)
 
 
 @frozen(kw_only=True)
 class Job:
-    """One job as it stands. ``request`` and ``result`` are JSON objects of whoever does the work."""
+    """One job. ``request`` and ``result`` are JSON objects that only the work of the job interprets."""
 
     id: str
     kind: str
@@ -62,33 +62,25 @@ class Job:
     started_at: datetime | None
     finished_at: datetime | None
 
-    def as_json(self) -> dict[str, Any]:
-        """The job in JSON's types."""
-        return {
-            "id": self.id,
-            "kind": self.kind,
-            "state": self.state.value,
-            "request": self.request,
-            "result": self.result,
-            "retry_of": self.retry_of,
-            "created_at": self.created_at.isoformat(),
-            "started_at": self.started_at.isoformat() if self.started_at else None,
-            "finished_at": self.finished_at.isoformat() if self.finished_at else None,
-        }
-
 
 @frozen
 class JobEvent:
-    """Something that happened to a job; numbers ascend by one from 1."""
+    """An event of a job; numbers ascend by one from 1."""
 
     number: int
     data: dict[str, Any]
 
 
 class JobStore:
-    """The SQLite file, or one in memory where the path is None. Thread-safe."""
+    """Jobs in a SQLite file. Thread-safe."""
 
     def __init__(self, path: Path | None, clock: Callable[[], datetime]) -> None:
+        """Open the file, creating it if necessary.
+
+        Args:
+            path: The file; None stores the jobs in memory.
+            clock: Returns the instant now, in UTC.
+        """
         self.clock = clock
         self._lock = threading.RLock()
         if path is not None:
@@ -107,7 +99,14 @@ class JobStore:
     def create(
         self, kind: str, request: Mapping[str, Any], retry_of: str | None = None, event: Mapping[str, Any] | None = None
     ) -> Job:
-        """Put a new job at the end of the queue, with its first event."""
+        """Store a new, queued job.
+
+        Args:
+            kind: `backtest` or `download`.
+            request: Its request, in JSON's types.
+            retry_of: The id of the job that it repeats.
+            event: Its first event.
+        """
         identity = uuid.uuid4().hex[:12]
         with self._writing() as connection:
             connection.execute(
@@ -124,10 +123,10 @@ class JobStore:
         return self.get(identity)
 
     def get(self, identity: str) -> Job:
-        """One job.
+        """Return one job.
 
         Raises:
-            KeyError: There is none of this id.
+            KeyError: No job has this id.
         """
         rows = self._rows(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", identity)  # noqa: S608
         if not rows:
@@ -135,25 +134,26 @@ class JobStore:
         return _job(rows[0])
 
     def newest(self, *, limit: int, offset: int = 0) -> list[Job]:
-        """Jobs, the newest first."""
+        """Return jobs, newest first."""
         sql = f"SELECT {_COLUMNS} FROM jobs ORDER BY number DESC LIMIT ? OFFSET ?"  # noqa: S608
         return [_job(row) for row in self._rows(sql, limit, offset)]
 
     def queued(self) -> list[Job]:
-        """Jobs that wait for their turn, in order."""
+        """Return the queued jobs, in order."""
         sql = f"SELECT {_COLUMNS} FROM jobs WHERE state = 'queued' ORDER BY number"  # noqa: S608
         return [_job(row) for row in self._rows(sql)]
 
     def count(self) -> dict[str, int]:
-        """How many jobs are in each state; their sum is the number of all jobs."""
+        """Return the number of jobs in each state that occurs."""
         return dict(self._rows("SELECT state, COUNT(*) FROM jobs GROUP BY state"))
 
     def update(
         self, identity: str, state: JobState, result: Mapping[str, Any], event: Mapping[str, Any] | None = None
     ) -> bool:
-        """Say where a job stands now. A job that is over stays as it is; returns whether it changed.
+        """Store a job's state and result, and the event of the change in the same transaction.
 
-        The event that tells of it is there from the same instant: whoever sees a job that is over sees all its events.
+        Returns:
+            Whether the job changed; one in a final state does not.
         """
         now = self.clock().timestamp()
         with self._writing() as connection:
@@ -169,7 +169,11 @@ class JobStore:
         return changed > 0
 
     def interrupt_running(self, event: Mapping[str, Any] | None = None) -> list[str]:
-        """Mark the jobs that a server left running as interrupted, with the event of it; returns their ids."""
+        """Mark the running jobs as interrupted, and add the event to each.
+
+        Returns:
+            Their ids.
+        """
         with self._writing() as connection:
             ids = [identity for (identity,) in connection.execute("SELECT id FROM jobs WHERE state = 'running'")]
             connection.execute(
@@ -182,12 +186,12 @@ class JobStore:
         return ids
 
     def add_event(self, identity: str, data: Mapping[str, Any]) -> int:
-        """Remember something that happened to a job; returns the event's number."""
+        """Store an event of a job and return its number."""
         with self._writing() as connection:
             return _add_event(connection, identity, data)
 
     def events(self, identity: str, after: int = 0, limit: int = 1000) -> list[JobEvent]:
-        """What happened to a job after the event of this number, in order."""
+        """Return the events of a job after the event of this number, in order."""
         sql = "SELECT number, data FROM events WHERE job = ? AND number > ? ORDER BY number LIMIT ?"
         return [JobEvent(number, json.loads(data)) for number, data in self._rows(sql, identity, after, limit)]
 

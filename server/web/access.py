@@ -1,4 +1,4 @@
-"""Who may come in, and what answers may do in a browser. Plain ASGI; decisions are pure functions."""
+"""Access rules, body limit and security headers, as ASGI middleware; the rules are pure functions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 COOKIE = "backtest_server_session"
 MAX_BODY = 64 * 1024
-"""Bytes of a request's body at most; requests name symbols and days, no more."""
+"""Largest body of a request in bytes; requests contain symbols and days only."""
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _OPEN_PATHS = ("/health", "/login")
@@ -45,7 +45,7 @@ SECURITY_HEADERS = {
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is reached from this machine only."""
+    """Whether an address is reachable from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -59,7 +59,7 @@ class Access:
     """The rules of one server.
 
     Attributes:
-        token: What callers must show; None asks for nothing.
+        token: The token that callers must send; None requires none.
         hosts: Host names that the Host header may carry; empty means any, which a token makes safe.
     """
 
@@ -68,10 +68,15 @@ class Access:
 
     @classmethod
     def of(cls, host: str, token: str | None, allowed_hosts: Iterable[str] = ()) -> Access:
-        """The rules for listening on an address.
+        """Return the rules for listening on an address.
+
+        Args:
+            host: The address.
+            token: The token, if there is one.
+            allowed_hosts: Further names that the Host header may carry.
 
         Raises:
-            ConfigurationError: The address is reachable from elsewhere and there is no token.
+            ConfigurationError: The address is reachable from other machines and there is no token.
         """
         token = (token or "").strip()
         secret = Secret(token) if token else None
@@ -86,12 +91,12 @@ class Access:
         return cls(token=secret, hosts=frozenset(names))
 
     def admits_host(self, header: str | None) -> bool:
-        """Whether a Host header names this server (a page of another name must not reach it through DNS)."""
+        """Whether a Host header names this server; it prevents DNS rebinding."""
         name = _host_name(header or "")
         return bool(name) and (not self.hosts or name in self.hosts)
 
     def admits_token(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request shows the token, as a bearer or by the pages' cookie.
+        """Whether a request carries the token, as a bearer or in the pages' cookie.
 
         Args:
             headers: By lower-case names, each byte of a value a character (latin-1), as HTTP has them.
@@ -104,17 +109,17 @@ class Access:
         return _same(_cookie(headers.get("cookie", "")).encode("latin-1"), Secret(self.session))
 
     def admits_login(self, shown: str) -> bool:
-        """Whether what was typed into the login page is the token."""
+        """Whether the text of the login form is the token."""
         return self.token is not None and _same(shown.encode("utf-8", "replace"), self.token)
 
     @property
     def session(self) -> str:
-        """What the pages' cookie holds: made from the token, which cannot be read from it."""
-        assert self.token is not None  # noqa: S101 - asked only where there is one
+        """The value of the pages' cookie: an HMAC of the token."""
+        assert self.token is not None  # noqa: S101 - callers check that there is one
         return hmac.new(self.token.reveal().encode(), b"backtest-server pages", hashlib.sha256).hexdigest()
 
     def admits_origin(self, method: str, headers: Mapping[str, str]) -> bool:
-        """Whether a request that changes something comes from our own pages, or from no page at all."""
+        """Whether a request that changes state comes from the server's own pages, or from no page."""
         if method not in _CHANGING:
             return True
         origin = headers.get("origin")
@@ -125,19 +130,19 @@ class Access:
 
 
 class Gate:
-    """ASGI middleware: lets in what the rules admit, limits bodies, adds the security headers."""
+    """ASGI middleware: applies the access rules, limits bodies, adds the security headers."""
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], access: Access) -> None:
         self._app = app
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. What goes wrong unexpectedly is logged, and never shown."""
+        """Handle one request. Unexpected errors are logged and not sent."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         if scope["type"] != "http":
-            raise RuntimeError(f"nothing here speaks {scope['type']}")
+            raise RuntimeError(f"unsupported ASGI scope {scope['type']}")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         send = _with_headers(send)
         refusal = self._refusal(scope, headers)
@@ -161,7 +166,7 @@ class Gate:
         except ClientDisconnect:
             pass
         except Exception as error:
-            # An answer that has begun breaks off: whoever reads it can tell that from its end.
+            # A response that has begun is cut off; the client sees that from its missing end.
             logger.opt(exception=error).error("{} {} ended unexpectedly", scope["method"], scope["path"])
             if not begun:
                 await _refuse(send, 500, "unexpected", "the server failed at this; its log says more")
@@ -181,7 +186,7 @@ class Gate:
 
 
 class BodyTooLarge(HTTPException):
-    """A body without a stated length went on and on."""
+    """A body without a Content-Length exceeds the limit."""
 
     def __init__(self) -> None:
         super().__init__(413, f"a request's body may have {MAX_BODY} bytes at most")
@@ -225,7 +230,7 @@ async def _answer(send: Send, status: int, body: bytes, headers: Mapping[str, st
 
 
 def wants_page(path: str, headers: Mapping[str, str]) -> bool:
-    """Whether an answer is for people rather than for a program."""
+    """Whether a response is a page rather than JSON."""
     return "text/html" in headers.get("accept", "") and not path.startswith("/api/")
 
 
@@ -235,7 +240,7 @@ def _host_name(header: str) -> str:
 
 
 def _cookie(header: str) -> str:
-    # By hand: the standard library's parser stops at what it does not like in other programs' cookies.
+    # Parsed here, since the standard library's parser stops at invalid cookies of other programs.
     for part in header.split(";"):
         name, _, value = part.partition("=")
         if name.strip() == COOKIE:

@@ -1,8 +1,7 @@
-"""The HTTP API over the BacktestManager: jobs, and what is known of the data."""
+"""The HTTP API: jobs, data on disk, projects and providers."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from datetime import date, timedelta
 from pathlib import Path as FilePath
@@ -13,6 +12,8 @@ from fastapi.responses import StreamingResponse
 
 from server.backtest import BacktestRequest
 from server.core.errors import ConfigurationError
+from server.core.json import to_json
+from server.coverage import read_coverage
 from server.data_download.request import DownloadRequest
 from server.jobs import Job
 from server.lean.series import Resolution, Series
@@ -23,21 +24,21 @@ from server.web.state import State
 router = APIRouter(prefix="/api")
 
 _ERRORS = {
-    400: "Not HTTP or JSON that can be read",
-    401: "The server's token was not shown",
-    403: "A page of another site asked",
-    404: "There is none",
+    400: "Malformed HTTP or JSON",
+    401: "The server's token is missing",
+    403: "The request came from a page of another site",
+    404: "Not found",
     413: "The body is too large",
     415: "The body is not JSON",
     421: "The Host header names another server",
-    422: "The request does not fit",
-    500: "The server failed; its log says more",
+    422: "The request is invalid",
+    500: "The server failed; its log has the details",
     502: "The data folder or a provider failed",
 }
 
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors that a route can give, for its description: these, and those that any route can give."""
+    """Describe the errors of a route for OpenAPI: these, and those of every route."""
     return {
         status: {"model": models.ErrorAnswer, "description": _ERRORS[status]}
         for status in sorted({*statuses, 413, 421, 500})
@@ -55,7 +56,7 @@ SymbolPath = Annotated[models.SymbolText, Path()]
 
 
 def state_of(request: Request) -> State:
-    """What the app was made with."""
+    """Return the state that the routes share."""
     state: State = request.app.state.server
     return state
 
@@ -66,15 +67,16 @@ Server = Annotated[State, Depends(state_of)]
 # --- jobs ---
 
 
-def _job(server: State, job: Job) -> dict[str, Any]:
-    answer = job.as_json()
+def _job(server: State, job: Job) -> models.JobAnswer:
+    """Convert a job; its project's path becomes the project's name."""
+    answer = to_json(job)
     project = answer["request"].get("project")
     if project:
         name = name_of(server.projects, FilePath(project))
         answer["request"] = {**answer["request"], "project": name}
         if answer["result"].get("project"):
             answer["result"] = {**answer["result"], "project": name}
-    return answer
+    return models.JobAnswer(**answer)
 
 
 def _accepted(request: Request, identity: str, kind: str) -> models.Accepted:
@@ -98,7 +100,7 @@ def start_backtest(body: models.BacktestBody, server: Server, request: Request) 
 
 @router.post("/downloads", status_code=202, responses=_POSTING)
 def start_download(body: models.DownloadBody, server: Server, request: Request) -> models.Accepted:
-    """Queue a download: a backtest's data without the backtest."""
+    """Queue a download: the data of a backtest, without an engine."""
     wanted = BacktestRequest(
         symbols=tuple(body.symbols),
         resolution=Resolution(body.resolution),
@@ -111,7 +113,7 @@ def start_download(body: models.DownloadBody, server: Server, request: Request) 
 
 
 def _add_job_routes(kind: Literal["backtests", "downloads"]) -> None:
-    """The routes of one job, the same for both kinds; either finds any job by its id."""
+    """Add the routes of one kind of job; those of both kinds find any job by its id."""
 
     def add(method: str, path: str, name: str, endpoint: Callable[..., Any], *errors: int, **more: Any) -> None:
         known = answers(401, 422, *errors)
@@ -122,34 +124,34 @@ def _add_job_routes(kind: Literal["backtests", "downloads"]) -> None:
         page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
         per_page: Annotated[int, Query(ge=1, le=100)] = 20,
     ) -> models.JobList:
-        """Jobs of both kinds, the newest first."""
+        """Jobs of both kinds, newest first."""
         jobs = server.store.newest(limit=per_page, offset=(page - 1) * per_page)
         return models.JobList(
-            jobs=[models.JobAnswer(**_job(server, job)) for job in jobs],
+            jobs=[_job(server, job) for job in jobs],
             total=sum(server.store.count().values()),
             page=page,
             per_page=per_page,
         )
 
     def get_one(identity: Id, server: Server) -> models.JobAnswer:
-        """One job as it stands."""
-        return models.JobAnswer(**_job(server, server.job(identity)))
+        """One job."""
+        return _job(server, server.job(identity))
 
     def cancel(identity: Id, server: Server) -> models.JobAnswer:
-        """Stop a job; one that is over stays as it is. It is over within two seconds."""
+        """Cancel a job, within two seconds; a finished one does not change."""
         server.job(identity)
         server.manager.cancel(identity)
-        return models.JobAnswer(**_job(server, server.manager.jobs.wait(identity, 2.0)))
+        return _job(server, server.manager.jobs.wait(identity, 2.0))
 
     def retry(identity: Id, server: Server, request: Request) -> models.Accepted:
-        """Queue the same again; what was fetched before is there already."""
+        """Queue the same again; days that were downloaded are on disk already."""
         server.job(identity)
         return _accepted(request, server.manager.retry(identity), kind)
 
     def events(
         identity: Id, server: Server, last_event_id: Annotated[str | None, Header()] = None
     ) -> StreamingResponse:
-        """The job's events from the first, or after Last-Event-ID; ends with the job."""
+        """The job's events from the first, or after Last-Event-ID, until the job ends."""
         server.job(identity)
         after = int(last_event_id) if last_event_id and last_event_id.isdecimal() and len(last_event_id) < 16 else 0
         stream: AsyncIterator[str] = server.hub.stream(identity, after)
@@ -175,8 +177,8 @@ _add_job_routes("downloads")
 
 @router.get("/projects", responses=answers(401))
 def projects(server: Server) -> models.Projects:
-    """The LEAN projects that can be run."""
-    return models.Projects(projects=[models.Project(**found) for found in list_projects(server.projects)])
+    """The LEAN projects of the projects folder."""
+    return models.Projects(projects=list_projects(server.projects))
 
 
 @router.get("/calendar", responses=_READING)
@@ -185,7 +187,7 @@ def calendar(
     start: Annotated[models.Day | None, Query()] = None,
     end: Annotated[models.Day | None, Query()] = None,
 ) -> models.Calendar:
-    """The first day there is data of, the last session so far, and the sessions of a range of two years at most."""
+    """The first day of the calendar, the last session so far, and the sessions of at most two years."""
     found = server.workspace.calendar
     last = found.last_session(server.workspace.clock())
     sessions: list[date] = []
@@ -199,7 +201,7 @@ def calendar(
 
 @router.get("/symbols", responses=_READING)
 def symbols(server: Server, resolution: Annotated[models.ResolutionName, Query()]) -> models.Symbols:
-    """Symbols that have files on disk."""
+    """The symbols that have files of a resolution."""
     return models.Symbols(symbols=server.workspace.folder.catalog.tickers(Resolution(resolution)))
 
 
@@ -210,30 +212,13 @@ def coverage(
     resolution: Annotated[models.ResolutionName, Query()],
     start: Start,
     end: End,
-) -> models.Coverage:
-    """Which trading days are present, provisional, empty, damaged or missing; and what factor and map files say."""
-    from server.corporate_actions.summary import share_files
-
+) -> models.CoverageAnswer:
+    """The state of each trading day, and the content of the factor and map files."""
     wanted = _range(symbol, resolution, start, end)
     if end - start > timedelta(days=3660):
         raise ConfigurationError("ask for ten years at most")
-    workspace = server.workspace
-    plan = workspace.downloader().plan(wanted)
-    files = {name: share_files(workspace.folder.path, name, workspace.calendar) for name in plan.states}
-    return models.Coverage(
-        resolution=resolution,
-        start=start,
-        end=end,
-        symbols={
-            name: models.SymbolCoverage(
-                counts=Counter(state.value for state in states.values()),
-                days={day.isoformat(): state.value for day, state in states.items()},
-                **files[name].as_json(start, end),
-            )
-            for name, states in plan.states.items()
-        },
-        notices=list(plan.notices),
-    )
+    found: dict[str, Any] = to_json(read_coverage(server.workspace, wanted))
+    return found
 
 
 @router.get("/bars/{symbol}", responses=_READING)
@@ -245,7 +230,7 @@ def bars(
     end: End,
     points: Annotated[int, Query(ge=10, le=10_000)] = 1000,
 ) -> models.BarsAnswer:
-    """Bars as they are on disk, at most about so many points; of a renamed share under the ticker of each day."""
+    """Bars on disk, merged to about `points` points; of a renamed symbol under the ticker of each day."""
     from server.corporate_actions.tickers import TickersOnDisk
     from server.data_download.plan import days_by_ticker, trading_days
     from server.web.bars import read_bars, thinned
@@ -275,7 +260,7 @@ def _range(names: list[str], resolution: str, start: date, end: date) -> Downloa
 
 @router.get("/providers", responses=answers(401))
 def providers(server: Server) -> models.ProvidersAnswer:
-    """What is installed, which provider is chosen and why, the settings in force; secrets only as set or not set."""
+    """The installed providers, which one is chosen and why, and the settings; secrets only as set or not set."""
     return server.providers()
 
 

@@ -1,4 +1,4 @@
-"""The application: API, pages, metrics, health, behind the gate."""
+"""Assembles the application: API, pages, metrics and health, behind the access rules."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from server import __version__
 from server.backtest_server import BacktestManager
 from server.core.errors import BacktestServerError, ConfigurationError, NotFoundError
 from server.observability import mask
-from server.web import api, doors, models, pages
+from server.web import api, api_docs, login, models, pages
 from server.web.access import Access, Gate, wants_page
 from server.web.events import EventHub
 from server.web.state import State
@@ -37,12 +37,15 @@ def create_app(
     benchmarks: Path,
     metrics: Callable[[], tuple[bytes, str]],
 ) -> FastAPI:
-    """Put the application together. Its start makes the job queue work; its end stops it.
+    """Assemble the application; its start starts the job queue, its shutdown stops it.
 
     Args:
+        workspace: The data folder with its providers and settings.
+        manager: Runs the backtests.
+        access: Who may use the server.
         projects: The folder below which LEAN projects may be named.
         benchmarks: The archive of benchmark runs.
-        metrics: Gives the body and the content type of /metrics.
+        metrics: Returns the body and the content type of /metrics.
     """
 
     @asynccontextmanager
@@ -70,14 +73,15 @@ def create_app(
     )
     app.include_router(api.router)
     app.include_router(pages.router)
-    app.include_router(doors.router)
+    app.include_router(login.router)
+    app.include_router(api_docs.router)
     app.mount("/static", StaticFiles(packages=[("server.web", "static")]), name="static")
 
-    unready: dict[str, Any] = {"model": models.Health, "description": "It cannot, and why"}
+    unready: dict[str, Any] = {"model": models.Health, "description": "The server cannot work, and why"}
 
     @app.get("/health", responses={**api.answers(), 503: unready})
     def health(request: Request, response: Response) -> models.Health:
-        """Whether the server can do its work."""
+        """Whether the server can work."""
         found = api.state_of(request).health()
         response.status_code = 200 if found.ok else 503
         return found
@@ -94,7 +98,7 @@ def create_app(
 
 
 def _add_error_answers(app: FastAPI) -> None:
-    """Every error in one form: a stable code, a sentence, the facts."""
+    """Answer every error in one form: a stable code, a message, the facts."""
 
     @app.exception_handler(BacktestServerError)
     async def ours(request: Request, error: BacktestServerError) -> JSONResponse:
@@ -107,7 +111,7 @@ def _add_error_answers(app: FastAPI) -> None:
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         if _wants_page(request):
             message = "The address asks for something that does not fit."
-            return pages.templates(request, "error.html", status_code=422, title="Not possible", message=message)
+            return pages.render(request, "error.html", status_code=422, title="Not possible", message=message)
         fields = {".".join(str(part) for part in one["loc"][1:]) or one["loc"][0]: one["msg"] for one in error.errors()}
         if any(one["type"] == "json_invalid" for one in error.errors()):
             return _error(400, "not_json", "the body is not JSON", {})
@@ -124,14 +128,14 @@ def _add_error_answers(app: FastAPI) -> None:
         if _wants_page(request):
             title = {404: "Not found"}.get(error.status_code, "Not possible")
             message = "There is no such page." if error.status_code == 404 else str(error.detail)
-            page = pages.templates(request, "error.html", status_code=error.status_code, title=title, message=message)
+            page = pages.render(request, "error.html", status_code=error.status_code, title=title, message=message)
             page.headers.update(headers)
             return page
         return _error(error.status_code, _CODES.get(error.status_code, "http"), str(error.detail), {}, headers)
 
 
 def _allowed(request: Request) -> str:
-    """What may be done at this path: the framework itself names the methods of one of its routes only."""
+    """List the methods of a path; the framework itself names those of its first route only."""
     routes = request.app.routes
     scopes = ({**request.scope, "method": method} for method in ("DELETE", "GET", "POST"))
     return ", ".join(

@@ -1,4 +1,4 @@
-"""Bars from LEAN's files for a chart, thinned without lying."""
+"""Reads bars from LEAN's files for a chart, and merges them into fewer points."""
 
 from __future__ import annotations
 
@@ -20,7 +20,16 @@ _COLUMNS = ("time", *PRICES, "volume")
 
 
 def read_bars(folder: DataFolder, series: Series, days: Sequence[date]) -> list[Bars]:
-    """The bars of these days as they are on disk, a file each; files that cannot be read are left out."""
+    """Read the bars of these days; files that cannot be read are omitted.
+
+    Args:
+        folder: The data folder.
+        series: The series.
+        days: Trading days, ascending.
+
+    Returns:
+        The bars of each file.
+    """
     found = (_read(folder, series, day) for day in layout_of(series).files(days))
     return [select_days(bars, days) for bars in found if bars is not None]
 
@@ -35,10 +44,16 @@ def _read(folder: DataFolder, series: Series, day: date | None) -> Bars | None:
 
 
 def thinned(parts: Sequence[Bars], points: int) -> dict[str, Any]:
-    """At most about so many points: each stands for the same number of bars of one part.
+    """Merge bars into about a number of points, each from the same number of bars of one part.
 
-    A point has the first open, the highest high, the lowest low, the last close and all the volume of its bars,
-    and the time of the first; ``bars_per_point`` says how many those are.
+    A point has the first open, highest high, lowest low, last close, total volume and first time of its bars.
+
+    Args:
+        parts: The bars, by part.
+        points: About how many points at most.
+
+    Returns:
+        The columns, ``bars_total``, and ``bars_per_point``: the number of bars that a point merges.
     """
     total = sum(len(part) for part in parts)
     size = max(1, -(-total // points))

@@ -1,4 +1,4 @@
-"""A job's events as a stream that can be taken up again where it broke off (server-sent events)."""
+"""Streams a job's events as server-sent events; a client can resume after the last event that it received."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _BATCH = 500
 
 
 class EventHub:
-    """Wakes the streams of a job whenever something happens to it. Bound to one event loop."""
+    """Wakes the streams of a job when it changes. Bound to one event loop."""
 
     def __init__(self, queue: JobQueue) -> None:
-        """Call it on the event loop."""
+        """Watch a queue; call it on the event loop."""
         self._store = queue.store
         self._loop = asyncio.get_running_loop()
         self._streams: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
@@ -26,7 +26,7 @@ class EventHub:
         queue.watch(self._wake_from_any_thread)
 
     def close(self) -> None:
-        """End all streams where they are, without the event that says that the job is over; on the event loop."""
+        """End all streams without the final event; call it on the event loop."""
         self._closing = True
         for identity in list(self._streams):
             self._wake(identity)
@@ -40,10 +40,12 @@ class EventHub:
             stream.set()
 
     async def stream(self, identity: str, after: int, heartbeat: float = HEARTBEAT_SECONDS) -> AsyncIterator[str]:
-        """The job's events after the one of this number, as they come; ends with the job.
+        """Yield the job's events after the one of this number, each once and in order, until the job ends.
 
-        Every event is there once and in order: they are read from the store, and being woken only says that there
-        may be more.
+        Args:
+            identity: The job.
+            after: Number of the last event that the client has.
+            heartbeat: Seconds without an event after which a comment is sent.
         """
         woken = asyncio.Event()
         self._streams[identity].add(woken)

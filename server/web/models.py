@@ -1,4 +1,4 @@
-"""What the API takes and gives, as OpenAPI describes it."""
+"""Requests and responses of the API, as OpenAPI describes them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from server.backtest import BacktestRequest, BacktestResult
+from server.coverage import Coverage
 from server.jobs import JobState
 from server.lean.series import parse_symbol
+from server.web.json_schema import Instant, JsonOf
 
 ResolutionName = Literal["daily", "minute", "second"]
 SymbolText = Annotated[
@@ -20,7 +23,7 @@ SymbolText = Annotated[
 
 
 def _iso_day(value: object) -> date:
-    """As strict as the command line: no instants, no numbers."""
+    """Accept YYYY-MM-DD only, as the command line does."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
         return date.fromisoformat(value)
     raise ValueError("it must be a day such as 2024-01-31")
@@ -31,13 +34,15 @@ JobId = Annotated[str, Field(pattern="^[0-9a-f]{12}$")]
 
 MAX_SYMBOLS = 500
 
+CoverageAnswer = Annotated[dict[str, Any], JsonOf(Coverage)]
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
 class BacktestBody(_Strict):
-    """A backtest; what is left out is taken from the project's parameters."""
+    """A backtest to run; what is omitted is taken from the project's parameters."""
 
     project: str | None = Field(default=None, max_length=200, description="A project's name, as /api/projects gives it")
     symbols: list[SymbolText] | None = Field(default=None, min_length=1, max_length=MAX_SYMBOLS)
@@ -49,7 +54,7 @@ class BacktestBody(_Strict):
 
 
 class DownloadBody(_Strict):
-    """Data to be made available."""
+    """Data to download."""
 
     symbols: list[SymbolText] = Field(min_length=1, max_length=MAX_SYMBOLS)
     resolution: ResolutionName
@@ -59,7 +64,7 @@ class DownloadBody(_Strict):
 
 
 class ErrorFacts(BaseModel):
-    """An error: a stable word, a sentence for people, and the facts apart."""
+    """An error: a stable code, a message for people, and its facts."""
 
     code: str
     message: str
@@ -67,7 +72,7 @@ class ErrorFacts(BaseModel):
 
 
 class ErrorAnswer(BaseModel):
-    """Every error's form."""
+    """The form of every error."""
 
     error: ErrorFacts
 
@@ -80,17 +85,17 @@ class Accepted(BaseModel):
 
 
 class JobAnswer(BaseModel):
-    """A job as it stands; `result` is empty until it runs, then grows."""
+    """A job; `result` is empty until the job runs, then grows. Jobs of earlier versions may lack keys."""
 
     id: JobId
     kind: Literal["backtest", "download"]
     state: JobState
-    request: dict[str, Any]
-    result: dict[str, Any]
-    retry_of: str | None
-    created_at: str
-    started_at: str | None
-    finished_at: str | None
+    request: Annotated[dict[str, Any], JsonOf(BacktestRequest, stored=True)]
+    result: Annotated[dict[str, Any], JsonOf(BacktestResult, stored=True)]
+    retry_of: JobId | None
+    created_at: Instant
+    started_at: Instant | None
+    finished_at: Instant | None
 
 
 class JobList(BaseModel):
@@ -103,24 +108,24 @@ class JobList(BaseModel):
 
 
 class Project(BaseModel):
-    """A LEAN project and what its parameters say."""
+    """A LEAN project and its parameters; `problem` says why they cannot be read."""
 
     name: str
-    symbols: list[str] | None
-    resolution: ResolutionName | None
-    start: str | None
-    end: str | None
-    problem: str | None
+    symbols: list[str] | None = None
+    resolution: ResolutionName | None = None
+    start: date | None = None
+    end: date | None = None
+    problem: str | None = None
 
 
 class Projects(BaseModel):
-    """The projects that can be run."""
+    """The projects of the projects folder."""
 
     projects: list[Project]
 
 
 class Calendar(BaseModel):
-    """What is known of trading days."""
+    """The range of the trading calendar and the sessions asked for."""
 
     first_day: date
     last_session: date
@@ -128,67 +133,13 @@ class Calendar(BaseModel):
 
 
 class Symbols(BaseModel):
-    """Symbols that have files of a resolution."""
+    """The symbols that have files of a resolution."""
 
     symbols: list[str]
 
 
-class CorporateEvent(BaseModel):
-    """What LEAN fires on a day: dollars a share, and new shares for old ones (`4:1`); null where there is none."""
-
-    day: date
-    dividend: float | None
-    split: str | None
-
-
-class FactorFileInfo(BaseModel):
-    """What stands in a factor file; `events` are those of the range asked for, the counts are the whole file's."""
-
-    first_day: date | None
-    last_event: date | None
-    splits: int
-    dividends: int
-    events: list[CorporateEvent]
-    damaged: str | None
-
-
-class Tenure(BaseModel):
-    """The days, both included, on which a share has a ticker; no last one while it has it."""
-
-    ticker: str
-    first_day: date
-    last_day: date | None
-
-
-class MapFileInfo(BaseModel):
-    """What stands in a map file."""
-
-    tickers: list[Tenure]
-    delisted: date | None
-    damaged: str | None
-
-
-class SymbolCoverage(BaseModel):
-    """One symbol's trading days by state, and its factor and map file, null where there is none."""
-
-    counts: dict[str, int]
-    days: dict[str, Literal["present", "provisional", "empty", "damaged", "missing"]]
-    factor_file: FactorFileInfo | None
-    map_file: MapFileInfo | None
-
-
-class Coverage(BaseModel):
-    """What is there of some symbols."""
-
-    resolution: ResolutionName
-    start: date
-    end: date
-    symbols: dict[str, SymbolCoverage]
-    notices: list[str]
-
-
 class BarsAnswer(BaseModel):
-    """Bars as columns: `time` in ms since 1970 UTC, prices in dollars; each point stands for `bars_per_point` bars."""
+    """Bars as columns: `time` in ms since 1970 UTC, prices in dollars; each point merges `bars_per_point` bars."""
 
     symbol: str
     resolution: ResolutionName
@@ -203,7 +154,7 @@ class BarsAnswer(BaseModel):
 
 
 class SettingValue(BaseModel):
-    """A setting in force and where it came from; of a secret only whether it is set."""
+    """A setting, its value and its source; of a secret only whether it is set."""
 
     setting: str
     value: str
@@ -245,7 +196,7 @@ class Benchmarks(BaseModel):
 
 
 class HealthCheck(BaseModel):
-    """One thing that must be right."""
+    """One condition that the server needs."""
 
     name: str
     ok: bool
@@ -253,7 +204,7 @@ class HealthCheck(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the server can do its work, and why not."""
+    """Whether the server can work, and why not."""
 
     ok: bool
     checks: list[HealthCheck]

@@ -1,4 +1,4 @@
-"""The pages: what a browser is given, rendered here first and kept live by the scripts in static/js."""
+"""The pages: rendered from templates here, updated in the browser by the scripts in static/js."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STATES = {
     "missing": "not on disk",
     "damaged": "on disk, but the file cannot be read",
 }
-"""What a trading day can be to the data folder (see `DayState`), in words for people."""
+"""The states of a trading day (see `DayState`) in words."""
 
 
 @functools.cache
@@ -48,11 +48,17 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def templates(request: Request, name: str, *, status_code: int = 200, **values: Any) -> HTMLResponse:
-    """Render a template into a page of this status."""
-    template = _environment().get_template(name)
-    page = template.render(path=request.url.path, **values)
-    return HTMLResponse(page, status_code=status_code, headers={"Cache-Control": "no-store"})
+def render(request: Request, name: str, *, status_code: int = 200, **values: Any) -> HTMLResponse:
+    """Render one template.
+
+    Args:
+        request: The request that is answered.
+        name: The template's file.
+        status_code: The HTTP status of the response.
+        values: The variables of the template.
+    """
+    text = _environment().get_template(name).render(path=request.url.path, **values)
+    return HTMLResponse(text, status_code=status_code, headers={"Cache-Control": "no-store"})
 
 
 @router.get("/")
@@ -62,7 +68,7 @@ def backtests(request: Request, page: int = Query(1, ge=1, le=1_000_000)) -> HTM
     counts = manager.jobs.store.count()
     jobs = manager.jobs.store.newest(limit=PER_PAGE, offset=(page - 1) * PER_PAGE)
     total = sum(counts.values())
-    return templates(
+    return render(
         request,
         "backtests.html",
         jobs=[_job_view(job) for job in jobs],
@@ -79,14 +85,14 @@ def backtests(request: Request, page: int = Query(1, ge=1, le=1_000_000)) -> HTM
 @router.get("/backtests/{identity}")
 @router.get("/downloads/{identity}")
 def backtest(request: Request, identity: str) -> HTMLResponse:
-    """One backtest or download: how far it is, and what it came to."""
+    """One backtest or download: its progress and its result."""
     manager = _manager(request)
     try:
         job = manager.status(identity)
     except KeyError:
         message = "There is no such backtest. Its history may have been removed with the state folder."
-        return templates(request, "error.html", status_code=404, title="Not found", message=message)
-    return templates(request, "backtest.html", job=_job_view(job))
+        return render(request, "error.html", status_code=404, title="Not found", message=message)
+    return render(request, "backtest.html", job=_job_view(job))
 
 
 @router.get("/coverage")
@@ -97,11 +103,11 @@ def coverage(
     start: str = "",
     end: str = "",
 ) -> HTMLResponse:
-    """Which days are on disk, as a calendar for each symbol and year."""
+    """The form for a range; the script reads /api/coverage and draws a calendar for each symbol and year."""
     workspace = _workspace(request)
     choices = _choices(workspace)
     last: date = choices["last_session"]
-    return templates(
+    return render(
         request,
         "coverage.html",
         symbols=symbol,
@@ -115,8 +121,8 @@ def coverage(
 
 @router.get("/performance")
 def performance(request: Request) -> HTMLResponse:
-    """What the archive of benchmarks holds."""
-    return templates(request, "performance.html")
+    """The archive of benchmark runs."""
+    return render(request, "performance.html")
 
 
 @router.get("/providers")
@@ -125,7 +131,7 @@ def providers(request: Request) -> HTMLResponse:
     workspace = _workspace(request)
     overview = provider_overview(workspace.settings, workspace.plugins)
     chosen = overview.choice.name
-    return templates(
+    return render(
         request,
         "providers.html",
         chosen=chosen,
@@ -138,7 +144,7 @@ def providers(request: Request) -> HTMLResponse:
 
 
 def _choices(workspace: Workspace) -> dict[str, Any]:
-    """What the forms offer."""
+    """The choices of the forms."""
     return {
         "resolutions": [resolution.value for resolution in Resolution],
         "providers": sorted(workspace.plugins.providers),
@@ -149,7 +155,7 @@ def _choices(workspace: Workspace) -> dict[str, Any]:
 
 
 def _job_view(job: Job) -> dict[str, Any]:
-    """A job with its request as it was understood: what the project gave is filled in once it is known."""
+    """A job for the templates. Requests of earlier versions are unresolved, so the result's values come first."""
     result, request = job.result, job.request
     known: Mapping[str, Any] = result if result.get("symbols") else request
     project = request["project"]

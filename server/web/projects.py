@@ -1,34 +1,38 @@
-"""The LEAN projects below one folder; nothing outside it can be named."""
+"""Lists the LEAN projects below one folder; names cannot lead outside it."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from server.core.errors import ConfigurationError
 from server.project import PARAMETERS_FILE, read_project_parameters
+from server.web import models
 
 _MAIN_FILES = ("main.py", "Main.cs")
 _MOST = 200
 
 
-def list_projects(root: Path) -> list[dict[str, Any]]:
-    """The projects directly below the folder, or one level deeper, with what their parameters say."""
+def list_projects(root: Path) -> list[models.Project]:
+    """List at most 200 projects below a folder or one level deeper, with their parameters."""
     found = []
     for pattern in ("*", "*/*"):
         for folder in sorted(root.glob(pattern)):
-            with suppress(OSError):  # a folder that may not be looked into is none of ours
+            with suppress(OSError):  # a folder that cannot be read is skipped
                 if any((folder / name).is_file() for name in _MAIN_FILES) and _inside(root, folder):
                     found.append(_described(root, folder))
     return found[:_MOST]
 
 
 def find_project(root: Path, name: str) -> Path:
-    """The project of this name, as `list_projects` gives it.
+    """Return the folder of a project.
+
+    Args:
+        root: The projects folder.
+        name: A name that `list_projects` returned.
 
     Raises:
-        ConfigurationError: There is none, or it lies outside the folder (symbolic links are followed first).
+        ConfigurationError: It does not exist, or lies outside the projects folder once symbolic links are resolved.
     """
     folder = root / name
     plain = "\0" not in name and not Path(name).is_absolute() and ".." not in Path(name).parts
@@ -43,7 +47,7 @@ def find_project(root: Path, name: str) -> Path:
 
 
 def name_of(root: Path, project: Path) -> str:
-    """The name of a project's folder below the root."""
+    """Return a project's name: its path below the projects folder, or its last part if it lies elsewhere."""
     try:
         return project.resolve().relative_to(root.resolve()).as_posix()
     except ValueError:
@@ -54,17 +58,19 @@ def _inside(root: Path, folder: Path) -> bool:
     return folder.resolve().is_relative_to(root.resolve()) and folder.resolve() != root.resolve()
 
 
-def _described(root: Path, folder: Path) -> dict[str, Any]:
-    answer: dict[str, Any] = {"name": folder.relative_to(root).as_posix(), "problem": None}
-    answer |= dict.fromkeys(("symbols", "resolution", "start", "end"))
+def _described(root: Path, folder: Path) -> models.Project:
+    name = folder.relative_to(root).as_posix()
     if not (folder / PARAMETERS_FILE).is_file():
-        return {**answer, "problem": f"it has no {PARAMETERS_FILE.as_posix()}; give symbols and days yourself"}
+        problem = f"it has no {PARAMETERS_FILE.as_posix()}; give symbols and days yourself"
+        return models.Project(name=name, problem=problem)
     try:
-        parameters = read_project_parameters(folder)
+        found = read_project_parameters(folder)
     except ConfigurationError as error:
-        return {**answer, "problem": str(error)}
-    answer["symbols"] = list(parameters.symbols) if parameters.symbols else None
-    answer["resolution"] = parameters.resolution.value if parameters.resolution else None
-    answer["start"] = parameters.start.isoformat() if parameters.start else None
-    answer["end"] = parameters.end.isoformat() if parameters.end else None
-    return answer
+        return models.Project(name=name, problem=str(error))
+    return models.Project(
+        name=name,
+        symbols=list(found.symbols) if found.symbols else None,
+        resolution=found.resolution.value if found.resolution else None,
+        start=found.start,
+        end=found.end,
+    )

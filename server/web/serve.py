@@ -36,12 +36,18 @@ def serve(
     environ: Mapping[str, str],
     ready: Callable[[str], object] = lambda url: None,
 ) -> None:
-    """Serve until the process is told to stop; running jobs are then interrupted, queued ones kept.
+    """Serve until the process is stopped; running jobs are then interrupted, queued ones kept.
 
     Args:
-        port: 0 takes a free one.
-        baseline: What downloads are measured against in the metrics.
-        ready: Told the address once it is listened on.
+        workspace: The data folder with its providers and settings.
+        host: The address to listen on.
+        port: The port; 0 chooses a free one.
+        access: Who may use the server.
+        projects: The folder of the LEAN projects.
+        benchmarks: The archive of benchmark runs.
+        baseline: Download times that the metrics compare with.
+        environ: The environment, in which engines find their programs.
+        ready: Called with the URL once the server listens.
 
     Raises:
         ConfigurationError: The address cannot be listened on, or another server has this data folder.
@@ -49,7 +55,7 @@ def serve(
     if access.token:
         add_secret(access.token)
     state = workspace.settings.state_folder
-    with _sole(state), closing(_listen(host, port)) as listener:
+    with _server_lock(state), closing(_listen(host, port)) as listener:
         store = JobStore(state / "jobs.sqlite", workspace.clock)
         metrics = Metrics(providers=workspace.plugins.providers, store=store, baseline=baseline)
         manager = BacktestManager(workspace, environ=environ, listeners=[log_listener(), metrics], store=store)
@@ -79,16 +85,16 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """One that does not wait for event streams, which have no end of their own, when it is told to stop."""
+    """A uvicorn server that ends event streams on shutdown instead of waiting for them."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the streams, then everything else; whoever watches goes on with the next server."""
+        """End the streams, then shut down."""
         self.config.app.state.server.hub.close()  # type: ignore[union-attr]
         await super().shutdown(sockets)
 
 
-class _sole:  # noqa: N801 - a context manager
-    """Holds the data folder's server lock."""
+class _server_lock:  # noqa: N801 - a context manager
+    """Holds the data folder's lock, so that it has one server."""
 
     def __init__(self, state: Path) -> None:
         self._path = state / "server.lock"
@@ -111,7 +117,7 @@ class _sole:  # noqa: N801 - a context manager
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named because asyncio turns off Nagle's delay (40 ms an answer) only where it is.
+    # asyncio disables Nagle's algorithm (40 ms per response) only if the protocol is given.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

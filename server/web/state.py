@@ -1,4 +1,4 @@
-"""What the routes share: one workspace, one manager, one hub."""
+"""State that the routes share, and what they read from it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def not_found(what: str) -> NotFoundError:
 
 @frozen(kw_only=True, eq=False)
 class State:
-    """Made once, when the server starts."""
+    """The server's workspace, manager, rules and folders; created once, at start."""
 
     workspace: Workspace
     manager: BacktestManager
@@ -40,14 +40,14 @@ class State:
 
     @property
     def store(self) -> JobStore:
-        """The jobs."""
+        """The stored jobs."""
         return self.manager.jobs.store
 
     def job(self, identity: str) -> Job:
-        """One job.
+        """Return one job.
 
         Raises:
-            NotFoundError: There is none of this id.
+            NotFoundError: No job has this id.
         """
         try:
             return self.manager.status(identity)
@@ -55,10 +55,10 @@ class State:
             raise not_found(f"job {identity}") from error
 
     def known_provider(self, name: str | None) -> str | None:
-        """The name, if such a provider is installed.
+        """Return the name, if the provider is installed.
 
         Raises:
-            ConfigurationError: It is not.
+            ConfigurationError: It is not installed.
         """
         return self.workspace.plugins.provider(name).spec.name if name is not None else None
 
@@ -88,7 +88,7 @@ class State:
         return read_runs(self.benchmarks, _MOST_RUNS)
 
     def health(self) -> models.Health:
-        """Whether the server can do its work, and why not."""
+        """Check whether the server can work, and why not."""
         folder = self.workspace.settings.data_folder
         writable = os.access(folder if folder.is_dir() else folder.parent, os.W_OK)
         workers = self.manager.jobs.alive

@@ -1,4 +1,4 @@
-"""A backtest from its request to its result, over a local server that behaves as Polygon does."""
+"""A backtest from its request to its result, with a local server in place of Polygon."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,130 +15,24 @@ from typing import Any
 import attrs
 import pytest
 
-from server.backtest_server import BacktestManager, BacktestRequest, JobState
+from server.backtest_server import BacktestRequest, JobState
 from server.core.errors import ToolMissingError
 from server.core.events import Event
-from server.data_download.availability import Gap
-from server.data_download.provider import Capabilities, DataSink, ProviderContext
-from server.jobs import Job
-from server.lean.bars import Bars
 from server.lean.series import Resolution
-from server.plugins.hookspecs import ProviderSpec
-from server.plugins.manager import OfferedProvider, Plugins, build_plugin_manager
-from server.settings import load_settings
-from server.workspace import Workspace
-from tests.support import fake_lean, faults
+from tests.support import faults
 from tests.support.faults import Fault
-from tests.support.harness import NOW, csv_of, lean_files, leftovers, sessions
+from tests.support.harness import csv_of, lean_files, leftovers, sessions
+from tests.support.managers import DAYS, MARKET, MakeManager, StandIn, ended, request
 from tests.support.market import Market
 from tests.support.patience import PATIENCE
-from tests.support.polygon_server import KEY, PolygonServer, Request
+from tests.support.polygon_server import PolygonServer, Request
 
 Serve = Callable[..., PolygonServer]
-MakeManager = Callable[..., BacktestManager]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ZacQC"
-DAYS = sessions(date(2024, 3, 4), 5)
-MARKET = Market.synthetic(["SPY", "AAPL"], DAYS, bars_per_day=390) | Market.synthetic(["SPY", "AAPL"], DAYS, "daily")
 
 
-@attrs.frozen
-class StandIn:
-    """A third party's provider: it has all bars of the market, and remembers what it was asked for."""
-
-    market: Market
-    asked: list[Gap] = attrs.field(factory=list)
-
-    def spec(self) -> ProviderSpec:
-        """What its plugin offers."""
-
-        @attrs.frozen
-        class Config:
-            pass
-
-        return ProviderSpec(
-            name="stand-in", summary="a test's", config_class=Config, create=lambda config, context: self.open(context)
-        )
-
-    def open(self, context: ProviderContext) -> StandIn:
-        """Be its own provider."""
-        return self
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """Minutes only."""
-        return Capabilities(resolutions=frozenset({Resolution.MINUTE}))
-
-    def plan(self, gaps: Sequence[Gap]) -> Sequence[str]:
-        """Nothing to say."""
-        return []
-
-    def fetch(self, gaps: Sequence[Gap], sink: DataSink) -> None:
-        """Hand over what is asked for."""
-        self.asked.extend(gaps)
-        for gap in gaps:
-            series = self.market[gap.series.ticker, "minute"]
-            columns = (series.t, series.o, series.h, series.l, series.c, series.v)
-            bars = Bars(**dict(zip(("time", "open", "high", "low", "close", "volume"), columns, strict=True)))
-            assert gap.days == tuple(DAYS)
-            sink.bars(gap.series, gap.days, bars)
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-def and_also(plugins: Plugins, spec: ProviderSpec) -> Plugins:
-    """The plugins with one provider more."""
-    offered = OfferedProvider(spec=spec, plugin=spec.name, distribution="a-test")
-    return attrs.evolve(plugins, providers={**plugins.providers, spec.name: offered})
-
-
-@pytest.fixture
-def make_manager(tmp_path: Path) -> Iterator[MakeManager]:
-    """``make_manager(server, environ={…}, provider=…)`` gives a manager over tmp_path/data; it ends with the test."""
-    opened: list[tuple[BacktestManager, Workspace]] = []
-
-    def make(
-        server: PolygonServer | None,
-        *,
-        environ: dict[str, str] | None = None,
-        also: ProviderSpec | None = None,
-        **manager: Any,
-    ) -> BacktestManager:
-        variables = {
-            "POLYGON_API_KEY": KEY,
-            "POLYGON_API_URL": server.url if server else "http://127.0.0.1:9",
-            "BACKTEST_SERVER_ENGINE": "smoke",
-            "BACKTEST_SERVER_CORPORATE_ACTIONS": "off",
-            "PATH": str(tmp_path / "bin"),
-            **(environ or {}),
-        }
-        settings = load_settings(environ=variables, cwd=tmp_path)
-        plugins = build_plugin_manager()
-        workspace = Workspace.open(settings, and_also(plugins, also) if also else plugins, clock=lambda: NOW)
-        found = BacktestManager(workspace, environ=variables, **manager)
-        opened.append((found, workspace))
-        return found
-
-    yield make
-    for found, workspace in opened:
-        found.close()
-        workspace.close()
-
-
-def request(symbols: Sequence[str] = ("SPY",), resolution: Resolution = Resolution.MINUTE) -> BacktestRequest:
-    """The days of the market."""
-    return BacktestRequest(symbols=tuple(symbols), resolution=resolution, start=DAYS[0], end=DAYS[-1])
-
-
-def ended(manager: BacktestManager, job: str) -> Job:
-    """Wait until a job is over."""
-    found = manager.jobs.wait(job, 20.0)
-    assert found.state.over, found
-    return found
-
-
-# --- the way of a backtest ---
+# --- backtests ---
 
 
 @pytest.mark.parametrize("resolution", [Resolution.MINUTE, Resolution.DAILY])
@@ -233,8 +127,8 @@ def test_the_example_project_runs(polygon_server: Serve, make_manager: MakeManag
     result = make_manager(server).run(BacktestRequest(project=project))
 
     assert result.state is JobState.COMPLETED, result.error
-    assert result.request.symbols == ("AAPL",)
-    assert (result.request.start, result.request.end) == (date(2023, 1, 3), date(2023, 1, 10))
+    assert result.symbols == ("AAPL",)
+    assert (result.start, result.end) == (date(2023, 1, 3), date(2023, 1, 10))
     assert result.engine_result is not None
     assert (result.engine_result.engine, result.engine_result.bars) == ("smoke", 6)
     assert any("not a LEAN backtest" in line for line in result.engine_result.summary)
@@ -390,146 +284,3 @@ def test_a_request_may_name_engine_and_provider_or_want_only_the_data(
     assert [phase.name for phase in data.phases] == ["data_download"]
     assert (data.engine_choice, data.engine_result) == (None, None)
     assert [found.window[0] for found in server.requests if found.window] == ["AAPL"]
-
-
-# --- another provider in its place ---
-
-
-DOWN = {"BACKTEST_SERVER_RETRY_ATTEMPTS": "1"}
-
-
-def test_a_fallback_takes_over_while_the_vendor_is_down(
-    polygon_server: Serve, make_manager: MakeManager, tmp_path: Path
-) -> None:
-    """The days go to it, the backtest completes, and report and events say so and why."""
-    server = polygon_server(MARKET, on_request=lambda request, n: faults.bad_gateway())
-    stand_in = StandIn(MARKET)
-    events: list[Event] = []
-    manager = make_manager(
-        server,
-        environ={**DOWN, "BACKTEST_SERVER_FALLBACK_DATA_PROVIDER": "stand-in"},
-        also=stand_in.spec(),
-        listeners=[events.append],
-    )
-
-    result = manager.run(request())
-
-    assert result.state is JobState.COMPLETED, result.error
-    assert result.download is not None
-    assert (result.download.provider, result.download.fallback) == ("polygon", "stand-in")
-    assert result.download.days_downloaded == 5
-    assert [gap.days for gap in stand_in.asked] == [tuple(DAYS)]
-    assert csv_of(tmp_path / "data") == lean_files(MARKET, "SPY", DAYS, Resolution.MINUTE)
-    (notice,) = [text for text in result.download.notices if "fallback" in text]
-    assert notice.startswith("polygon failed (Polygon (http://127.0.0.1:")
-    assert "5 symbol-days go to the fallback stand-in" in notice
-    assert notice in [event.message for event in events if event.kind == "notice"]
-
-
-def test_without_a_fallback_an_outage_ends_the_backtest(
-    polygon_server: Serve, make_manager: MakeManager, tmp_path: Path
-) -> None:
-    """The engine is not run over missing data; the error says how many days and why."""
-    server = polygon_server(MARKET, on_request=lambda request, n: faults.bad_gateway())
-
-    result = make_manager(server, environ=DOWN).run(request())
-
-    assert result.state is JobState.FAILED
-    assert "5 of 5 symbol-days could not be had, so the backtest was not run" in str(result.error)
-    assert "status 502" in str(result.error)
-    assert [phase.name for phase in result.phases] == ["data_download"]
-    assert result.engine_result is None
-    assert csv_of(tmp_path / "data") == {}
-
-
-def test_what_another_provider_could_not_help_does_not_go_to_it(
-    polygon_server: Serve, make_manager: MakeManager
-) -> None:
-    """An unknown key is the user's to mend: one request, no fallback."""
-    server = polygon_server(MARKET, key="another-key")
-    stand_in = StandIn(MARKET)
-    manager = make_manager(server, environ={"BACKTEST_SERVER_FALLBACK_DATA_PROVIDER": "stand-in"}, also=stand_in.spec())
-
-    result = manager.run(request())
-
-    assert result.state is JobState.FAILED
-    assert "does not accept your API key" in str(result.error)
-    assert stand_in.asked == []
-    assert len(server.requests) == 1
-
-
-def test_without_a_key_nothing_is_sent_and_nothing_written(
-    polygon_server: Serve, make_manager: MakeManager, tmp_path: Path
-) -> None:
-    """The backtest fails at once with what to set."""
-    server = polygon_server(MARKET)
-    manager = make_manager(server, environ={"POLYGON_API_KEY": ""})
-    before = sorted(tmp_path.rglob("*"))
-
-    result = manager.run(request())
-
-    assert result.state is JobState.FAILED
-    assert "there is no Polygon API key" in str(result.error)
-    assert server.requests == []
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_the_cli_of_lean_stands_in_while_the_vendor_is_down(
-    make_manager: MakeManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With lean-cli as the fallback and nobody at Polygon's address, `lean data download` brings the days."""
-    lean = fake_lean.install(tmp_path / "bin")
-    monkeypatch.setenv("PATH", lean.path)
-    (tmp_path / "lean.json").write_text('{"data-folder": "data", "organization-id": "0123456789"}')
-    manager = make_manager(
-        None,
-        environ={**DOWN, "BACKTEST_SERVER_FALLBACK_DATA_PROVIDER": "lean-cli"},
-    )
-
-    result = manager.run(request(resolution=Resolution.DAILY))
-
-    assert result.state is JobState.COMPLETED, result.error
-    assert result.download is not None
-    assert (result.download.fallback, result.download.days_downloaded) == ("lean-cli", 5)
-    assert len(lean.calls) == 1
-    (rows,) = csv_of(tmp_path / "data").values()
-    assert [row[:8].decode() for row in rows.split(b"\n")] == [f"{day:%Y%m%d}" for day in DAYS]
-
-
-def test_the_rollback_uses_the_cli_of_lean_and_no_http(
-    make_manager: MakeManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """USE_POLYGON_NATIVE_DOWNLOADER=false: lean-cli stands in for polygon."""
-    lean = fake_lean.install(tmp_path / "bin")
-    monkeypatch.setenv("PATH", lean.path)
-    (tmp_path / "lean.json").write_text('{"data-folder": "data", "organization-id": "0123456789"}')
-    manager = make_manager(None, environ={"USE_POLYGON_NATIVE_DOWNLOADER": "false"})
-
-    result = manager.run(request())
-
-    assert result.state is JobState.COMPLETED, result.error
-    assert result.download is not None
-    assert (result.download.provider, result.download.fallback, result.download.api_calls) == ("lean-cli", None, 0)
-    assert len(csv_of(tmp_path / "data")) == 5
-
-
-def test_a_listener_of_a_plugin_that_fails_does_not_end_a_backtest(
-    polygon_server: Serve, make_manager: MakeManager
-) -> None:
-    """Plugins are told of every event; what they raise is theirs."""
-    from server.plugins.hookspecs import hookimpl
-
-    class Listener:
-        told = 0
-
-        @hookimpl
-        def backtest_progress(self, event: Event) -> None:
-            self.told += 1
-            raise ValueError("ouch")
-
-    manager = make_manager(polygon_server(MARKET))
-    listener = Listener()
-    manager._workspace.plugins._manager.register(listener, "listener")
-
-    assert manager.run(request()).state is JobState.COMPLETED
-    assert listener.told == 1

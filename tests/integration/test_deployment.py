@@ -97,6 +97,7 @@ def test_the_image_builds_the_package_with_its_pages() -> None:
     pip = next(at for at, line in enumerate(order) if "pip install" in line)
 
     assert npm < vendor < pip
+    assert '".[serve]"' in order[pip]
     assert "npm run build" in order[npm]
     assert (ROOT / "server" / "web" / "assets" / "package-lock.json").is_file()
     assert "build" in json.loads((ROOT / "server" / "web" / "assets" / "package.json").read_bytes())["scripts"]

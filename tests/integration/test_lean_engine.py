@@ -23,6 +23,7 @@ from server.core.errors import (
     ToolFailedError,
     ToolMissingError,
 )
+from server.core.json import to_json
 from server.engines.base import EngineRequest, EngineResult
 from server.engines.choose import ask_docker, choose_engine
 from server.engines.lean_cli import LeanEngine
@@ -193,7 +194,7 @@ def test_statistics_equity_and_data_points_are_read(run) -> None:
     assert result.equity == (DAYS, (100_500.0, 101_000.0, 101_500.0))
     assert "2,780 data points" in result.summary[0]
     assert result.summary[1] == "Net Profit 1.500%, Drawdown 0.300%, Sharpe Ratio 1.25, Total Orders 2"
-    json.dumps(result.as_json())
+    json.dumps(to_json(result))
 
 
 def test_a_missing_trade_file_is_a_warning_though_lean_ended_well(run) -> None:

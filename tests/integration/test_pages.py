@@ -261,7 +261,7 @@ def test_nothing_was_missing(site: Callable[..., Site]) -> None:
     download = report(days_present=42, days_downloaded=0, api_calls=0)
     page = one.page(f"/backtests/{one.job('completed', result(download=download))}")
 
-    assert "All 42 symbol-days were on disk; nothing was asked for." in page.text
+    assert "All 42 symbol-days were on disk; no request was sent." in page.text
 
 
 def test_a_failed_backtest(site: Callable[..., Site]) -> None:
@@ -276,7 +276,7 @@ def test_a_failed_backtest(site: Callable[..., Site]) -> None:
     page = one.page(f"/backtests/{one.job('failed', facts)}")
 
     assert "it is down; set retry-seconds provider_unavailable" in page.text
-    assert "The fallback lean-cli was asked, too: 2 of 42 symbol-days are still missing." in page.text
+    assert "The fallback lean-cli was used, too: 2 of 42 symbol-days are still missing." in page.text
     assert "SPY 2024-01-02 to 2024-01-03, 2 days it is down" in page.text
     assert "Data failed in 1 min 01 s Engine not reached" in page.text
     assert not page.with_testid("result")
@@ -286,7 +286,7 @@ def test_a_failed_backtest(site: Callable[..., Site]) -> None:
 @pytest.mark.parametrize(
     ("state", "says"),
     [
-        ("queued", "It waits for its turn"),
+        ("queued", "Queued: two jobs run at once, in order."),
         ("running", "Cancel"),
         ("cancelled", "Cancelled. What was fetched is kept"),
         ("interrupted", "The server stopped while this ran. Retry it"),

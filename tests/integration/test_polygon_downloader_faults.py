@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from server.core.json import to_json
 from server.data_download.report import DownloadReport
 from server.lean.series import Resolution
 from tests.support import faults
@@ -189,7 +190,7 @@ def test_a_request_id_is_told_for_the_vendors_support(
 def everything(rig: Rig, report: DownloadReport) -> bytes:
     """All bytes that a run left behind: files, databases, report, events."""
     files = b"".join(path.read_bytes() for path in rig.data.rglob("*") if path.is_file())
-    told = json.dumps(report.as_json()) + repr(report) + repr(rig.events) + repr(rig.config)
+    told = json.dumps(to_json(report)) + repr(report) + repr(rig.events) + repr(rig.config)
     return files + told.encode()
 
 

@@ -50,6 +50,7 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
 def main() -> None:
     """Download as told by the first argument."""
     from server.core.cancel import CancelToken
+    from server.core.json import to_json
     from server.lean.series import Resolution
     from tests.support import harness
 
@@ -62,7 +63,7 @@ def main() -> None:
     cancel = CancelToken()
     if cancel_at_wait:
         rig.events = _CancelAtWait(cancel)
-    report = rig.download(symbols, days, resolution, cancel=cancel).as_json()
+    report = to_json(rig.download(symbols, days, resolution, cancel=cancel))
     waits = [event.wait_seconds for event in rig.events if event.kind == "wait"]
     print(json.dumps({**report, "waits": waits, "memory": _most_memory()}))
 

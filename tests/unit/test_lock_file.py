@@ -20,11 +20,12 @@ def locked() -> list[Requirement]:
 
 
 def declared() -> list[Requirement]:
-    """The requirements that setup.cfg declares, extras included."""
+    """The requirements that setup.cfg declares, extras included; without that of one extra for another."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     lists = [config["options"]["install_requires"], *config["options.extras_require"].values()]
-    return [Requirement(line) for text in lists for line in text.split("\n") if line.strip()]
+    found = [Requirement(line) for text in lists for line in text.split("\n") if line.strip()]
+    return [one for one in found if one.name != config["metadata"]["name"]]
 
 
 def test_every_dependency_is_locked_at_a_version_that_setup_cfg_allows() -> None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 import attrs
 
 from server.core.cancel import CancelToken
+from server.core.json import to_json
 from server.corporate_actions.auto_refresh import AutoRefresh
 from server.data_download.request import DownloadRequest
 from server.lean.series import Resolution
@@ -36,7 +37,7 @@ def test_at_most_once_a_day(rig_on: RigOn) -> None:
     report = rig.download("AAPL", DAYS[0], DAYS[-1])
 
     assert rig.text("factor", "AAPL") == expected_factors()
-    assert [entry.as_json() for entry in report.corporate_actions] == [
+    assert to_json(report.corporate_actions) == [
         {"symbol": "AAPL", "factor_file": "written", "map_file": "written", "notices": []}
     ]
     assert (report.api_calls, report.corporate_api_calls, len(server.requests)) == (1, 4, 5)

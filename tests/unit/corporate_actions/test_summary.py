@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from server.core.json import to_json
 from server.corporate_actions.summary import (
     FactorFile,
     MapFile,
+    ShareFiles,
     ratio_text,
     share_files,
 )
@@ -32,12 +33,17 @@ def put(root: Path, kind: str, symbol: str, text: str) -> Path:
     return path
 
 
+def look(root: Path, symbol: str, *, start: date = EVER[0], end: date = EVER[1]) -> ShareFiles:
+    """The files of a symbol, with the events of a range."""
+    return share_files(root, symbol, CALENDAR, start=start, end=end)
+
+
 def test_a_share_without_files_has_none(tmp_path: Path) -> None:
     """No file is created."""
-    found = share_files(tmp_path, "SPY", CALENDAR)
+    found = look(tmp_path, "SPY")
 
     assert found.sentence == "no factor file; no map file"
-    assert found.as_json(*EVER) == {"factor_file": None, "map_file": None}
+    assert to_json(found) == {"factor_file": None, "map_file": None}
     assert list(tmp_path.iterdir()) == []
 
 
@@ -45,7 +51,7 @@ def test_events_are_those_that_lean_fires(tmp_path: Path) -> None:
     """On the session after a row's date: dividends in whole cents, splits as new shares for old ones."""
     put(tmp_path, "factor", "x", WHOLE)
 
-    found = json.loads(json.dumps(share_files(tmp_path, "X", CALENDAR).as_json(*EVER)))["factor_file"]
+    found = to_json(look(tmp_path, "X"))["factor_file"]
 
     assert found == {
         "first_day": "1998-01-02",
@@ -63,24 +69,24 @@ def test_events_are_those_that_lean_fires(tmp_path: Path) -> None:
 def test_events_of_other_days_are_counted_and_not_listed(tmp_path: Path) -> None:
     """The range is inclusive at both ends; the counts are those of the whole file."""
     put(tmp_path, "factor", "x", WHOLE)
-    found = share_files(tmp_path, "X", CALENDAR).factor_file
-    assert found
 
-    def days(first: date, last: date) -> list[str]:
-        return [event["day"] for event in found.as_json(first, last)["events"]]
+    def listed(first: date, last: date) -> tuple[list[date], int]:
+        found = look(tmp_path, "X", start=first, end=last).factor_file
+        assert found
+        return [event.day for event in found.events], found.dividends
 
-    assert days(date(2024, 1, 10), date(2024, 2, 7)) == ["2024-01-10", "2024-02-07"]
-    assert days(date(2024, 1, 11), date(2024, 2, 6)) == []
-    assert found.as_json(date(2024, 3, 1), date(2024, 3, 2))["dividends"] == 2
+    assert listed(date(2024, 1, 10), date(2024, 2, 7)) == ([date(2024, 1, 10), date(2024, 2, 7)], 2)
+    assert listed(date(2024, 1, 11), date(2024, 2, 6)) == ([], 2)
+    assert listed(date(2024, 3, 1), date(2024, 3, 2)) == ([], 2)
 
 
 def test_a_renamed_share_says_which_ticker_when(tmp_path: Path) -> None:
     """Last days are inclusive; the present ticker has none."""
     put(tmp_path, "map", "meta", META)
 
-    found = share_files(tmp_path, "META", CALENDAR)
+    found = look(tmp_path, "META")
 
-    assert found.as_json(*EVER)["map_file"] == {
+    assert to_json(found)["map_file"] == {
         "tickers": [
             {"ticker": "FB", "first_day": "2012-05-18", "last_day": "2022-06-08"},
             {"ticker": "META", "first_day": "2022-06-09", "last_day": None},
@@ -95,10 +101,10 @@ def test_a_delisting_is_part_of_the_summary(tmp_path: Path) -> None:
     """A last row before 2050-12-31 ends the share."""
     put(tmp_path, "map", "x", "20120518,x,Q\n20200605,x,Q\n")
 
-    found = share_files(tmp_path, "X", CALENDAR).map_file
+    found = look(tmp_path, "X").map_file
 
     assert found
-    assert (found.delisted, found.as_json()["delisted"]) == (date(2020, 6, 5), "2020-06-05")
+    assert (found.delisted, to_json(found)["delisted"]) == (date(2020, 6, 5), "2020-06-05")
     assert found.sentence == "map file: X from 2012-05-18, until 2020-06-05"
 
 
@@ -144,13 +150,13 @@ def test_a_damaged_file_is_reported(tmp_path: Path, text: str) -> None:
     put(tmp_path, "factor", "x", text)
     put(tmp_path, "map", "x", text)
 
-    found = share_files(tmp_path, "X", CALENDAR)
+    found = look(tmp_path, "X")
 
     for file, content in ((found.factor_file, "events"), (found.map_file, "tickers")):
         assert file is not None
         assert file.damaged
         assert getattr(file, content) == ()
-    assert share_files(tmp_path, "Y", CALENDAR).factor_file is None
+    assert look(tmp_path, "Y").factor_file is None
 
 
 def test_a_folder_in_the_place_of_a_file_is_damage(tmp_path: Path) -> None:
@@ -158,7 +164,7 @@ def test_a_folder_in_the_place_of_a_file_is_damage(tmp_path: Path) -> None:
     for kind in ("factor", "map"):
         (tmp_path / f"equity/usa/{kind}_files/x.csv").mkdir(parents=True)
 
-    assert share_files(tmp_path, "X", CALENDAR).sentence.count("damaged: it cannot be read") == 2
+    assert look(tmp_path, "X").sentence.count("damaged: it cannot be read") == 2
 
 
 # --- LEAN's own files ---
@@ -167,7 +173,7 @@ def test_a_folder_in_the_place_of_a_file_is_damage(tmp_path: Path) -> None:
 def test_leans_samples_hold_apples_record(lean_sample_data: Path) -> None:
     """Ex-dates, ratios and amounts of the public record; LEAN pays whole cents."""
     calendar = USEquityTradingCalendar.load(date(2025, 6, 2))
-    found = share_files(lean_sample_data, "AAPL", calendar).as_json(*EVER)
+    found = to_json(share_files(lean_sample_data, "AAPL", calendar, start=EVER[0], end=EVER[1]))
 
     events = found["factor_file"]["events"]
     assert {event["day"]: event["split"] for event in events if event["split"]} == {

@@ -15,6 +15,7 @@ import pytest
 
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled
+from server.core.json import to_json
 from server.engines.base import EngineRequest, EngineResult
 from server.engines.smoke import DayPrices, SmokeEngine, equal_weight_equity, max_drawdown
 from server.lean.series import Resolution
@@ -263,10 +264,10 @@ def test_it_says_what_it_is(run, tmp_path: Path) -> None:
 
 
 def test_the_result_is_plain_json(run, tmp_path: Path) -> None:
-    """`as_json` holds nothing but JSON's types."""
+    """It holds nothing but JSON's types."""
     write_minutes(tmp_path, "SPY", MON, [(OPEN_MS, 100.0, 101.0)])
 
-    found = json.loads(json.dumps(run(days=(MON,)).as_json()))
+    found = json.loads(json.dumps(to_json(run(days=(MON,)))))
 
     assert found["equity"] == {"dates": ["2024-01-08"], "values": [101_000.0]}
     assert (found["engine"], found["bars"], found["started_at"]) == ("smoke", 1, NOW.isoformat())

@@ -20,7 +20,7 @@ async function call(method, path, body) {
     throw new Refused(0, "unreachable", "The server does not answer. Is it still running?", {});
   }
   let content = null;
-  try { content = await answer.json(); } catch { /* no JSON: told below */ }
+  try { content = await answer.json(); } catch { /* no JSON: reported below */ }
   if (answer.ok && content !== null) return content;
   const error = content?.error ?? {};
   throw new Refused(answer.status, error.code ?? "unknown", error.message ?? `The server answered ${answer.status}.`, error.facts ?? {});
@@ -40,7 +40,7 @@ export function query(values) {
 
 /**
  * Follow a job's events from the first one to its end, each once and in order.
- * A stream that breaks is taken up again by the browser where it stopped; one that was refused is opened anew.
+ * The browser resumes a stream that breaks; a stream that was refused is opened again.
  */
 export function follow(path, { onEvent, onEnd, onState = () => {} }) {
   let last = 0;

@@ -51,7 +51,7 @@ function update() {
       document.title = page.title;
       tick();
       drawProgress(progress, over());
-    } catch { /* the stream says whether the server is there; the end is asked for again */ }
+    } catch { /* the stream says whether the server is there; the end is requested again */ }
   });
   return updating;
 }

@@ -36,7 +36,7 @@ function look() {
   };
 }
 
-/** An equity curve, green above where it began and red below; `onPoint` is told the day and value under the pointer, the last ones where there is none. */
+/** An equity curve, green above where it began and red below; `onPoint` receives the day and value under the pointer, else the last ones. */
 export function drawEquity(element, dates, values, onPoint) {
   const chart = createChart(element, look());
   const series = chart.addSeries(BaselineSeries, {

@@ -3,7 +3,7 @@
 import { $, h } from "./dom.js";
 import { count } from "./format.js";
 
-const OPEN_UP_TO = 6; // so many events are shown at once, more when asked for
+const OPEN_UP_TO = 6; // number of events shown before the list is opened
 
 /** The events of a symbol's days, by day. */
 export function eventsOf(found) {

@@ -61,7 +61,7 @@ async function look(notices = []) {
   const { asked } = view;
   $("#nothing").hidden = asked.symbol.length > 0;
   const found = asked.symbol.length ? await get(`/api/coverage?${query(asked)}`) : { symbols: {}, notices: [] };
-  if (asked !== view.asked) return; // asked for something else meanwhile
+  if (asked !== view.asked) return; // the form has changed since
   view.symbols = found.symbols;
   draw([...found.notices, ...notices]);
 }
@@ -142,9 +142,9 @@ function watch(id, symbols) {
   const cancel = testid("following-cancel");
   cancel.hidden = false;
   cancel.onclick = () => remove(api).catch((error) => say($("#refusal"), error.message));
-  const ticking = setInterval(tell, 1000);
+  const ticking = setInterval(showProgress, 1000);
 
-  function tell() {
+  function showProgress() {
     const done = progress.present + progress.done;
     bar.max = progress.requested || 1;
     bar.value = progress.requested ? done : 0;
@@ -155,7 +155,7 @@ function watch(id, symbols) {
   follow(`${api}/events`, {
     onEvent(event) {
       apply(progress, event);
-      tell();
+      showProgress();
       if (event.kind === "days" && !timer) {
         timer = setTimeout(() => { timer = 0; look().catch(() => {}); }, LOOK_AGAIN_MS);
       }

@@ -1,4 +1,4 @@
-// One day's bars beside the calendar: a candlestick chart and the figures that matter.
+// One day's bars next to the calendar: a candlestick chart and the figures that matter.
 
 import { get, query } from "./api.js";
 import { kindOf, wordsOf } from "./corporate.js";
@@ -52,7 +52,7 @@ export class Day {
       setText(this.text, "There are no bars in its file.");
       return;
     }
-    const thinned = bars.bars_per_point > 1 ? `; each candle stands for ${number(bars.bars_per_point)} of them` : "";
+    const thinned = bars.bars_per_point > 1 ? `; each candle merges ${number(bars.bars_per_point)} of them` : "";
     const early = state === "provisional" ? " Provisional: fetched before the day was settled." : "";
     const what = daily ? `${number(count)} daily bars up to this day.` : `${number(bars.bars_total)} ${resolution} bars${thinned}. Times are New York's.`;
     const events = this.eventsOf(symbol);

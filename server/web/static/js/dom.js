@@ -27,7 +27,7 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** Show a message, or hide its place if there is none. */
+/** Show a message, or hide its element without one. */
 export function say(element, text) {
   element.textContent = text ?? "";
   element.hidden = !text;

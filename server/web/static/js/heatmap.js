@@ -113,7 +113,7 @@ function cell(symbol, day, days) {
   return made;
 }
 
-/** Make the cells below this element reachable by keyboard; `choose` is told symbol and day. */
+/** Make the cells below this element reachable by keyboard; `choose` receives symbol and day. */
 export function navigable(root, choose) {
   root.addEventListener("click", (event) => {
     const found = event.target.closest("td.day");

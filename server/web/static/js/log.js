@@ -1,4 +1,4 @@
-// The log as it is written: at most so many lines, at its end unless the reader has scrolled up.
+// The log: a limited number of lines, scrolled to its end unless the reader has scrolled up.
 
 import { h } from "./dom.js";
 import { timeOfDay } from "./format.js";

@@ -20,7 +20,7 @@ function newSymbol() {
 
 export const fetched = (symbol) => symbol.downloaded + symbol.provisional + symbol.empty;
 
-/** How many of a symbol's days were there before; of one that no gap was told of, all, once all gaps are known. */
+/** Number of a symbol's days on disk before; of a symbol without an event of its gap all, once all gaps are known. */
 export function presentBefore(progress, symbol) {
   const each = daysEach(progress);
   if (symbol.missing !== null) return Math.max(0, each - symbol.missing);
@@ -28,7 +28,7 @@ export function presentBefore(progress, symbol) {
   return known >= progress.missing ? each : 0;
 }
 
-/** How many days of each symbol were asked for: the same for all of them. */
+/** Number of days requested of each symbol; the same for all. */
 export function daysEach(progress) {
   return progress.symbols.size ? Math.round(progress.requested / progress.symbols.size) : 0;
 }
@@ -90,7 +90,7 @@ function symbolOf(progress, name) {
   return progress.symbols.get(name);
 }
 
-/** Several workers may wait while others go on: the one that waits longest is told, until its time has come. */
+/** Several workers may wait at once: the longest wait is shown, until it ends. */
 function hold(progress, event, then) {
   const seconds = event.wait_seconds ?? 0;
   const why = event.message ?? "";

@@ -28,7 +28,7 @@ function drawSentence(progress) {
     if (done >= progress.requested) text = `All ${count(progress.requested, "symbol-day")} done.`;
   } else if (progress.finished) {
     bar.max = bar.value = 1;
-    text = "All days were on disk; nothing was asked for.";
+    text = "All days were on disk; no request was sent.";
   }
   setText($("#progress-text"), text);
 }

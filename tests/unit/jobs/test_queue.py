@@ -1,4 +1,4 @@
-"""Jobs: their store, and the queue that does them in order."""
+"""The queue that runs jobs in order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WAIT = 10.0
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[JobStore]:
-    """A store in a file, whose clock goes on a second at each look."""
+    """A store in a file, whose clock advances a second per call."""
     seconds = count()
     found = JobStore(tmp_path / "state" / "jobs.sqlite", lambda: BEGAN + timedelta(seconds=next(seconds)))
     yield found
@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Iterator[JobStore]:
 
 
 class Worker:
-    """Work that waits for a word from the test, and remembers in which order it began."""
+    """Work that waits for a signal from the test, and records the order of its jobs."""
 
     def __init__(self) -> None:
         self.began: list[str] = []
@@ -43,71 +43,8 @@ class Worker:
         while not self.go_on.wait(0.01):
             if handle.cancel.cancelled:
                 return JobState.CANCELLED, {"half": True}
-        handle.tell({"kind": "notice", "text": "done"})
+        handle.emit({"kind": "notice", "text": "done"})
         return JobState.COMPLETED, {"whole": True}
-
-
-def test_a_job_is_kept_whole(store: JobStore) -> None:
-    """What was asked, what it came to, and its times."""
-    job = store.create("backtest", {"symbols": ["SPY"]}, retry_of="earlier")
-    store.update(job.id, JobState.RUNNING, {})
-    store.update(job.id, JobState.COMPLETED, {"bars": 390})
-
-    found = store.get(job.id)
-
-    assert (found.kind, found.request, found.result) == ("backtest", {"symbols": ["SPY"]}, {"bars": 390})
-    assert (found.state, found.retry_of) == (JobState.COMPLETED, "earlier")
-    assert found.started_at is not None
-    assert found.finished_at is not None
-    assert found.created_at < found.started_at < found.finished_at
-
-
-def test_history_outlives_the_store(store: JobStore, tmp_path: Path) -> None:
-    """A new store over the same file has the same jobs and events."""
-    job = store.create("download", {})
-    store.add_event(job.id, {"kind": "notice"})
-    again = JobStore(tmp_path / "state" / "jobs.sqlite", lambda: BEGAN)
-
-    assert again.get(job.id) == job
-    assert [event.data for event in again.events(job.id)] == [{"kind": "notice"}]
-    again.close()
-
-
-def test_jobs_are_listed_newest_first_in_pages(store: JobStore) -> None:
-    """As a page shows them."""
-    ids = [store.create("backtest", {"n": n}).id for n in range(5)]
-
-    assert [job.id for job in store.newest(limit=2)] == [ids[4], ids[3]]
-    assert [job.id for job in store.newest(limit=2, offset=4)] == [ids[0]]
-    assert store.count() == {"queued": 5}
-
-
-def test_events_have_numbers_without_gaps(store: JobStore) -> None:
-    """Each job's own begin at 1, so that whoever lost the stream goes on where it was."""
-    first, second = store.create("backtest", {}), store.create("backtest", {})
-    for n in range(4):
-        store.add_event(first.id, {"n": n})
-    store.add_event(second.id, {"n": 9})
-
-    assert [event.number for event in store.events(first.id)] == [1, 2, 3, 4]
-    assert [(event.number, event.data) for event in store.events(first.id, after=2)] == [(3, {"n": 2}), (4, {"n": 3})]
-    assert [event.number for event in store.events(second.id)] == [1]
-
-
-@pytest.mark.parametrize("state", [state for state in JobState if state.over])
-def test_a_job_that_is_over_stays_as_it_is(store: JobStore, state: JobState) -> None:
-    """Whatever a late worker says of it."""
-    job = store.create("backtest", {})
-    assert store.update(job.id, state, {"first": True})
-
-    assert not store.update(job.id, JobState.RUNNING, {})
-    assert store.get(job.id).result == {"first": True}
-
-
-def test_an_unknown_job_is_a_key_error(store: JobStore) -> None:
-    """So that a page can say there is none."""
-    with pytest.raises(KeyError):
-        store.get("nothing")
 
 
 def test_jobs_begin_in_order_and_two_at_once(store: JobStore) -> None:
@@ -128,7 +65,7 @@ def test_jobs_begin_in_order_and_two_at_once(store: JobStore) -> None:
 
 
 def test_a_queued_job_is_cancelled_at_once(store: JobStore) -> None:
-    """It never begins."""
+    """It does not start."""
     worker = Worker()
     queue = JobQueue(store, worker, running=1)
     first, second = queue.submit("backtest", {}), queue.submit("backtest", {})
@@ -157,7 +94,7 @@ def test_a_running_job_is_cancelled(store: JobStore) -> None:
 
 
 def test_work_that_breaks_is_a_failed_job(store: JobStore) -> None:
-    """The queue goes on."""
+    """The queue continues with the next job."""
 
     def breaks(job: Job, handle: JobHandle) -> tuple[JobState, Mapping[str, Any]]:
         raise ZeroDivisionError
@@ -171,7 +108,7 @@ def test_work_that_breaks_is_a_failed_job(store: JobStore) -> None:
 
 
 def test_closing_interrupts_what_runs_and_leaves_what_waits(store: JobStore) -> None:
-    """The next server shows the first as interrupted and does the second."""
+    """The next server shows the first as interrupted and runs the second."""
     worker = Worker()
     queue = JobQueue(store, worker, running=1)
     first, second = queue.submit("backtest", {}), queue.submit("backtest", {})
@@ -187,7 +124,7 @@ def test_closing_interrupts_what_runs_and_leaves_what_waits(store: JobStore) -> 
 
 
 def test_a_crash_leaves_interrupted_jobs(store: JobStore) -> None:
-    """What a server that was killed left running is shown as interrupted by the next, and can be tried again."""
+    """A job that was running when its server was killed becomes interrupted when the next server starts."""
     job = store.create("backtest", {})
     store.update(job.id, JobState.RUNNING, {"half": True})
 
@@ -201,26 +138,26 @@ def test_a_crash_leaves_interrupted_jobs(store: JobStore) -> None:
     queue.close()
 
 
-def test_whoever_watches_is_told_of_everything(store: JobStore) -> None:
+def test_watchers_are_called_for_every_event(store: JobStore) -> None:
     """States and the work's own events, with the job's id."""
     worker = Worker()
     worker.go_on.set()
     queue = JobQueue(store, worker)
-    told: list[tuple[str, bool]] = []
-    queue.watch(lambda identity, over: told.append((identity, over)))
+    seen: list[tuple[str, bool]] = []
+    queue.watch(lambda identity, over: seen.append((identity, over)))
 
     job = queue.wait(queue.submit("backtest", {}).id, WAIT)
 
     events = [event.data for event in store.events(job.id)]
     assert [event.get("state", event.get("text")) for event in events] == ["queued", "running", "done", "completed"]
-    assert told == [(job.id, False)] * 3 + [(job.id, True)]
+    assert seen == [(job.id, False)] * 3 + [(job.id, True)]
     queue.close()
 
 
 def test_a_store_that_cannot_be_written_does_not_end_the_worker(
     store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The job is lost, the next one is done."""
+    """The job is not updated, the next one completes."""
     worker = Worker()
     worker.go_on.set()
     queue = JobQueue(store, worker, running=1)

@@ -1,46 +1,20 @@
-"""The login page, and the API's own page made from its OpenAPI document."""
+"""The API reference page, made from the OpenAPI document."""
 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse
 
-from server.web.access import COOKIE
-from server.web.api import state_of
-from server.web.pages import templates
+from server.web.pages import render
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
-
-_SESSION_SECONDS = 30 * 24 * 3600
-
-
-@router.get("/login")
-def login(request: Request) -> Response:
-    """Ask for the token, where there is one."""
-    if state_of(request).access.token is None:
-        return RedirectResponse("/", 303)
-    return templates(request, "login.html")
-
-
-@router.post("/login")
-async def sign_in(request: Request) -> Response:
-    """Give the pages' cookie to whoever knows the token."""
-    shown = parse_qs((await request.body()).decode("utf-8", "replace")).get("token", [""])[0]
-    access = state_of(request).access
-    if not access.admits_login(shown):
-        return templates(request, "login.html", status_code=401, refused=True)
-    answer = RedirectResponse("/", 303)
-    secure = request.url.scheme == "https"
-    answer.set_cookie(COOKIE, access.session, max_age=_SESSION_SECONDS, httponly=True, samesite="strict", secure=secure)
-    return answer
 
 
 @router.get("/docs")
 def docs(request: Request) -> HTMLResponse:
-    """What the API offers, from its OpenAPI document."""
+    """List the operations of the API with their parameters and responses."""
     document = request.app.openapi()
     schemas = document["components"]["schemas"]
     operations = [
@@ -48,7 +22,7 @@ def docs(request: Request) -> HTMLResponse:
         for path, methods in document["paths"].items()
         for method, facts in methods.items()
     ]
-    return templates(request, "docs.html", title=document["info"]["title"], operations=operations)
+    return render(request, "docs.html", title=document["info"]["title"], operations=operations)
 
 
 def _operation(path: str, method: str, facts: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
@@ -81,7 +55,7 @@ def _fields(schema: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _kind(schema: dict[str, Any]) -> str:
-    """A JSON schema's type in a few words."""
+    """Describe the type of a JSON schema in a few words."""
     choices = [_kind(choice) for choice in schema.get("anyOf", []) if choice.get("type") != "null"]
     if choices:
         return " or ".join(choices)
