@@ -13,14 +13,17 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.contenders import CONTENDERS
 from benchmarks.messages import RunMeasurement, RunSpec
 from benchmarks.resource_usage import cpu_seconds, peak_megabytes
 from benchmarks.simulated_clock import SimulatedClock
+from server.core.os_threads import load_numpy
 
 
 def run(spec: RunSpec) -> RunMeasurement:
     """Run a contender and measure it."""
+    load_numpy()  # as the product does, before anything else imports it
+    from benchmarks.contenders import CONTENDERS
+
     clock = SimulatedClock(Path(spec.clock)) if spec.clock else None
     if clock is not None:
         clock.track_requests()

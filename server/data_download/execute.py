@@ -13,6 +13,7 @@ from attrs import define, evolve, field, frozen
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled, ConfigurationError
 from server.core.events import Event, EventStream
+from server.core.os_threads import load_numpy
 from server.data_download.availability import Gap
 from server.data_download.data_folder import DataFolder
 from server.data_download.errors import DownloadError
@@ -160,7 +161,8 @@ class Execution:
         """The provider, checked and opened once for the whole download and closed at its end."""
         if hosted.name not in run.open:
             began = time.perf_counter()
-            from server.data_download import sink  # noqa: F401 - loaded here, where its time is measured
+            load_numpy()  # here, where the time of loading is measured
+            from server.data_download import sink  # noqa: F401
 
             try:
                 hosted.check()

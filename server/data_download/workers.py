@@ -1,28 +1,29 @@
-"""Processes beside this one that turn answers into files, so that each processor core has work.
+"""Worker processes that decode responses and write files, so that every processor core has work.
 
-Python runs one thread at a time; what is computed for bars in threads would wait for one core, and each call to the
-disk for its turn. A worker holds what it works on between two calls, so that bars never travel: the answer goes in as
-it came over the wire, and what comes back is small. Where no process can be had, or none is worth it, the same calls
-run in the thread that makes them.
+Python runs one thread at a time. A worker keeps what it works on between two calls, so that bars do not travel between
+processes: the response goes in as it was received, and what comes back is small. Where processes would not pay, or do
+not exist, the same calls run in the calling thread.
+
+Processes are forked from this one while it has a single thread, which takes 10 ms, and else from multiprocessing's fork
+server, which takes 150 ms once. A worker ends when its pipe is closed: with this process, however that ends.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import queue
-import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection, Pipe
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from server.core.errors import Cancelled
+from server.core.os_threads import os_threads
 
 if TYPE_CHECKING:
     from datetime import date
+    from multiprocessing.connection import Connection
 
     from server.data_download.provider import DataSink
     from server.lean.series import Series
@@ -32,45 +33,48 @@ _TASKS_EACH = 4
 """Fewer tasks than this for each process would not pay for it."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""Of ``mallopt`` (mallopt(3))."""
+"""Parameters of ``mallopt`` (mallopt(3))."""
 
 _POLL_SECONDS = 0.1
 _STUCK_SECONDS = 60.0
-"""No step of a task takes a process that long; one that does is given up."""
+"""No step of a task takes a process this long; one that does is killed."""
 
 _Result = TypeVar("_Result")
 _Step = Callable[..., tuple[Any, _Result]]
 
 
 class WorkerLost(Exception):  # noqa: N818 - not a fault of the task
-    """The process ended or hangs; what it held is lost, and the task can be begun anew."""
+    """A worker process ended or hangs; what it held is lost, and the task can start again."""
 
 
 class Task:
-    """One task, whose steps run in one place, a process or this one, one after the other.
+    """One task, whose steps run one after the other in one place: a worker process, or the calling thread.
 
-    A step is a function of a module, called with what the task holds so far (None at first) and the arguments; it
-    returns what the task holds from now on, and a result. What a step raises is raised here, and what the task holds
-    stays as it was. Use it as a context manager: the place is free for another task afterwards.
+    A step is a function of a module, called with what the task holds so far (None at first) and the arguments. It
+    returns what the task holds from then on, and a result. An exception of a step is raised here, and what the task
+    holds stays as it was. As a context manager it returns its worker at the end.
     """
 
     def __init__(self, pool: Workers) -> None:
+        """Create a task of a pool; it takes a worker with its first step."""
         self._pool = pool
-        self._worker: _Process | None = None
+        self._worker: WorkerProcess | None = None
         self._held: Any = None
         self._begun = False
 
     def __enter__(self) -> Task:
+        """Use the task."""
         return self
 
     def __exit__(self, *error: object) -> None:
+        """Return the worker."""
         self._held = None
         if self._worker is not None:
-            self._pool._give_back(self._worker)
+            self._pool.give_back(self._worker)
             self._worker = None
 
     def run(self, step: _Step[_Result], *arguments: Any) -> _Result:
-        """Run the next step; the first one waits until a process is free, if there are any.
+        """Run the next step; the first one waits for a free worker, if there are any.
 
         Raises:
             WorkerLost: The process ended or hangs.
@@ -78,7 +82,7 @@ class Task:
         """
         begins = not self._begun
         if begins:
-            self._worker, self._begun = self._pool._take(), True
+            self._worker, self._begun = self._pool.take(), True
         if self._worker is not None:
             result: _Result = self._worker.run(begins, step, arguments, self._pool.cancelled)
             return result
@@ -86,82 +90,97 @@ class Task:
         return result
 
     def bring(self) -> Any:
-        """What the task holds, here."""
+        """Return what the task holds, to this process."""
         return self.run(_bring) if self._worker is not None else self._held
 
 
 class Workers:
-    """The processes of one run."""
+    """The worker processes of one run."""
 
-    def __init__(self, tasks: int, cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Decide how many there will be; none are started yet.
+    def __init__(self, tasks: int, cancelled: Callable[[], bool] = lambda: False, *, processes: int | None = None):
+        """Decide the number of processes; none is started yet.
 
         Args:
-            tasks: How many there are to do.
-            cancelled: Whether the run was stopped, so that nobody need wait any longer.
+            tasks: The number of tasks.
+            cancelled: Whether the run was stopped.
+            processes: The number of processes, instead of one that the tasks and the processor cores justify.
         """
-        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
-        wanted = min(cores + 1, _MOST, tasks // _TASKS_EACH)  # one more than cores, since each waits for the disk, too
-        self._wanted = wanted if cores > 1 and wanted > 1 else 0
-        self.at_once = self._wanted or 2
+        self.wanted = worker_count(tasks) if processes is None else processes
+        self.at_once = self.wanted or 2
         """Tasks that are worked on at once."""
         self.cancelled = cancelled
         self._started = threading.Event()
         self._closed = threading.Event()
-        self._all: list[_Process] = []
-        self._free: queue.SimpleQueue[_Process] = queue.SimpleQueue()
+        self._free: queue.SimpleQueue[WorkerProcess] = queue.SimpleQueue()
+        self.processes: list[WorkerProcess] = []
 
-    def start(self) -> None:
-        """Start the processes. Tasks begun before wait for it.
+    def start(self, preload: Sequence[str] = ()) -> None:
+        """Start the processes, before any thread if that is possible: then they are forked from this process.
 
-        They are copies of this process and know all it has imported. Only Linux makes such copies safely; elsewhere
-        there are none.
+        Args:
+            preload: Modules that the fork server imports once, if there are threads already.
         """
-        with suppress(OSError):  # no more processes or files allowed: those there are will do
-            for _ in range(self._wanted):
-                self._all.append(_Process())
-                self._free.put(self._all[-1])
+        if self.wanted and os_threads() > 1:
+            threading.Thread(target=self._start, args=("forkserver", preload), daemon=True).start()
+        else:
+            self._start("fork", ())
+
+    def _start(self, method: str, preload: Sequence[str]) -> None:
+        with suppress(OSError, EOFError):  # no more processes or files allowed: those that exist suffice
+            while len(self.processes) < self.wanted and not self._closed.is_set():
+                self.processes.append(WorkerProcess(method, preload))
+                self._free.put(self.processes[-1])
         self._started.set()
-        if self._all:
-            threading.Thread(target=self._see_off, daemon=True).start()
 
     def task(self) -> Task:
-        """A new task."""
+        """Create a task."""
         return Task(self)
 
     def close(self) -> None:
-        """End all processes. Whoever still waits for one gets none."""
-        for worker in self._all:
-            if worker.alive:
-                worker.end()
+        """End all processes at once; a task that still waits for one gets none."""
+        if self._closed.is_set():
+            return
         self._closed.set()
+        for worker in list(self.processes):
+            worker.kill()
+        if self.wanted:  # the system frees their memory meanwhile, for which the caller need not wait
+            threading.Thread(target=self._join, name="join-workers", daemon=True).start()
 
-    def _see_off(self) -> None:
-        """Wait until all have ended: the system clears each away then, for which nobody else need wait."""
-        for worker in self._all:
-            os.waitid(os.P_PIDFD, worker.handle, os.WEXITED)
-        self._closed.wait()
-        for worker in self._all:
-            worker.forget()
-
-    def _take(self) -> _Process | None:
+    def _join(self) -> None:
         self._started.wait()
-        while any(worker.alive for worker in self._all):
+        for worker in self.processes:
+            worker.kill()
+            worker.join()
+
+    def take(self) -> WorkerProcess | None:
+        """Wait for a free worker; None if there are none, for the calling thread.
+
+        Raises:
+            Cancelled: The run was stopped while it waited.
+        """
+        while not self._started.is_set() or any(worker.alive for worker in self.processes):
             with suppress(queue.Empty):
                 worker = self._free.get(timeout=_POLL_SECONDS)
                 if worker.alive:
                     return worker
             if self.cancelled():
-                raise Cancelled("stopped before an answer was worked on")
+                raise Cancelled("stopped before a response was worked on")
         return None
 
-    def _give_back(self, worker: _Process) -> None:
-        if worker.alive:
-            self._free.put(worker)
+    def give_back(self, worker: WorkerProcess) -> None:
+        """Return a worker that `take` returned."""
+        self._free.put(worker)
+
+
+def worker_count(tasks: int) -> int:
+    """The number of processes that pay for so many tasks; only Linux forks them safely."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
+    wanted = min(cores + 1, _MOST, tasks // _TASKS_EACH)  # one more than cores, since each waits for the disk, too
+    return wanted if cores > 1 and wanted > 1 else 0
 
 
 def deliver(sink: DataSink, series: Series, days: Sequence[date], task: Task) -> None:
-    """Deliver the bars that a task holds to a sink (see `DataSink.bars`): the host's writes them where they are."""
+    """Deliver the bars that a task holds to a sink (see `DataSink.bars`); the host's sink writes them in the worker."""
     from server.data_download.sink import HostSink
 
     if isinstance(sink, HostSink):
@@ -170,25 +189,35 @@ def deliver(sink: DataSink, series: Series, days: Sequence[date], task: Task) ->
         sink.bars(series, days, task.bring())
 
 
-class _Process:
+class WorkerProcess:
     """One process; used by one thread at a time."""
 
-    def __init__(self) -> None:
-        ours, theirs = Pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            code = 1
-            try:
-                _serve(theirs)
-                code = 0
-            finally:
-                os._exit(code)
-        theirs.close()
-        self._connection = ours
-        self.handle = os.pidfd_open(self.pid)  # unlike its number, never another process's
+    def __init__(self, method: str, preload: Sequence[str]) -> None:
+        """Start the process.
+
+        Args:
+            method: How multiprocessing starts it: ``fork`` or ``forkserver``.
+            preload: Modules that the fork server imports once.
+
+        Raises:
+            OSError: The system allows no more processes or files.
+        """
+        import multiprocessing
+
+        context: Any = multiprocessing.get_context(method)
+        if method == "forkserver":
+            context.set_forkserver_preload(["__main__", __name__, *preload])
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, method == "fork"), daemon=True)
+        try:
+            self._process.start()
+        finally:
+            theirs.close()
+        self.pid = self._process.pid
         self.alive = True
 
     def run(self, begins: bool, step: _Step[Any], arguments: tuple[Any, ...], cancelled: Callable[[], bool]) -> Any:
+        """Run a step in the process; see `Task.run`."""
         try:
             self._connection.send((begins, step, arguments))
             waited = 0.0
@@ -198,33 +227,38 @@ class _Process:
                     raise TimeoutError
             good, result = self._connection.recv()
         except (OSError, EOFError) as error:
-            self.end()
+            self.kill()
             if cancelled():
-                raise Cancelled("stopped while an answer was worked on") from error
+                raise Cancelled("stopped while a response was worked on") from error
             raise WorkerLost from error
         if good:
             return result
         raise result
 
-    def end(self) -> None:
+    def kill(self) -> None:
         """End the process at once; what it was writing stays under a temporary name."""
-        self.alive = False
-        with suppress(OSError):  # it has ended already
-            signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+        if self.alive:
+            self.alive = False
+            self._process.kill()
 
-    def forget(self) -> None:
-        """Let go of a process that has ended."""
-        handle, self.handle = self.handle, -1
-        os.close(handle)
+    def join(self) -> None:
+        """Wait until the process has ended."""
+        self._process.join()
+        self._process.close()
+        self._connection.close()
 
 
-def _serve(connection: Connection) -> None:
-    """What a process does until this one is gone: step after step."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it too, and is not its business
+def _serve(connection: Connection, forked: bool) -> None:
+    """Run step after step until the pipe is closed."""
+    import gc
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it too; its parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    own = connection.fileno()
-    os.closerange(3, own)  # locks, sockets and databases are the other process's
-    os.closerange(own + 1, min(os.sysconf("SC_OPEN_MAX"), 1 << 16))
+    if forked:  # locks, sockets and databases belong to the parent
+        own = connection.fileno()
+        os.closerange(3, own)
+        os.closerange(own + 1, min(os.sysconf("SC_OPEN_MAX"), 1 << 16))
     gc.freeze()
     _keep_memory()
     held = None
@@ -244,7 +278,7 @@ def _serve(connection: Connection) -> None:
 
 
 def _keep_memory() -> None:
-    """Give no memory back between tasks: to get it anew for each window would cost a fifth of the time."""
+    """Keep freed memory between tasks: to get it again for each of them costs a fifth of the time."""
     import ctypes
 
     with suppress(OSError, AttributeError):  # another C library than glibc

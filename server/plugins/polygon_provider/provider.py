@@ -30,6 +30,9 @@ _WAITING = 8
 
 _POLL_SECONDS = 0.1
 
+_PRELOAD = ("server.plugins.polygon_provider.worker_tasks", "server.data_download.writer", "server.lean.trade_csv")
+"""Modules that worker processes need."""
+
 _OF_ONE_WINDOW = (PlanLimitError, SymbolNotFoundError, BadResponseError)
 """Errors that say nothing about other windows; any other ends the run."""
 
@@ -48,7 +51,6 @@ class PolygonProvider:
         self._stop = context.cancel.child()
         self._pause = pause or (lambda seconds: self._stop.wait(seconds))
         self._connection: Connection | None = None
-        self._workers: Workers | None = None
 
     def plan(self, gaps: Sequence[Gap]) -> Sequence[str]:
         """One line for each request; a window may turn out to need a further page."""
@@ -63,7 +65,7 @@ class PolygonProvider:
         cached, rest = cached_windows(gaps, client.cached_ranges(), settled_through)
         windows = [*cached, *self._windows(rest)]
         large = sum(not layout_of(window.series).one_file for window in windows)
-        workers = self._workers = Workers(large, lambda: sink.cancelled)
+        workers = Workers(large, lambda: sink.cancelled)
         try:
             _Run(client, sink, windows, workers, self._config.api_url, self._stop).run(
                 self._config.max_concurrent_requests + workers.at_once + _WAITING
@@ -128,9 +130,9 @@ class _Run:
 
     def run(self, threads: int) -> None:
         """Work until nothing is left, the run is cancelled, or an error makes the rest senseless."""
+        self._workers.start(_PRELOAD)
         for number in range(min(threads, len(self._pending))):
             threading.Thread(target=self._work, name=f"polygon-{number}", daemon=True).start()
-        self._workers.start()  # while the first answers are on their way
         with self._changed:
             while (self._pending or self._busy) and not self._sink.cancelled:
                 if self._fatal is not None and not self._busy:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -17,10 +18,12 @@ import pytest
 from server.core.errors import Cancelled
 from server.data_download import workers as module
 from server.data_download.errors import BadResponseError
-from server.data_download.workers import Task, WorkerLost, Workers
+from server.data_download.workers import WorkerLost, Workers
 from tests.support.patience import PATIENCE
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are copied on Linux only")
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are used on Linux only")
 
 
 def add(held: int | None, number: int) -> tuple[int, tuple[int, int]]:
@@ -45,12 +48,20 @@ def open_files(held: Any) -> tuple[None, list[str]]:
     )
 
 
+def wait_for_start(workers: Workers) -> None:
+    """Wait until all processes run; they start in the background where there are threads."""
+    deadline = time.monotonic() + PATIENCE
+    while len(workers.processes) < workers.wanted:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 @pytest.fixture
 def pool() -> Iterator[Workers]:
     """Two processes, whatever machine this is."""
-    workers = Workers(0)
-    workers._wanted = 2
+    workers = Workers(0, processes=2)
     workers.start()
+    wait_for_start(workers)
     yield workers
     workers.close()
 
@@ -72,8 +83,7 @@ def test_a_task_stays_in_one_process_that_holds_its_value(pool: Workers) -> None
 @pytest.mark.parametrize("processes", [0, 2])
 def test_what_a_step_raises_is_raised_here_with_its_facts(processes: int) -> None:
     """The task goes on from what it held before."""
-    workers = Workers(0)
-    workers._wanted = processes
+    workers = Workers(0, processes=processes)
     workers.start()
     try:
         with workers.task() as task:
@@ -95,7 +105,7 @@ def test_a_process_that_dies_loses_its_task_and_no_other(pool: Workers) -> None:
     for left in (1, 0):
         with pool.task() as task, pytest.raises(WorkerLost):
             task.run(fail, "killed")
-        assert sum(worker.alive for worker in pool._all) == left
+        assert sum(worker.alive for worker in pool.processes) == left
         with pool.task() as task:
             _, place = task.run(add, 1)
         assert (place == os.getpid()) == (left == 0)
@@ -105,7 +115,7 @@ def test_a_process_that_hangs_is_given_up(pool: Workers, monkeypatch: pytest.Mon
     """After a time that no step takes."""
     monkeypatch.setattr(module, "_STUCK_SECONDS", 0.0)
     monkeypatch.setattr(module, "_POLL_SECONDS", 0.001)
-    stopped = pool._all[0]
+    stopped = pool.processes[0]
     os.kill(stopped.pid, signal.SIGSTOP)
 
     with pool.task() as task, pytest.raises(WorkerLost):
@@ -117,9 +127,9 @@ def test_a_process_that_hangs_is_given_up(pool: Workers, monkeypatch: pytest.Mon
 def test_who_waits_for_a_process_stops_when_the_run_does() -> None:
     """A run that was cancelled waits for nobody."""
     stop = threading.Event()
-    workers = Workers(0, stop.is_set)
-    workers._wanted = 2
+    workers = Workers(0, stop.is_set, processes=2)
     workers.start()
+    wait_for_start(workers)
     try:
         with workers.task() as one, workers.task() as two, workers.task() as three:
             one.run(add, 1)
@@ -131,17 +141,24 @@ def test_who_waits_for_a_process_stops_when_the_run_does() -> None:
         workers.close()
 
 
-def test_a_process_has_nothing_of_this_one_open(pool: Workers, tmp_path: Path) -> None:
-    """No lock, socket or database: its pipe and nothing else, so that nothing outlives the run."""
-    with (tmp_path / "held").open("w"), pool.task() as task:
-        (pipe,) = task.run(open_files)
+def test_a_process_has_nothing_of_this_one_open(tmp_path: Path) -> None:
+    """No lock, file or database of its parent, so that nothing outlives the run."""
+    with (tmp_path / "held").open("w") as held:
+        workers = Workers(0, processes=1)
+        workers.start()
+        wait_for_start(workers)
+        with workers.task() as task:
+            found = task.run(open_files)
+        workers.close()
 
-    assert pipe.startswith("socket:")
+    assert found
+    assert held.name not in found
+    assert all(name.startswith(("socket:", "pipe:", "/dev/")) for name in found)
 
 
 def test_processes_end_with_the_pool(pool: Workers) -> None:
     """None is left behind."""
-    pids = [worker.pid for worker in pool._all]
+    pids = [worker.pid for worker in pool.processes]
 
     pool.close()
 
@@ -157,20 +174,44 @@ def test_as_many_processes_as_the_work_is_worth(
     """One more than cores, four at most, five tasks for each, and none where there is but one core."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
 
-    assert Workers(tasks)._wanted == expected
+    assert Workers(tasks).wanted == expected
 
 
-def test_where_no_process_can_be_had_the_work_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A limit on processes costs time and nothing else."""
+def test_where_no_process_can_be_started_the_work_is_done_here() -> None:
+    """A limit on open files costs time and nothing else."""
+    code = """
+import resource
+from server.data_download.workers import Workers
+from tests.integration.test_workers import add
+used = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (4, used))
+workers = Workers(0, processes=2)
+workers.start()
+with workers.task() as task:
+    print(task.run(add, 1)[0], len(workers.processes))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
 
-    def refuse() -> int:
-        raise BlockingIOError(11, "Resource temporarily unavailable")
+    assert (done.stdout, done.returncode) == ("1 0\n", 0), done.stderr
 
-    monkeypatch.setattr(os, "fork", refuse)
-    workers = Workers(0)
-    workers._wanted = 2
+
+def test_processes_end_with_their_parent_however_it_ends() -> None:
+    """A parent that is killed leaves no process behind."""
+    code = """
+import sys, time
+from server.data_download.workers import Workers
+if __name__ == "__main__":
+    workers = Workers(0, processes=2)
     workers.start()
+    print(*(worker.pid for worker in workers.processes), flush=True)
+    time.sleep(60)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pids = parent.stdout.readline().split()
+    parent.kill()
+    parent.communicate(timeout=PATIENCE)
 
-    with workers.task() as task:
-        assert task.run(add, 1) == (1, os.getpid())
-    assert isinstance(workers.task(), Task)
+    deadline = time.monotonic() + PATIENCE
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline

@@ -1,0 +1,26 @@
+"""The operating system's threads of this process: a process with several must not be forked."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+
+def load_numpy() -> None:
+    """Import numpy without the threads of its linear algebra, which nothing here uses."""
+    name = "OPENBLAS_NUM_THREADS"
+    if name not in os.environ:
+        os.environ[name] = "1"
+        try:
+            import numpy  # noqa: F401
+        finally:
+            del os.environ[name]
+
+
+def os_threads() -> int:
+    """The number of threads of this process, those outside of Python included; Linux counts them."""
+    try:
+        with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
+            return int(file.read().rpartition(")")[2].split()[17])
+    except OSError:
+        return threading.active_count()
