@@ -11,6 +11,7 @@ FROM python:3.12-slim AS package
 WORKDIR /src
 COPY pyproject.toml setup.cfg README.md LICENSE ./
 COPY server/ server/
+COPY backtest_server_api/ backtest_server_api/
 COPY --from=assets /src/server/web/static/vendor/ server/web/static/vendor/
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir ".[serve]"
 
