@@ -1,4 +1,4 @@
-"""`python -m server` and the command `backtest-server`."""
+"""Starts the command line, as `python -m server` or as the command `backtest-server`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ modules are loaded, and finds nothing there: modules and classes live until the 
 def main() -> None:
     """Run the command line.
 
-    Until a command minds Ctrl-C itself, nothing has been begun that would need an end, so the process just goes:
-    while modules are loaded, Python may lose the interrupt or answer it with a traceback.
+    Until a command handles Ctrl-C, an interrupt ends the process at once: there is nothing to clean up, and while it
+    loads modules, Python may ignore the interrupt or print a traceback.
     """
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
     gc.set_threshold(_GC_THRESHOLD)

@@ -134,7 +134,7 @@ class BacktestManager:
             lean_config=settings.lean_config,
             secrets=self._workspace.secrets(),
         )
-        running.advance(engine_choice=why)
+        running.advance(engine_choice=why, engine_name=engine.name)
         return engine
 
     def _run_engine(self, engine: Engine, request: BacktestRequest, running: _Running) -> EngineResult:
@@ -239,9 +239,14 @@ class BacktestManager:
             from_json(job.request, BacktestRequest),
             handle.cancel,
             listeners=[lambda event: handle.emit(event_json(event))],
-            watch=lambda result: handle.update(to_json(result)),
+            watch=lambda result: handle.update(_job_result(result)),
         )
-        return result.state, to_json(result)
+        return result.state, _job_result(result)
+
+
+def _job_result(result: BacktestResult) -> dict[str, Any]:
+    """Return the result as the job store has it: with the name of the engine."""
+    return {**to_json(result), "engine_name": result.engine_name}
 
 
 def _emit(running: _Running, kind: EventKind, phase: str, message: str) -> None:

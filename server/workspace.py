@@ -1,4 +1,4 @@
-"""Everything that one data folder's work needs, put together from the settings."""
+"""A data folder with the objects that downloads and builds need, created from the settings."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from server.corporate_actions.auto_refresh import AutoRefresh
 from server.corporate_actions.context import CorporateActionsContext
 from server.corporate_actions.hosted_source import open_hosted
 from server.corporate_actions.model import CorporateActionSource
-from server.corporate_actions.tickers import TickersOnDisk
 from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
 from server.data_download.hosted_provider import HostedProvider
 from server.data_download.provider import DataProvider, ProviderContext
 from server.data_download.steps import DownloadStep
+from server.data_download.tickers import TickersOnDisk
 from server.lean.series import NEW_YORK
 from server.plugins.manager import Plugins
 from server.settings import SettingMissing, Settings
@@ -31,13 +31,17 @@ from server.trading_calendar import USEquityTradingCalendar
 
 
 def utc_now() -> datetime:
-    """The instant now, in UTC."""
+    """Return the current instant in UTC."""
     return datetime.now(UTC)
 
 
 @frozen(kw_only=True)
 class Workspace:
-    """A data folder with its calendar, its ledger and the providers that may fill it."""
+    """A data folder with its settings, plugins, calendar and ledger.
+
+    Attributes:
+        clock: Returns the current instant in UTC.
+    """
 
     settings: Settings
     plugins: Plugins
@@ -49,7 +53,7 @@ class Workspace:
 
     @classmethod
     def open(cls, settings: Settings, plugins: Plugins, clock: Callable[[], datetime] = utc_now) -> Workspace:
-        """Open the ledger and the calendar; nothing else is opened or read.
+        """Open the ledger and the calendar of a data folder.
 
         Raises:
             ConfigurationError: The settings name a provider that is not installed, or an unknown variable, and no
@@ -72,18 +76,18 @@ class Workspace:
         self.folder.close()
 
     def events(self, *listeners: EventListener) -> EventStream:
-        """A stream of events to these listeners and to the plugins that listen."""
+        """Return a stream of events to these listeners and to the plugins."""
         return EventStream(self.clock, (*listeners, self.plugins.notify, self._after_download))
 
     def downloader(self, *, events: EventStream | None = None, provider: str | None = None) -> DataDownloader:
-        """The downloader with the chosen provider and fallback.
+        """Create a downloader with the chosen provider and fallback.
 
         Args:
             events: A stream that `events` returned; by default one without further listeners.
-            provider: Instead of the settings' own.
+            provider: A provider that replaces the chosen one.
 
         Raises:
-            ConfigurationError: A setting of a provider does not fit.
+            ConfigurationError: A setting of a provider is invalid.
         """
         provider = provider or self.settings.chosen_provider.name
         fallback = self._installed(self.settings.fallback_data_provider)
@@ -99,7 +103,7 @@ class Workspace:
         )
 
     def remove_empty_state(self) -> None:
-        """Remove the state that this run created, if it was the first one here and learned nothing."""
+        """Remove the state folder, and the data folder, if this run created it; for a run that received no data."""
         if self._made_state:
             self.folder.locks.remove_empty_state(and_root=self._made_folder)
 
@@ -111,10 +115,10 @@ class Workspace:
         """Return the context of building factor and map files; None if the provider has no corporate actions.
 
         Args:
-            provider: Instead of the settings' own.
+            provider: A provider that replaces the chosen one.
 
         Raises:
-            ConfigurationError: A setting of the provider does not fit.
+            ConfigurationError: A setting of the provider is invalid.
         """
         name = provider or self.settings.chosen_provider.name
         fallback = self._installed(self.settings.chosen_fallback)
@@ -128,7 +132,7 @@ class Workspace:
         def open_source(cancel: CancelToken, events: EventStream, refresh: bool) -> CorporateActionSource:
             return create(config, evolve(self._context(cancel), refresh=refresh), events)
 
-        def bars_alone(events: EventStream) -> DataDownloader:
+        def open_downloader(events: EventStream) -> DataDownloader:
             return DataDownloader(
                 folder=self.folder,
                 calendar=self.calendar,
@@ -145,7 +149,7 @@ class Workspace:
             provider=name,
             open_source=open_hosted(hosted, open_source),
             check=hosted.check,
-            open_downloader=bars_alone,
+            open_downloader=open_downloader,
         )
 
     def _steps(self, provider: str) -> list[DownloadStep]:
@@ -167,7 +171,7 @@ class Workspace:
         )
 
     def hosted_provider(self, name: str) -> HostedProvider:
-        """The provider of this name with its settings, not yet opened.
+        """Return the provider of this name with its settings, not yet opened.
 
         Where its plugin failed to load, opening it raises a `ConfigurationError` with the reason, so that commands
         without a download work.
@@ -187,7 +191,7 @@ class Workspace:
         return HostedProvider(name, open_provider, lambda: spec.check(config), _secrets(config))
 
     def warnings(self) -> list[str]:
-        """What the user should know: plugins that were left out, and settings that therefore have no effect."""
+        """Return warnings about plugins that were left out and settings that have no effect."""
         providers = self.plugins.providers
         unknown = self.settings.unknown_providers(providers)
         choice, fallback = self.settings.chosen_provider.name, self.settings.chosen_fallback
@@ -206,10 +210,7 @@ class Workspace:
         ]
 
     def secrets(self) -> list[Secret]:
-        """Every secret in the settings of every provider, to be masked wherever text is written.
-
-        A provider that lacks a setting, and so cannot be used, is passed over.
-        """
+        """Return the secrets in the settings of all providers that lack no setting, so that texts can mask them."""
         found: list[Secret] = []
         for name, offered in self.plugins.providers.items():
             with suppress(SettingMissing):

@@ -33,6 +33,7 @@ class BacktestResult:
         project, symbols, resolution, start, end: Of the resolved request, once it is resolved.
         phases: `data_download`, then `engine`.
         engine_choice: Which engine was chosen and why, in one line.
+        engine_name: The name of the chosen engine; not in JSON.
         error: The error that ended it, if it failed.
     """
 
@@ -45,6 +46,7 @@ class BacktestResult:
     phases: tuple[Phase, ...] = ()
     download: DownloadReport | None = None
     engine_choice: str | None = None
+    engine_name: str | None = field(default=None, metadata=json_options(omit=True))
     engine_result: EngineResult | None = field(default=None, metadata=json_options(key="engine"))
     error: BacktestServerError | None = None
 

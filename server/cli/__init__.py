@@ -25,7 +25,7 @@ FAILURE, BAD_USE, INTERRUPTED = 1, 2, 130
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="backtest-server")
 def cli() -> None:
-    """Backtests on QuantConnect LEAN that fetch only the market data they lack."""
+    """Run backtests on QuantConnect LEAN and download only the market data that is missing."""
 
 
 for command in (download, backtest, factor_files, coverage, verify, providers, serve, demo):
@@ -37,8 +37,8 @@ def main(
 ) -> None:
     """Run a command and end the process.
 
-    Exit codes: 0 when every requested day is present or known to be empty, 1 for a failure, 2 for bad use, 130
-    when it was interrupted. What went wrong is one line on stderr; `--debug` shows the traceback as well.
+    Exit codes: 0 when every requested day is present or known to be empty, 1 for a failure, 2 for wrong usage, 130
+    when it was interrupted. An error is one line on stderr; `--debug` shows the traceback as well.
 
     Args:
         arguments: The arguments; None takes those of the process.
@@ -48,11 +48,11 @@ def main(
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # where the terminal's encoding has no such sign
+            stream.reconfigure(errors="replace")  # where the terminal's encoding lacks a character
     code = _run(command, program, arguments, debug="--debug" in arguments)
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read our output has gone
+    except BrokenPipeError:  # the reader of the output has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
@@ -66,28 +66,33 @@ def _run(command: click.Command, program: str, arguments: Sequence[str], *, debu
         print(error.format_message(), file=sys.stderr)
         return BAD_USE
     except click.ClickException as error:
-        asked = f" (see {error.ctx.command_path} --help)" if isinstance(error, click.UsageError) and error.ctx else ""
-        _say(f"{error.format_message()}{asked}", error, debug)
+        hint = f" (see {error.ctx.command_path} --help)" if isinstance(error, click.UsageError) and error.ctx else ""
+        _print_exception(f"{error.format_message()}{hint}", error, debug)
         return BAD_USE
     except (click.Abort, KeyboardInterrupt, Cancelled) as error:
-        _say(str(error) or "stopped", error, debug)
+        _print_exception(str(error) or "stopped", error, debug)
         return INTERRUPTED
     except BacktestServerError as error:
-        _say(str(error), error, debug)
+        _print_exception(str(error), error, debug)
         return BAD_USE if isinstance(error, ConfigurationError) else FAILURE
     except BrokenPipeError:
         return FAILURE
     except Exception as error:
-        _say(f"unexpected: {type(error).__name__}: {error} (run with --debug for more, and report it)", error, debug)
+        _print_exception(
+            f"unexpected: {type(error).__name__}: {error} (run with --debug for the traceback, and report it)",
+            error,
+            debug,
+        )
         return FAILURE
 
 
-def _say(message: str, error: BaseException, debug: bool) -> None:
-    """One line, with every known secret masked."""
+def _print_exception(message: str, error: BaseException, debug: bool) -> None:
+    """Print an error on one line, and its traceback for --debug."""
     from server.observability import mask
+    from server.terminal.messages import print_error
 
     if debug:
         import traceback
 
         print(mask("".join(traceback.format_exception(error))), file=sys.stderr, end="")
-    print(f"error: {mask(' '.join(message.split()))}", file=sys.stderr)
+    print_error(message)

@@ -1,4 +1,4 @@
-"""`backtest-server backtest`."""
+"""The command `backtest`."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from server.cli.common import (
     PLACE,
     RESOLUTIONS,
     as_resolution,
-    complain,
+    cancel_on_signals,
     folder_options,
     json_option,
     open_workspace,
     print_json,
     provider_option,
     range_options,
-    stopped_by_signals,
-    warn,
 )
-from server.cli.download import explain, print_report, watching
+from server.terminal.messages import print_error
+from server.terminal.progress import progress_display
+from server.terminal.reports import print_backtest, print_failures
 
 if TYPE_CHECKING:
     from server.backtest_server import BacktestResult
-    from server.engines.base import EngineResult
 
 
 class _Symbols(click.ParamType[tuple[str, ...]]):
@@ -45,8 +44,12 @@ class _Symbols(click.ParamType[tuple[str, ...]]):
 
 @click.command()
 @click.argument("project", required=False, type=PLACE)
-@click.option("--symbols", type=_Symbols(), help="Instead of the project's own.")
-@click.option("--resolution", type=click.Choice(RESOLUTIONS), help="Instead of the project's own; else minute.")
+@click.option("--symbols", type=_Symbols(), help="Replaces the project's symbols.")
+@click.option(
+    "--resolution",
+    type=click.Choice(RESOLUTIONS),
+    help="Replaces the project's resolution; minute if neither is given.",
+)
 @range_options(required=False)
 @click.option("--engine", metavar="auto|lean|smoke", help="LEAN, or the embedded smoke test of the data.")
 @provider_option
@@ -65,25 +68,25 @@ def backtest(
     as_json: bool,
     debug: bool,
 ) -> int:
-    """Make the data of a backtest be there, then run it.
+    """Download the missing data of a backtest, then run it.
 
-    PROJECT is a LEAN project; its config/parameters.py says which symbols and days, where no option does.
+    PROJECT is a LEAN project; its config/parameters.py gives the symbols and days that no option gives.
     """
     from server.backtest_server import BacktestManager, BacktestRequest
 
     with (
-        watching(quiet=as_json, every_line=True) as watch,
+        progress_display(quiet=as_json, every_line=True) as display,
         open_workspace(
             data_folder=data_folder,
             lean_config=lean_config,
             debug=debug,
             provider=provider,
             engine=engine,
-            show=watch.show,
+            display=display,
         ) as workspace,
-        stopped_by_signals() as cancel,
+        cancel_on_signals() as cancel,
     ):
-        manager = BacktestManager(workspace, environ=os.environ, listeners=[watch])
+        manager = BacktestManager(workspace, environ=os.environ, listeners=[display])
         request = BacktestRequest(
             project=project,
             symbols=symbols,
@@ -100,31 +103,6 @@ def backtest(
     return _exit_code(result)
 
 
-def print_backtest(result: BacktestResult) -> None:
-    """Print the result as text."""
-    if result.download:
-        print_report(result.download)
-    if result.engine_result:
-        print(f"engine: {result.engine_choice}")
-        print_engine_result(result.engine_result)
-
-
-def print_engine_result(result: EngineResult) -> None:
-    """Print summary, statistics and the equity curve."""
-    from server.cli.render import print_equity, print_figures, print_lines
-
-    print_lines(result.summary)
-    if result.statistics:
-        print_figures(result.statistics)
-    if len(result.equity.dates) > 1:
-        print_equity(result.equity.dates, result.equity.values, f"equity in dollars ({result.engine})")
-    print_lines([f"note: {note}" for note in result.notes])
-    for path in result.failed_data_requests:
-        warn(f"the backtest asked for {path}, which is not there")
-    if result.results_folder:
-        print(f"results: {result.results_folder}")
-
-
 def _exit_code(result: BacktestResult) -> int:
     from server.backtest_server import JobState
     from server.core.errors import ConfigurationError
@@ -132,9 +110,9 @@ def _exit_code(result: BacktestResult) -> int:
     if result.state is JobState.COMPLETED:
         return 0
     if result.download and not result.download.complete:
-        return explain(result.download)
+        return print_failures(result.download)
     if result.error:
-        complain(str(result.error))
+        print_error(str(result.error))
     if result.state is JobState.CANCELLED:
         return 130
     return 2 if isinstance(result.error, ConfigurationError) else 1

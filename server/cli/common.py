@@ -1,4 +1,4 @@
-"""What the commands share: their options, opening the workspace, and stopping cleanly."""
+"""Options that commands share, and the contexts in which commands run: workspace and signals."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from server.lean.series import Resolution
+from server.terminal.messages import print_warning
 
 if TYPE_CHECKING:
     from server.core.cancel import CancelToken
     from server.data_download.request import DownloadRequest
+    from server.terminal.progress import ProgressDisplay
     from server.workspace import Workspace
 
 RESOLUTIONS = tuple(resolution.value for resolution in Resolution)
@@ -34,7 +36,7 @@ class _Day(click.ParamType[date]):
     name = "YYYY-MM-DD"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        """Read a day; nothing but YYYY-MM-DD is one."""
+        """Read a day in the form YYYY-MM-DD."""
         if isinstance(value, date):
             return value
         try:
@@ -59,7 +61,7 @@ class _Symbol(click.ParamType[str]):
 
 
 class _Place(click.Path):
-    """The path of a file or folder; an empty text, as an unset shell variable leaves it, is none."""
+    """The path of a file or folder; not an empty text, which an unset shell variable results in."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -77,17 +79,17 @@ PLACE = _Place()
 
 
 def symbols_argument(*, required: bool = True) -> Callable[[_Command], _Command]:
-    """The SYMBOL... argument."""
+    """Return the SYMBOL... argument."""
     return click.argument("symbols", nargs=-1, required=required, type=SYMBOL)
 
 
 def resolution_option(*, required: bool = True) -> Callable[[_Command], _Command]:
-    """--resolution."""
+    """Return the option --resolution."""
     return click.option("--resolution", type=click.Choice(RESOLUTIONS), required=required, help="Length of a bar.")
 
 
 def range_options(*, required: bool = True) -> Callable[[_Command], _Command]:
-    """--start and --end."""
+    """Return the options --start and --end."""
 
     def add(command: _Command) -> _Command:
         command = click.option("--end", type=DAY, required=required, help="Last day, included.")(command)
@@ -97,23 +99,23 @@ def range_options(*, required: bool = True) -> Callable[[_Command], _Command]:
 
 
 def folder_options(command: _Command) -> _Command:
-    """--data-folder, --lean-config and --debug, which every command has."""
+    """Add --data-folder, --lean-config and --debug, which every command has."""
     command = click.option("--debug", is_flag=True, help="Show tracebacks and debug lines.")(command)
-    command = click.option("--lean-config", type=PLACE, help="The lean.json to read; else it is looked for upward.")(
-        command
-    )
+    command = click.option(
+        "--lean-config", type=PLACE, help="The lean.json to read; by default the nearest one upward."
+    )(command)
     return click.option("--data-folder", type=PLACE, help="LEAN's data folder.")(command)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-provider_option = click.option("--provider", metavar="NAME", help="Where missing data comes from.")
+provider_option = click.option("--provider", metavar="NAME", help="The provider of missing data.")
 
 
 def parsed_request(symbols: Sequence[str], resolution: str, start: date, end: date) -> DownloadRequest:
-    """The request of a command's arguments.
+    """Return the request of a command's arguments.
 
     Raises:
-        click.UsageError: They do not make one.
+        click.UsageError: The arguments do not fit together.
     """
     from server.data_download.request import DownloadRequest
 
@@ -124,7 +126,7 @@ def parsed_request(symbols: Sequence[str], resolution: str, start: date, end: da
 
 
 def as_resolution(name: str) -> Resolution:
-    """The resolution of this name."""
+    """Return the resolution of this name."""
     return Resolution(name)
 
 
@@ -135,14 +137,17 @@ def open_workspace(
     lean_config: Path | None,
     debug: bool,
     log: bool = True,
-    show: Callable[[str], None] | None = None,
+    display: ProgressDisplay | None = None,
     **flags: Any,
 ) -> Iterator[Workspace]:
     """Read the settings, find the plugins, set up the log and open the workspace.
 
     Args:
+        data_folder: LEAN's data folder; None means not given.
+        lean_config: The lean.json to read; None means the nearest one upward.
+        debug: Whether debug lines are logged.
         log: Whether JSON lines are written to the state folder.
-        show: Takes the log's lines for people, in place of stderr.
+        display: Shows the log's lines of text; None prints them on stderr.
         flags: Settings given on the command line (``provider``, ``engine``); None means not given.
     """
     from server.observability import configure_logging
@@ -159,22 +164,23 @@ def open_workspace(
         configure_logging(
             state_folder=settings.state_folder if log else None,
             level="DEBUG" if debug else os.environ.get("BACKTEST_SERVER_LOG_LEVEL") or "INFO",
-            sink=show,
+            sink=display.show if display else None,
+            sink_level=display.level if display else None,
             secrets=workspace.secrets(),
         )
         for message in workspace.warnings():
-            warn(message)
+            print_warning(message)
         yield workspace
     finally:
         workspace.close()
 
 
 @contextmanager
-def stopped_by_signals() -> Iterator[CancelToken]:
-    """A token that Ctrl-C and SIGTERM cancel.
+def cancel_on_signals() -> Iterator[CancelToken]:
+    """Return a token that Ctrl-C and SIGTERM cancel.
 
-    The work has a moment to end by itself and to report; then the process ends, whatever a connection is waiting
-    for. That is safe at any instant: files appear whole or not at all.
+    The command has 1.5 seconds to stop and to report; then the process ends, even if a connection still waits. No
+    file is damaged by that: files are renamed into place once they are complete.
     """
     from server.core.cancel import CancelToken
 
@@ -184,7 +190,7 @@ def stopped_by_signals() -> Iterator[CancelToken]:
         if token.cancelled:
             os._exit(130)
         token.cancel()
-        timer = threading.Timer(_GRACE_SECONDS, _leave)
+        timer = threading.Timer(_GRACE_SECONDS, _exit_interrupted)
         timer.daemon = True
         timer.start()
         timers.append(timer)
@@ -200,8 +206,8 @@ def stopped_by_signals() -> Iterator[CancelToken]:
             timer.cancel()
 
 
-def _leave() -> None:
-    print("stopped; what was fetched is kept", file=sys.stderr, flush=True)
+def _exit_interrupted() -> None:
+    print("stopped; complete days are kept", file=sys.stderr, flush=True)
     os._exit(130)
 
 
@@ -214,31 +220,3 @@ def print_json(value: Any) -> None:
     from server.core.json import to_json
 
     print(json.dumps(to_json(value), indent=2))
-
-
-def warn(message: str) -> None:
-    """Print a warning on stderr."""
-    from server.observability import mask
-
-    print(f"warning: {mask(' '.join(message.split()))}", file=sys.stderr)
-
-
-def complain(message: str) -> None:
-    """Print one cause of a failure on stderr."""
-    from server.observability import mask
-
-    print(f"error: {mask(' '.join(message.split()))}", file=sys.stderr)
-
-
-def days_text(days: Sequence[date]) -> str:
-    """Write days as text: one, or their number, the first and the last."""
-    if len(days) == 1:
-        return str(days[0])
-    return f"{len(days)} days, {days[0]} to {days[-1]}"
-
-
-def bytes_text(size: int) -> str:
-    """Write a number of bytes as text."""
-    if size < 1_000_000:
-        return f"{size / 1000:.1f} kB"
-    return f"{size / 1e6:.1f} MB"

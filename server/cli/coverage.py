@@ -1,4 +1,4 @@
-"""`backtest-server coverage`."""
+"""The command `coverage`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from server.cli.common import (
-    complain,
+    cancel_on_signals,
     folder_options,
     json_option,
     open_workspace,
@@ -16,9 +16,9 @@ from server.cli.common import (
     print_json,
     range_options,
     resolution_option,
-    stopped_by_signals,
     symbols_argument,
 )
+from server.terminal.messages import print_error
 
 
 @click.command()
@@ -43,18 +43,18 @@ def coverage(
     request = parsed_request(symbols, resolution, start, end)
     with (
         open_workspace(data_folder=data_folder, lean_config=lean_config, debug=debug, log=False) as workspace,
-        stopped_by_signals() as cancel,
+        cancel_on_signals() as cancel,
     ):
         found = read_coverage(workspace, request, cancel)
     if as_json:
         print_json(found)
     else:
-        from server.cli.render import print_calendar, print_lines
+        from server.terminal.render import print_calendar, print_lines
 
         print_lines([f"note: {notice}" for notice in found.notices])
         for symbol, one in found.symbols.items():
             print_calendar(f"{symbol} {resolution}", one.days, one.files.sentence)
     for symbol, one in found.symbols.items():
         if one.absent:
-            complain(f"{symbol} {resolution}: {one.absent} of {len(one.days)} trading days are not there")
+            print_error(f"{symbol} {resolution}: {one.absent} of {len(one.days)} trading days are not there")
     return 1 if any(one.absent for one in found.symbols.values()) else 0

@@ -1,4 +1,4 @@
-"""`backtest-server factor-files`."""
+"""The command `factor-files`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import click
 
 from server.cli.common import (
     DAY,
-    bytes_text,
-    complain,
+    cancel_on_signals,
     folder_options,
     json_option,
     open_workspace,
     print_json,
     provider_option,
-    stopped_by_signals,
     symbols_argument,
 )
-from server.cli.download import watching
+from server.core.text import list_text
+from server.terminal.messages import print_error
+from server.terminal.progress import progress_display
+from server.terminal.reports import print_requests
 
 if TYPE_CHECKING:
     from server.core.events import Event, EventListener
@@ -65,16 +66,16 @@ def factor_files(
 
     request = BuildRequest(symbols=tuple(dict.fromkeys(symbols)), since=since, refresh=refresh, replace=replace)
     with (
-        watching(quiet=True, every_line=debug) as watch,
+        progress_display(quiet=True, every_line=debug) as display,
         open_workspace(
             data_folder=data_folder,
             lean_config=lean_config,
             debug=debug,
             provider=provider,
-            show=watch.show,
+            display=display,
             log=not dry_run,
         ) as workspace,
-        stopped_by_signals() as cancel,
+        cancel_on_signals() as cancel,
     ):
         context = workspace.corporate_actions()
         if context is None:
@@ -84,7 +85,7 @@ def factor_files(
             _print_plan(context, request, plan_builds(context, request), as_json)
             return 0
         try:
-            events = workspace.events(watch, _counter(request, as_json))
+            events = workspace.events(display, _symbol_counter(request, as_json))
             result = build_on_request(context, request, events=events, cancel=cancel)
         except BacktestServerError:
             workspace.remove_empty_state()
@@ -95,11 +96,11 @@ def factor_files(
         print_json(_payload(context, request, result))
     else:
         _print(result)
-    return _explain(result)
+    return _print_failures(result)
 
 
-def _counter(request: BuildRequest, quiet: bool) -> EventListener:
-    """A listener that shows on a terminal which symbol is in progress."""
+def _symbol_counter(request: BuildRequest, quiet: bool) -> EventListener:
+    """Return a listener that shows on a terminal which symbol is in progress."""
     shown = not quiet and sys.stderr.isatty()
     symbols = request.symbols
 
@@ -125,10 +126,7 @@ def _print(result: BuildResult) -> None:
     for notice in result.notices:
         print(f"note: {notice}")
     if result.api_calls or result.cache_hits:
-        print(
-            f"  requests  {result.api_calls:,} ({result.retries:,} retries), {bytes_text(result.bytes)}; "
-            f"{result.cache_hits:,} answered from the cache"
-        )
+        print_requests(result.api_calls, result.retries, result.bytes, result.cache_hits)
 
 
 def _extent(outcome: BuildOutcome) -> str:
@@ -138,8 +136,12 @@ def _extent(outcome: BuildOutcome) -> str:
     return f" (from {outcome.first_day}; splits: {len(events.splits)}, dividends: {len(events.dividends)})"
 
 
-def _explain(result: BuildResult) -> int:
-    """Print one line on stderr for each cause of a failure; return the exit code."""
+def _print_failures(result: BuildResult) -> int:
+    """Print one line on stderr for each cause of a failure.
+
+    Returns:
+        The exit code of the command.
+    """
     causes: dict[str, list[str]] = {}
     for symbol, error in result.failures.items():
         causes.setdefault(str(error), []).append(symbol)
@@ -147,9 +149,9 @@ def _explain(result: BuildResult) -> int:
         if outcome.files.factor_file == "none":
             causes.setdefault(" ".join(outcome.files.notices), []).append(outcome.files.symbol)
     for cause, symbols in causes.items():
-        complain(f"{cause} [{', '.join(symbols[:5])}{' …' if len(symbols) > 5 else ''}]")
+        print_error(f"{cause} [{list_text(symbols)}]")
     if result.cancelled:
-        complain("cancelled; files that were built are kept, run the command again to continue")
+        print_error("cancelled; files that were built are kept, run the command again to continue")
         return 130
     return 1 if causes else 0
 

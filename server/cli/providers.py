@@ -1,4 +1,4 @@
-"""`backtest-server providers`."""
+"""The command `providers`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def providers(
     if as_json:
         print(json.dumps(_as_json(overview, why), indent=2))
         return 0
-    from server.cli.render import print_lines
+    from server.terminal.render import print_lines
 
     chosen, fallback = overview.choice.name, overview.fallback
     _print_providers(overview)
@@ -68,7 +68,7 @@ def _print_providers(overview: ProviderOverview) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from server.cli.render import console
+    from server.terminal.render import console
 
     out = console()
     if not out.is_terminal:

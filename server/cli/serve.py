@@ -1,4 +1,4 @@
-"""`backtest-server serve`."""
+"""The command `serve`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,29 @@ _PACKAGES = ("fastapi", "jinja2", "prometheus_client", "uvicorn")
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address; others need BACKTEST_SERVER_TOKEN.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
 @click.option(
-    "--projects", type=click.Path(path_type=Path), help="The folder of LEAN projects; else lean.json's, else this one."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on; one other than this machine's needs BACKTEST_SERVER_TOKEN.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free port.")
+@click.option(
+    "--projects",
+    type=click.Path(path_type=Path),
+    help="The folder of LEAN projects; by default that of lean.json, or this one.",
 )
 @click.option(
     "--benchmarks", type=click.Path(path_type=Path), default=Path("benchmarks/results"), help="The benchmark archive."
 )
 @click.option(
-    "--baseline", type=click.Path(path_type=Path), help="Kept reports of download --json, to measure downloads against."
+    "--baseline",
+    type=click.Path(path_type=Path),
+    help="Saved reports of download --json, with which downloads are compared.",
 )
-@click.option("--allowed-host", multiple=True, help="A name that browsers may call this server by; may be repeated.")
+@click.option(
+    "--allowed-host", multiple=True, help="A host name by which browsers may address this server; may be repeated."
+)
 @provider_option
 @folder_options
 def serve(

@@ -1,31 +1,33 @@
-"""`backtest-server verify`."""
+"""The command `verify`."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from server.cli.common import (
     as_resolution,
-    complain,
+    cancel_on_signals,
     folder_options,
     json_option,
     open_workspace,
     print_json,
     provider_option,
     resolution_option,
-    stopped_by_signals,
     symbols_argument,
 )
-from server.cli.download import explain, print_report, watching
+from server.terminal.messages import print_error
+from server.terminal.progress import progress_display
+from server.terminal.reports import print_failures, print_report
 
 
 @click.command()
 @symbols_argument(required=False)
 @resolution_option()
-@click.option("--repair", is_flag=True, help="Fetch the days of damaged files again.")
+@click.option("--repair", is_flag=True, help="Download the days of damaged files again.")
 @provider_option
 @folder_options
 @json_option
@@ -39,7 +41,7 @@ def verify(
     as_json: bool,
     debug: bool,
 ) -> int:
-    """Open every file of a resolution, and every factor and map file, and name the damaged ones."""
+    """Read every file of a resolution, and every factor and map file, and name the damaged ones."""
     from server.corporate_actions.verify import check_files
     from server.data_download.request import DownloadRequest
     from server.data_download.verify import verify as verify_files
@@ -47,18 +49,18 @@ def verify(
     wanted = as_resolution(resolution)
     report = None
     with (
-        watching(quiet=as_json, every_line=debug) as watch,
+        progress_display(quiet=as_json, every_line=debug) as display,
         open_workspace(
             data_folder=data_folder,
             lean_config=lean_config,
             debug=debug,
             provider=provider,
-            show=watch.show,
+            display=display,
             log=repair,
         ) as workspace,
-        stopped_by_signals() as cancel,
+        cancel_on_signals() as cancel,
     ):
-        found = verify_files(workspace.folder, wanted, symbols, cancel=cancel, progress=_counter(as_json))
+        found = verify_files(workspace.folder, wanted, symbols, cancel=cancel, progress=_file_counter(as_json))
         if found.damaged and found.gaps and repair and not cancel.cancelled:
             request = DownloadRequest(
                 symbols=tuple(gap.series.ticker for gap in found.gaps),
@@ -66,7 +68,7 @@ def verify(
                 start=min(gap.days[0] for gap in found.gaps),
                 end=max(gap.days[-1] for gap in found.gaps),
             )
-            downloader = workspace.downloader(events=workspace.events(watch))
+            downloader = workspace.downloader(events=workspace.events(display))
             report = downloader.repair(request, found.gaps, cancel)
             found = verify_files(workspace.folder, wanted, symbols, cancel=cancel)
         small = check_files(workspace.folder.path, symbols, cancel=cancel)
@@ -80,27 +82,27 @@ def verify(
         }
         print_json(answer)
     else:
-        print(f"{found.files:,} {wanted.value} files opened, {len(found.damaged):,} damaged")
+        print(f"{found.files:,} {wanted.value} files read, {len(found.damaged):,} damaged")
         if small.files:
-            print(f"{small.files:,} factor and map files opened, {len(small.damaged):,} damaged")
+            print(f"{small.files:,} factor and map files read, {len(small.damaged):,} damaged")
         if report:
             print_report(report)
     for file in found.damaged:
-        complain(f"{file.path} is damaged: {file.reason}" + ("" if repair else "; verify --repair fetches it again"))
+        print_error(f"{file.path} is damaged: {file.reason}" + ("" if repair else "; verify --repair fetches it again"))
     for file in small.damaged:
-        again = f"backtest-server factor-files {file.path.stem.upper()} --replace"
-        complain(f"{file.path} is damaged: {file.reason}; {again} makes it anew")
-    failed = explain(report) if report else 0
+        command = f"backtest-server factor-files {file.path.stem.upper()} --replace"
+        print_error(f"{file.path} is damaged: {file.reason}; {command} builds it again")
+    failed = print_failures(report) if report else 0
     return 130 if cancel.cancelled else failed or (1 if found.damaged or small.damaged else 0)
 
 
-def _counter(quiet: bool):  # type: ignore[no-untyped-def]
-    """Return a function that shows on a terminal how many files were opened."""
+def _file_counter(quiet: bool) -> Callable[[int], None]:
+    """Return a function that shows on a terminal how many files were read."""
     if quiet or not sys.stderr.isatty():
         return lambda files: None
 
     def show(files: int) -> None:
         if files % 500 == 0:
-            print(f"\r{files:,} files opened", end="\r", file=sys.stderr, flush=True)
+            print(f"\r{files:,} files read", end="\r", file=sys.stderr, flush=True)
 
     return show

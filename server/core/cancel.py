@@ -1,4 +1,4 @@
-"""A token that stops long work."""
+"""A token that cancels long operations."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import weakref
 
 
 class CancelToken:
-    """Asks long work to stop. Thread-safe; once cancelled it stays cancelled."""
+    """Cancels a long operation, which checks it. Thread-safe; a cancelled token stays cancelled."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
         self._children: weakref.WeakSet[CancelToken] = weakref.WeakSet()
 
     def child(self) -> CancelToken:
-        """Create a token for a part of the work: cancelled with this one, or alone without it."""
+        """Create a token for a part of the operation: cancelled with this one, or by itself."""
         child = CancelToken()
         self._children.add(child)
         if self.cancelled:
@@ -22,16 +22,20 @@ class CancelToken:
         return child
 
     def cancel(self) -> None:
-        """Ask the work to stop."""
+        """Cancel the operation and its parts."""
         self._event.set()
         for child in list(self._children):
             child.cancel()
 
     @property
     def cancelled(self) -> bool:
-        """Whether the work was asked to stop."""
+        """Whether the operation was cancelled."""
         return self._event.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Sleep for this many seconds or until cancelled; return whether it was cancelled."""
+        """Wait until cancelled, but no longer than this many seconds.
+
+        Returns:
+            Whether it was cancelled.
+        """
         return self._event.wait(seconds)

@@ -1,7 +1,7 @@
-"""The root of all errors, and those that belong to no domain.
+"""The root of all errors, and the errors that belong to no domain.
 
 The text of an error is one line: what happened, and what to do next, without the API key. Facts are attributes, so that
-a page or a log shows them separately; no code parses messages. Foreign exceptions are translated with
+a page or a log shows them separately; no code parses messages. Exceptions of libraries are translated with
 ``raise ... from``.
 """
 
@@ -19,16 +19,16 @@ class BacktestServerError(Exception):
     """Root of all errors.
 
     Attributes:
-        code: A stable word for programs.
+        code: A stable identifier for programs.
         allows_fallback: Whether another provider may still deliver (an outage, a used-up budget, a missing tool).
-        unreachable: Whether the vendor was not reached or did not accept the key, so that the run learned nothing.
-        concerns_one_symbol: Whether other symbols of the same run may still succeed.
+        unreachable: Whether the vendor was not reached or did not accept the key.
+        concerns_one_symbol: Whether other symbols of the same run may succeed.
         series: The series concerned, if there is one.
         symbol: The symbol concerned, if there is one.
         days: The trading days concerned, ascending.
         status: The HTTP status of the response that caused it, if there is one.
         request_id: The vendor's request id, to quote to its support.
-        attempts: How often the request was tried.
+        attempts: How often the request was sent.
     """
 
     code: ClassVar[str] = "error"
@@ -62,19 +62,19 @@ class BacktestServerError(Exception):
 
 
 class ConfigurationError(BacktestServerError):
-    """A setting, argument or file of the user's does not fit; the text names it, its place and what would fit."""
+    """A setting, argument or file of the user is invalid; the text names it, its source and the valid values."""
 
     code = "configuration"
 
 
 class NotFoundError(BacktestServerError):
-    """What was asked for does not exist."""
+    """The requested object does not exist."""
 
     code = "not_found"
 
 
-class Cancelled(BacktestServerError):  # noqa: N818 - not a fault
-    """The run was cancelled; what was written stays."""
+class Cancelled(BacktestServerError):  # noqa: N818 - not an error of the program
+    """The run was cancelled; complete files are kept."""
 
     code = "cancelled"
 

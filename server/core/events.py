@@ -1,4 +1,4 @@
-"""The one stream of events that long work emits, and what an event says.
+"""The stream of events that downloads and backtests emit, and the event itself.
 
 The terminal's progress bar, a job's page, the log, the metrics, plugins and the counts of a report are listeners.
 Removing one does not change a download.
@@ -26,7 +26,7 @@ days: ``days`` of ``series`` had the ``outcome``, with ``bars`` bars.
 request: ``api_calls`` requests were answered with ``bytes`` bytes, or ``cache_hits`` by the HTTP cache.
 retry: a request failed and is sent again after ``wait_seconds``; ``message`` says why it failed.
 wait: the request budget or another run makes this one wait ``wait_seconds``.
-notice: ``message`` is for people; it is part of the report unless it is ``transient``.
+notice: ``message`` is text for the user; it is part of the report unless it is ``transient``.
 phase: a backtest entered ``phase``.
 finished: the download is over.
 """
@@ -44,14 +44,22 @@ def _is_kind(instance: object, attribute: object, value: str) -> None:
 
 @frozen(kw_only=True)
 class Event:
-    """What happened, and by how much the counts grew. Counts are increments, so a listener only adds.
+    """An event of a download or backtest. Counts are increments, so a listener adds them up.
 
     Attributes:
+        kind: What it reports; see `EventKind`.
         at: The instant, in UTC; set by the stream.
+        phase: The phase of the run: ``data_download``, ``corporate_actions`` or ``engine``.
+        provider: The name of the data provider.
         symbol: The ticker of the series, or the symbol concerned where there is no series.
-        resolution: That of the series, or of the download.
-        transient: Whether a notice is shown now and not repeated in the report.
-        report: The `DownloadReport` of a download that is over.
+        resolution: The resolution of the series, or of the download.
+        outcome: What became of the days, for the kind ``days``.
+        days, days_present, bars, bytes, api_calls, cache_hits, retries: Increments of counts; `bytes` as received.
+        status: The HTTP status of the response, if there is one.
+        wait_seconds: How long the run waits.
+        message: Text for the user.
+        transient: Whether a notice is left out of the report.
+        report: The `DownloadReport`, for the last event of a download.
     """
 
     kind: EventKind = field(validator=_is_kind)
@@ -85,13 +93,14 @@ class Event:
 
 
 class EventListener(Protocol):
-    """Receives events, from several threads at once; must be quick and must not raise."""
+    """Receives events from several threads at once; must return quickly and must not raise."""
 
-    def __call__(self, event: Event, /) -> None: ...
+    def __call__(self, event: Event, /) -> None:
+        """Receive an event."""
 
 
 class EventStream:
-    """Passes events to listeners, with the fields of its scope filled in. Immutable and thread-safe."""
+    """Passes events to listeners and fills in the fields of its scope. Immutable and thread-safe."""
 
     def __init__(
         self,
@@ -102,8 +111,9 @@ class EventStream:
         """Create a stream.
 
         Args:
-            clock: The instant now, in UTC.
-            scope: Fields of `Event` that are set where an event leaves them at their default.
+            clock: Returns the current instant in UTC.
+            listeners: Receive every event.
+            scope: Values for fields of `Event` that an event leaves at their default.
         """
         self.clock = clock
         self._listeners = tuple(listeners)
@@ -118,10 +128,10 @@ class EventStream:
             listener(event)
 
     def scoped(self, **fields: Any) -> EventStream:
-        """Return a stream to the same listeners that also sets these fields."""
+        """Return a stream to the same listeners that also fills in these fields."""
         return EventStream(self.clock, self._listeners, {**self._scope, **fields})
 
-    def heard_by(self, *listeners: EventListener) -> EventStream:
+    def with_listeners(self, *listeners: EventListener) -> EventStream:
         """Return a stream with the same scope that also passes events to these listeners."""
         return EventStream(self.clock, (*self._listeners, *listeners), self._scope)
 

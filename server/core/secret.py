@@ -1,4 +1,4 @@
-"""A value that never prints."""
+"""API keys and tokens that are masked when printed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MASK = "**********"
 
 
 class Secret:
-    """An API key or token. ``str``, ``repr``, format and pickle never show it; only ``reveal()`` does."""
+    """An API key or token. ``str``, ``repr`` and format mask it, pickle refuses it; only ``reveal()`` returns it."""
 
     __slots__ = ("_value",)
 
@@ -19,7 +19,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The value itself, to be put into an HTTP header or a private file and nowhere else."""
+        """Return the value, for an HTTP header or a private file only."""
         return self._value
 
     def __bool__(self) -> bool:
@@ -42,7 +42,7 @@ class Secret:
 
 def mask_secrets(text: str, secrets: Iterable[Secret]) -> str:
     """Replace each secret in the text by asterisks: in any case, and URL-encoded wholly or in part."""
-    # Longest first: a secret that is part of another must not leave the rest of it behind.
+    # Longest first: masking a secret that is part of another would leave the rest of the other readable.
     for value in sorted({secret.reveal() for secret in secrets}, key=len, reverse=True):
         if value:
             text = _pattern(value).sub(MASK, text)

@@ -1,7 +1,7 @@
-"""Run a program: a request in, an outcome out.
+"""Runs a program to its end, with a time limit and cancellation.
 
-Nothing here knows LEAN. The program gets an argument list and never a shell, no standard input, and a process
-group of its own, so that it can be stopped together with what it started.
+The program gets an argument list and no shell, no standard input, and its own process group, so that it can be stopped
+together with its child processes.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from server.core.errors import ToolFailedError, ToolMissingError
 from server.core.secret import Secret, mask_secrets
 
 POLL_SECONDS = 0.05
-"""How often it is looked whether the run was cancelled or took too long."""
+"""Interval of the checks for cancellation and the time limit, in seconds."""
 
 INTERRUPT_GRACE = 0.8
 TERMINATE_GRACE = 0.3
 KILL_GRACE = 0.3
-"""Seconds that a program has after SIGINT, SIGTERM and SIGKILL; together well under the 2 seconds of a cancel."""
+"""Seconds that a program has to end after SIGINT, SIGTERM and SIGKILL; their sum is below the 2 seconds of a cancel."""
 
 DRAIN_SECONDS = 1.0
 STOPPED_DRAIN_SECONDS = 0.1
-"""How long to wait for the rest of the output once the program has ended, or was stopped."""
+"""Seconds to wait for the rest of the output after the program has ended, or was stopped."""
 
 LINES_KEPT = 2_000
 LINE_LENGTH = 1_000
-"""Of the output, the last so many lines are kept, each cut to so many characters."""
+"""The number of last lines of output that are kept, and the characters to which each is cut."""
 
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 class Cancellable(Protocol):
-    """What can say that the work is to stop: a `CancelToken`, or several of them together."""
+    """A condition for stopping: a `CancelToken`, or a combination of several."""
 
     @property
     def cancelled(self) -> bool:
@@ -64,12 +64,12 @@ class CommandRequest:
     Attributes:
         argv: The program and its arguments.
         cwd: The folder it runs in.
-        env: Its whole environment.
+        env: Its complete environment.
         time_limit: Seconds after which it is stopped.
-        secrets: What is masked in its output and in `display`.
+        secrets: Values that are masked in its output and in `display`.
 
     Raises:
-        ValueError: No program, or a time limit that is not positive.
+        ValueError: There is no program, or the time limit is not positive.
     """
 
     argv: tuple[str, ...] = field(validator=_not_empty)
@@ -80,7 +80,7 @@ class CommandRequest:
 
     @property
     def display(self) -> str:
-        """The command for people, secrets masked."""
+        """The command as text, secrets masked."""
         return display_command(self.argv, self.secrets)
 
     def __repr__(self) -> str:
@@ -94,7 +94,7 @@ class CommandOutcome:
     Attributes:
         exit_code: Its exit code; negative for the number of the signal that ended it.
         lines: The last lines of its output and errors, secrets masked.
-        elapsed: Seconds.
+        elapsed: Duration in seconds.
         timed_out: It was stopped because it took longer than the time limit.
         cancelled: It was stopped because the run was cancelled.
     """
@@ -110,7 +110,7 @@ class CommandOutcome:
 
 
 def display_command(argv: tuple[str, ...], secrets: tuple[Secret, ...] = ()) -> str:
-    """A command as one would type it, secrets masked."""
+    """Return a command as it is typed in a shell, secrets masked."""
     return shlex.join(mask_secrets(argument, secrets) for argument in argv)
 
 
@@ -119,18 +119,20 @@ def run_command(
 ) -> CommandOutcome:
     """Run a program to its end, to its time limit, or until cancelled.
 
-    Once this returns, the program and what it started in its process group have ended, and `on_line` is not
-    called any more. A cancel takes less than 2 seconds, even if the program ignores signals or something it
-    started keeps its output open.
+    When this returns, the program and its process group have ended, and `on_line` is not called again. A cancel takes
+    less than 2 seconds, even if the program ignores signals or a child process keeps its output open.
 
     Args:
         request: The program.
-        cancel: Looked at twenty times a second.
-        on_line: Gets each line of output and errors as it comes, secrets masked, from another thread. What it
-            raises stops the program and comes out here.
+        cancel: Checked twenty times a second.
+        on_line: Receives each line of output and errors, secrets masked, from another thread. An exception that it
+            raises stops the program and is raised here.
+
+    Returns:
+        How the program ended, with the end of its output.
 
     Raises:
-        ToolMissingError: There is no such program.
+        ToolMissingError: The program does not exist.
         ToolFailedError: The program could not be started.
     """
     began = time.monotonic()
@@ -163,7 +165,7 @@ def run_command(
 
 
 class _Reader:
-    """Reads the output of a program in a thread, so that a program that says nothing can still be stopped."""
+    """Reads the output of a program in a thread, so that a program without output can be stopped."""
 
     def __init__(
         self,
@@ -178,12 +180,12 @@ class _Reader:
         self._on_line = on_line
         self._lock = threading.Lock()
         self._open = True
-        # Not waited for at exit: something that left the process group may hold the pipe for ever.
+        # A daemon: a process that left the process group may keep the pipe open forever.
         self._thread = threading.Thread(target=self._read, args=(process.stdout,), name="command-output", daemon=True)
         self._thread.start()
 
     def finish(self, seconds: float) -> None:
-        """Take what is still on its way; whatever holds the pipe after that is ended, or left alone."""
+        """Read the rest of the output for this many seconds, then kill the process group if it keeps the pipe open."""
         self._thread.join(seconds)
         if self._thread.is_alive():
             _signal(self._process, _KILL)
@@ -194,7 +196,7 @@ class _Reader:
     def _read(self, stream: IO[bytes]) -> None:
         with stream:
             for raw in stream:
-                # Progress bars write over their line: what ends in CR is a line, too.
+                # Progress bars overwrite their line, so a carriage return ends a line, too.
                 text = _ESCAPES.sub("", raw.decode("utf-8", "replace")).replace("\r", "\n")
                 for line in mask_secrets(text, self._secrets).split("\n"):
                     if line.strip():
@@ -239,7 +241,7 @@ def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask, ask again, end; then end whatever is left of the group."""
+    """Send SIGINT, SIGTERM and SIGKILL in turn until the program has ended, then SIGKILL to the rest of its group."""
     for number, grace in ((_INTERRUPT, INTERRUPT_GRACE), (_TERMINATE, TERMINATE_GRACE), (_KILL, KILL_GRACE)):
         _signal(process, number)
         if _ended(process, grace):
@@ -248,7 +250,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _exit_code(process: subprocess.Popen[bytes]) -> int:
-    # A program that even SIGKILL does not end (one that became root, say) counts as killed and is left alone.
+    # A program that SIGKILL does not end, for example one that became root, counts as killed.
     return -9 if process.returncode is None else process.returncode
 
 
@@ -257,17 +259,17 @@ if sys.platform == "win32":
     _INTERRUPT, _TERMINATE, _KILL = signal.CTRL_BREAK_EVENT, signal.SIGTERM, signal.SIGABRT
 
     def _signal(process: subprocess.Popen[bytes], number: int) -> None:
-        """Windows has no process groups to kill: only the program itself is reached."""
+        """Send a signal to the program only, since Windows cannot kill process groups."""
         with suppress(OSError, ValueError):
             if number == _INTERRUPT:
                 process.send_signal(number)
             else:
                 process.kill()
 else:
-    _OWN_GROUP = 0  # only Windows knows such flags
+    _OWN_GROUP = 0  # flags exist on Windows only
     _INTERRUPT, _TERMINATE, _KILL = signal.SIGINT, signal.SIGTERM, signal.SIGKILL
 
     def _signal(process: subprocess.Popen[bytes], number: int) -> None:
-        """Send a signal to the program's process group, which has its number as it was started in a new session."""
+        """Send a signal to the program's process group, whose id is the program's, since it began a new session."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)

@@ -240,7 +240,7 @@ def build_on_request(
         raise ConfigurationError(f"--since {request.since} is after {last}, the last session whose close is known")
     plans = plan_builds(context, request)
     result = BuildResult(outcomes=[_unchanged(plan.symbol) for plan in plans if plan.done_today])
-    events = events.heard_by(result).scoped(provider=context.provider)
+    events = events.with_listeners(result).scoped(provider=context.provider)
     build_files(
         context,
         {plan.symbol: request.since for plan in plans if not plan.done_today},

@@ -88,7 +88,7 @@ class DataDownloader:
 
     def _begin(self, cancel: CancelToken | None) -> _Run:
         counts = DownloadCounts()
-        events = self.events.heard_by(counts).scoped(provider=self.provider.name)
+        events = self.events.with_listeners(counts).scoped(provider=self.provider.name)
         return _Run(cancel or CancelToken(), counts, events, self.clock(), time.perf_counter())
 
     def _steps_before(self, plan: DownloadPlan, run: _Run) -> bool:

@@ -1,1 +1,1 @@
-"""Recorded answers of the vendor for the command `demo`."""
+"""The demo: a download and a backtest with the real provider from a recorded response of the vendor."""

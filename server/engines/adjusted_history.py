@@ -15,6 +15,7 @@ from typing import Literal
 
 from attrs import frozen
 
+from server.core.text import list_text
 from server.corporate_actions.paths import FACTOR_FILES, MAP_FILES, load_factor_rows, load_map_rows
 from server.lean.errors import FormatError
 from server.lean.factor_file import FactorRow
@@ -63,6 +64,7 @@ def load_history(data_folder: Path, symbol: str, days: Sequence[date]) -> Adjust
     (LEAN: ``CorporateFactorRow.Parse``, ``SubscriptionDataReader``).
 
     Args:
+        data_folder: LEAN's data folder.
         symbol: A US equity symbol; the files have its name.
         days: The trading days of the backtest, ascending.
 
@@ -122,6 +124,7 @@ def history_notes(histories: Sequence[AdjustedHistory], days: Sequence[date]) ->
     """Return what the user should know before trusting a result: unadjusted prices, renames, days LEAN does not read.
 
     Args:
+        histories: The histories of all symbols.
         days: The trading days of the backtest, ascending.
     """
     raw: dict[FactorFileState, list[str]] = {}
@@ -135,7 +138,7 @@ def history_notes(histories: Sequence[AdjustedHistory], days: Sequence[date]) ->
 
 
 def _raw_note(state: FactorFileState, symbols: Sequence[str]) -> str:
-    names = shortened(symbols)
+    names = list_text(symbols)
     if state == "missing":
         what = f"{names} {'has' if len(symbols) == 1 else 'have'} no factor file"
     else:
@@ -154,9 +157,3 @@ def _range_notes(history: AdjustedHistory, days: Sequence[date]) -> Iterator[str
         yield f"LEAN reads {symbol} from {read[0]} on, the first row of its map or factor file"
     if read[-1] < days[-1]:
         yield f"LEAN reads {symbol} until {read[-1]}, when it is delisted according to its map file"
-
-
-def shortened(names: Sequence[str], most: int = 5) -> str:
-    """Return the first names, and the number of further ones."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""Which engine runs a backtest, and why."""
+"""Chooses the engine of a backtest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from server.trading_calendar import USEquityTradingCalendar
 ENGINES = ("auto", "lean", "smoke")
 
 DOCKER_SECONDS = 3.0
-"""How long Docker may take to answer before it counts as not running."""
+"""Seconds within which Docker must respond to count as running."""
 
 
 def choose_engine(
@@ -31,25 +31,28 @@ def choose_engine(
     secrets: Sequence[Secret] = (),
     docker_problem: Callable[[str], str | None] | None = None,
 ) -> tuple[Engine, str]:
-    """Choose the engine and say why, in one line.
+    """Choose the engine of a backtest.
 
-    ``auto`` takes LEAN where it can run: a project with a lean.json at or above it, LEAN's CLI on the PATH, and a
-    Docker that answers; else the smoke test.
+    ``auto`` chooses LEAN if it can run (the project has a lean.json at or above it, LEAN's CLI is on the PATH, Docker
+    responds), else the smoke test.
 
     Args:
         wanted: ``auto``, ``lean`` or ``smoke``.
-        project: The LEAN project, if any.
+        project: The LEAN project, if there is one.
         calendar: The trading calendar.
-        clock: Gives the time, UTC.
+        clock: Returns the current instant in UTC.
         environ: The environment, for the PATH and for LEAN's CLI.
-        lean_config: The lean.json of the settings; if the project does not lie below its folder, the nearest at or
-            above the project takes its place.
+        lean_config: The lean.json of the settings; if the project is not below its folder, the nearest one at or above
+            the project replaces it.
         secrets: What is masked in LEAN's output.
-        docker_problem: Takes the path of the program docker, gives None if Docker answers, else why not.
+        docker_problem: Takes the path of the program docker; returns None if Docker responds, else the reason.
+
+    Returns:
+        The engine, and in one line why it was chosen.
 
     Raises:
-        ConfigurationError: There is no such engine.
-        ToolMissingError: LEAN was asked for by name and cannot run here; says what to do.
+        ConfigurationError: The engine does not exist.
+        ToolMissingError: The engine is ``lean``, which cannot run here; the text says what to do.
     """
     if wanted not in ENGINES:
         raise ConfigurationError(f"there is no engine {wanted!r}; choose one of {', '.join(ENGINES)}")
@@ -76,7 +79,7 @@ def _smoke(calendar: USEquityTradingCalendar, clock: Callable[[], datetime]) -> 
 
 
 def _below(project: Path, lean_config: Path) -> bool:
-    """Whether the CLI can run the project with this lean.json (it wants one path relative to the other's folder)."""
+    """Whether the project is below the folder of this lean.json, as the CLI requires."""
     return project.resolve().is_relative_to(lean_config.resolve().parent)
 
 
@@ -86,7 +89,7 @@ def _lean_problem(
     environ: Mapping[str, str],
     docker_problem: Callable[[str], str | None],
 ) -> str | None:
-    """Why LEAN cannot run, with what helps; the cheapest look first. None if it can."""
+    """Return why LEAN cannot run and what to do, the cheapest check first; None if it can run."""
     path = environ.get("PATH", "")
     if project is None:
         return "no LEAN project was given (name the folder that holds its main.py)"
@@ -104,7 +107,14 @@ def _lean_problem(
 
 
 def ask_docker(docker: str) -> str | None:
-    """Ask the program docker whether its server answers. Returns None if so, else one line saying why not."""
+    """Check with the program docker whether Docker's server responds.
+
+    Args:
+        docker: The path of the program docker.
+
+    Returns:
+        None if it responds, else the reason in one line.
+    """
     try:
         answer = subprocess.run(
             [docker, "version", "--format", "{{.Server.Version}}"],

@@ -1,12 +1,12 @@
-"""LEAN itself, through ``lean backtest`` of LEAN's CLI, in Docker and on local data only.
+"""Runs LEAN with ``lean backtest`` of LEAN's CLI, in Docker and on local data only.
 
-LEAN ends well even if data was missing, so its failed data requests are read and reported beside its statistics.
-The CLI rewrites the lean.json it is given, comments and all (LEAN's CLI: ``LeanConfigManager.set_properties``), so
-it is given a private copy in the same folder, with the data folder of this backtest and without vendors' keys.
+LEAN exits with success even if data was missing, so its failed data requests are reported with its statistics.
+The CLI rewrites the lean.json it gets, without its comments (LEAN's CLI: ``LeanConfigManager.set_properties``), so it
+gets a private copy in the same folder, with the data folder of this backtest and without vendors' keys.
 
-An algorithm sees what was asked for as parameters: ``backtest-symbols`` (comma separated), ``backtest-resolution``,
-``backtest-start`` and ``backtest-end`` (ISO, both included); see examples/ZacQC. One that looks at none of them
-runs its own dates, and the result says so.
+An algorithm receives the request as parameters: ``backtest-symbols`` (comma separated), ``backtest-resolution``,
+``backtest-start`` and ``backtest-end`` (ISO, both included); see examples/ZacQC. One that reads none of them runs its
+own dates, and the result says so.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from server.core.errors import (
 )
 from server.core.secret import Secret
 from server.core.subprocess_runner import CommandOutcome, CommandRequest, run_command
+from server.core.text import list_text
 from server.engines.base import EngineRequest, EngineResult
 from server.engines.results import LeanResults, algorithm_error, read_results
 from server.lean.json_with_comments import parse_json_with_comments
@@ -38,13 +39,13 @@ from server.lean.series import Series
 from server.settings.lean_json import read_lean_json
 
 TIME_LIMIT = 6 * 3600.0
-"""Seconds after which a backtest is taken to hang."""
+"""Seconds after which a backtest is stopped."""
 
 NOT_FOR_LEAN = ("backtest-server", "polygon-api-key")
-"""Keys of lean.json that are left out of the private copy: LEAN needs none of them to read local files."""
+"""Keys of lean.json that the private copy omits: LEAN does not need them to read local files."""
 
-# What LEAN's CLI prints when it cannot even start LEAN, and what helps.
-_TROUBLES: tuple[tuple[tuple[str, ...], type[BacktestServerError], str], ...] = (
+# What LEAN's CLI prints when it cannot start LEAN, the error that this becomes, and its text.
+_START_FAILURES: tuple[tuple[tuple[str, ...], type[BacktestServerError], str], ...] = (
     (
         ("Docker is installed and running", "Cannot connect to the Docker daemon", "docker daemon running"),
         ToolMissingError,
@@ -81,7 +82,7 @@ _LINES_READ = 40
 
 
 class LeanEngine:
-    """Runs LEAN on a project whose folder lies below that of a lean.json."""
+    """Runs LEAN on a project whose folder is below that of a lean.json."""
 
     name = "lean"
 
@@ -95,13 +96,13 @@ class LeanEngine:
         time_limit: float = TIME_LIMIT,
         secrets: Sequence[Secret] = (),
     ) -> None:
-        """Take what does not change between backtests.
+        """Create an engine for any number of backtests.
 
         Args:
             lean_config: LEAN's configuration file.
-            clock: Gives the time, UTC.
+            clock: Returns the current instant in UTC.
             environ: The environment for LEAN's CLI.
-            executable: LEAN's CLI.
+            executable: The name or path of LEAN's CLI.
             time_limit: Seconds after which a backtest is stopped.
             secrets: What is masked in LEAN's output.
         """
@@ -124,7 +125,7 @@ class LeanEngine:
                     CommandRequest(
                         argv=(self._executable, *_arguments(project, folder, output, config, request)),
                         cwd=root,
-                        # Its console would break lines at 80 columns, and so names of files and messages.
+                        # The default of 80 columns would break file names and messages.
                         env={**self._environ, "COLUMNS": "400"},
                         time_limit=self._time_limit,
                         secrets=self._secrets,
@@ -147,18 +148,18 @@ class LeanEngine:
         if outcome.timed_out:
             raise ToolFailedError(
                 f"the LEAN backtest was stopped: it had not ended after {self._time_limit:,.0f} s; "
-                f"what it said stands in {output}"
+                f"its output is in {output}"
             )
         if outcome.exit_code == 0:
             return
         problem = algorithm_error(output)
         if problem:
             raise ToolFailedError(f"the algorithm failed: {problem} (all of it in {output / 'log.txt'})")
-        said = "\n".join(outcome.lines[-_LINES_READ:])
-        for signs, kind, advice in _TROUBLES:
-            if any(sign.lower() in said.lower() for sign in signs):
+        printed = "\n".join(outcome.lines[-_LINES_READ:]).lower()
+        for signs, kind, advice in _START_FAILURES:
+            if any(sign.lower() in printed for sign in signs):
                 raise kind(advice)
-        last = outcome.lines[-1].strip() if outcome.lines else "it said nothing"
+        last = outcome.lines[-1].strip() if outcome.lines else "it printed nothing"
         hint = ""
         if not (data_folder / "market-hours" / "market-hours-database.json").is_file():
             hint = f"; {data_folder} has no market-hours database, which LEAN needs: run lean init to get one"
@@ -166,7 +167,7 @@ class LeanEngine:
 
 
 def _project(request: EngineRequest, root: Path) -> tuple[Path, Path]:
-    """The project as LEAN's CLI wants it named, and its folder."""
+    """Return the path of the project for LEAN's CLI, and the project's folder."""
     if request.project is None:
         raise ConfigurationError("LEAN runs a project; name its folder, or choose the engine smoke")
     project = request.project.resolve()
@@ -178,7 +179,7 @@ def _project(request: EngineRequest, root: Path) -> tuple[Path, Path]:
 
 
 def _output_folder(request: EngineRequest, folder: Path, root: Path, now: datetime) -> Path:
-    """A new folder for the results; below lean.json's, or the CLI fails after a good backtest."""
+    """Create a folder for the results below that of lean.json; the CLI fails with one elsewhere."""
     if request.output_folder is not None:
         output = request.output_folder.resolve()
         if not output.is_relative_to(root):
@@ -225,7 +226,7 @@ def _arguments(project: Path, folder: Path, output: Path, config: Path, request:
 
 
 def _parameters(folder: Path, request: EngineRequest) -> dict[str, str]:
-    """The project's own parameters and what was asked for; given any, the CLI forgets those of config.json."""
+    """Return the project's parameters and those of the request; given any, the CLI ignores those of config.json."""
     own: Mapping[str, object] = {}
     with suppress(OSError, UnicodeDecodeError, ConfigurationError):
         config = parse_json_with_comments((folder / "config.json").read_text("utf-8-sig"), "config.json")
@@ -247,7 +248,7 @@ def _result(
     total = results.requests + len(failed.wanted) + len(failed.other) + len(failed.usual)
     shown = ("Net Profit", "Drawdown", "Sharpe Ratio", "Total Orders", "Total Trades")
     figures = ", ".join(f"{name} {results.statistics[name]}" for name in shown if name in results.statistics)
-    ours = {
+    added = {
         "Data Points": str(results.data_points) if results.data_points is not None else "-",
         "Data Requests": str(total),
         "Failed Data Requests": str(len(failed.wanted) + len(failed.other)),
@@ -261,7 +262,7 @@ def _result(
             f"{len(failed.wanted) + len(failed.other)} of {total} data requests failed, "
             f"not counting {len(failed.usual)} for quotes and the hourly benchmark",
         ),
-        statistics=results.statistics | ours,
+        statistics=results.statistics | added,
         equity=results.equity,
         bars=results.data_points or 0,
         days=sum(start <= day <= end for day in request.days),
@@ -278,23 +279,18 @@ def _notes(request: EngineRequest, results: LeanResults) -> Iterator[str]:
     failed = results.failed
     if failed.wanted:
         yield (
-            f"{len(failed.wanted)} of the files asked for were missing, so the figures cannot be trusted: "
-            f"{_shortened(failed.wanted)}; download them and run again"
+            f"{len(failed.wanted)} of the requested files were missing, so the figures are wrong: "
+            f"{list_text(failed.wanted)}; download them and run again"
         )
     if failed.other:
         yield (
-            "The algorithm also asked for files that were not part of this request and are missing: "
-            f"{_shortened(failed.other)}"
+            "The algorithm also requested files that are not part of this backtest's request and are missing: "
+            f"{list_text(failed.other)}"
         )
     if results.data_points == 0:
-        yield "LEAN processed no data at all; are the project's dates and symbols those of this request?"
+        yield "LEAN processed no data; are the project's dates and symbols those of this request?"
     if (results.start, results.end) not in ((None, None), (request.start, request.end)):
         yield (
             f"The algorithm set its own dates, {results.start} to {results.end}, not {request.start} to "
-            f"{request.end} as asked for; it can read the parameters backtest-start and backtest-end"
+            f"{request.end} as requested; it can read the parameters backtest-start and backtest-end"
         )
-
-
-def _shortened(names: Sequence[str], most: int = 5) -> str:
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")

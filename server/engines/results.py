@@ -1,8 +1,8 @@
-"""What LEAN leaves in a backtest's results folder, read into values.
+"""Reads the results folder of a LEAN backtest.
 
-Layout (LEAN: BacktestingResultHandler, DataMonitor; LEAN's CLI: output_config_manager): ``config`` names the id,
-``<id>-summary.json`` and ``<id>.json`` hold statistics, charts and state, ``failed-data-requests-*.txt`` and
-``succeeded-data-requests-*.txt`` a path a line, ``log.txt`` what the engine said.
+Layout (LEAN: BacktestingResultHandler, DataMonitor; LEAN's CLI: output_config_manager): ``config`` has the id,
+``<id>-summary.json`` and ``<id>.json`` have statistics, charts and state, ``failed-data-requests-*.txt`` and
+``succeeded-data-requests-*.txt`` have one path per line, ``log.txt`` is the engine's log.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from server.engines.base import Equity
 from server.lean.series import NEW_YORK
 
 LOG_TAIL = 2_000_000
-"""Of log.txt at most so many bytes from its end are looked at."""
+"""The number of bytes at the end of log.txt that are read."""
 
 ERROR_LENGTH = 400
-"""An algorithm's error is cut to so many characters; log.txt has all of it."""
+"""The number of characters to which an algorithm's error is cut; log.txt has all of it."""
 
 _DATA_POINTS = re.compile(r"Processing total of ([\d,]+) data points")
 _ERROR_LINE = re.compile(r"^\S+ \S+ ERROR:: (.*)$")
 _ALGORITHM_ERROR = re.compile(r"runtime error|algorithm initialization|algorithm\.initialize|exception|traceback", re.I)
 _LOG_LINE = re.compile(r"^\d{8} \d\d:\d\d:\d\d")
 
-# What a folder of trade bars never holds and LEAN asks for all the same: quotes beside each day of trades, the
+# Files that LEAN always requests and that a folder of trade bars does not have: quotes for each day of trades, the
 # hourly bars of the default benchmark, open interest, interest rates (LEAN: DefaultBrokerageModel.GetBenchmark,
 # UniverseSelection.AddPendingInternalDataFeeds, InterestRateProvider).
-_NEVER_THERE = re.compile(r".*_(?:quote|openinterest)\.zip|equity/usa/hour/spy\.zip|alternative/interest-rate/.*")
+_NOT_TRADES = re.compile(r".*_(?:quote|openinterest)\.zip|equity/usa/hour/spy\.zip|alternative/interest-rate/.*")
 
 
 @frozen(kw_only=True)
 class FailedRequests:
-    """Files LEAN asked for in vain, below the data folder.
+    """Files that LEAN requested and did not find, relative to the data folder.
 
     Attributes:
-        wanted: Trade bars of the backtest's own symbols and days: the figures cannot be trusted.
-        other: Anything else that an algorithm may depend on: another symbol, resolution or kind.
-        usual: What a folder of trade bars never holds (quotes, the hourly benchmark).
+        wanted: Trade bars of the backtest's symbols and days; without them the figures are wrong.
+        other: Files that an algorithm may depend on: another symbol, resolution or data type.
+        usual: Files that a folder of trade bars does not have (quotes, the hourly benchmark).
     """
 
     wanted: tuple[str, ...] = ()
@@ -55,15 +55,15 @@ class FailedRequests:
 
 @frozen(kw_only=True)
 class LeanResults:
-    """A results folder.
+    """The content of a results folder.
 
     Attributes:
-        statistics: LEAN's own figures by LEAN's own names.
-        equity: The last value of each New York day; a value of midnight is the day's that ends.
-        start, end: First and last day the algorithm set, None if LEAN does not say.
-        data_points: What the engine processed, None if it does not say.
-        requests: How many files it found.
-        failed: Which it did not.
+        statistics: LEAN's figures by LEAN's names.
+        equity: The last value of each New York day; a value at midnight belongs to the day that ends.
+        start, end: First and last day that the algorithm set; None if unknown.
+        data_points: Number of data points that the engine processed; None if unknown.
+        requests: Number of files that it found.
+        failed: Files that it did not find.
     """
 
     statistics: dict[str, str]
@@ -79,11 +79,11 @@ def read_results(folder: Path, wanted: Collection[str]) -> LeanResults:
     """Read a results folder.
 
     Args:
-        folder: What was given to LEAN's CLI as ``--output``.
-        wanted: The trade files of the backtest's symbols and days, below the data folder.
+        folder: The folder given to LEAN's CLI as ``--output``.
+        wanted: The trade files of the backtest's symbols and days, relative to the data folder.
 
     Raises:
-        ToolFailedError: There are no results in it, or they cannot be read.
+        ToolFailedError: It has no results, or they cannot be read.
     """
     result = _result_json(folder)
     configuration = _get(result, "algorithmConfiguration")
@@ -99,7 +99,7 @@ def read_results(folder: Path, wanted: Collection[str]) -> LeanResults:
 
 
 def algorithm_error(folder: Path) -> str | None:
-    """The algorithm's own error, on one line: from the result's state, else from log.txt; None if there is none."""
+    """Return the algorithm's error on one line, from the result's state or else from log.txt; None without an error."""
     try:
         stated = _get_any(_get(_result_json(folder), "state"), "RuntimeError")
     except ToolFailedError:
@@ -112,19 +112,19 @@ def algorithm_error(folder: Path) -> str | None:
 
 
 def sort_failed_requests(paths: Iterable[str], wanted: Collection[str]) -> FailedRequests:
-    """Sort the files LEAN did not find by what it means for the backtest; repeated ones count once."""
+    """Sort the files that LEAN did not find by their effect on the backtest; repeated ones count once."""
     wanted = set(wanted)
     sorts: dict[str, list[str]] = {"wanted": [], "other": [], "usual": []}
     for path in dict.fromkeys(path.replace("\\", "/").lstrip("./").lower() for path in paths):
         if path in wanted:
             sorts["wanted"].append(path)
         else:
-            sorts["usual" if _NEVER_THERE.fullmatch(path) else "other"].append(path)
+            sorts["usual" if _NOT_TRADES.fullmatch(path) else "other"].append(path)
     return FailedRequests(**{name: tuple(found) for name, found in sorts.items()})
 
 
 def _result_json(folder: Path) -> dict[str, Any]:
-    """The summary, and whatever it lacks from the (possibly very large) full result."""
+    """Read the summary, and what it lacks from the full result, which may be very large."""
     name = _backtest_id(folder)
     summary, full = folder / f"{name}-summary.json", folder / f"{name}.json"
     result = _load(summary) if summary.is_file() else {}
@@ -155,7 +155,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _get_any(mapping: Mapping[str, Any], name: str) -> Any:
-    """LEAN has written its keys both in camel case and in Pascal case over the years."""
+    """Return the value of a key in any case, since LEAN's versions write camel case or Pascal case."""
     for key, value in mapping.items():
         if key.lower() == name.lower():
             return value
@@ -215,7 +215,7 @@ def _data_points(log: str) -> int | None:
 
 
 def _logged_error(log: str) -> str | None:
-    """The first error that looks like the algorithm's, with its further lines; else the last error of all."""
+    """Return the first error of the algorithm with its further lines, or else the last error of all."""
     lines = log.splitlines()
     errors = [(index, match[1]) for index, line in enumerate(lines) if (match := _ERROR_LINE.match(line))]
     if not errors:

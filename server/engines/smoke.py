@@ -1,8 +1,7 @@
-"""A smoke test of the data: reads every file the backtest would read, as LEAN reads it, and buys and holds.
+"""A smoke test of the data: reads the files of a backtest as LEAN reads them, and buys and holds the symbols.
 
-It is not LEAN: no algorithm is run, and there are no fees. It shows that the files are there, open, and hold plausible
-prices. Splits, dividends and renames are as in LEAN's default mode, by factor files and map files
-(`adjusted_history`).
+It runs no algorithm and has no fees. It shows that the files exist, can be read and have plausible prices. Splits,
+dividends and renames are applied as in LEAN's default mode, by factor files and map files (see `adjusted_history`).
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from attrs import Factory, define, frozen
 
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled
-from server.engines.adjusted_history import AdjustedHistory, history_notes, load_history, shortened
+from server.core.text import count_text, list_text
+from server.engines.adjusted_history import AdjustedHistory, history_notes, load_history
 from server.engines.base import EngineRequest, EngineResult, Equity
 from server.lean.bars import Bars
 from server.lean.days import MS_PER_DAY, midnights
@@ -29,22 +29,24 @@ from server.lean.zip import first_member
 from server.trading_calendar import USEquityTradingCalendar
 
 START_EQUITY = 100_000.0
-"""Dollars at the start, as LEAN's default."""
+"""Dollars at the start, LEAN's default."""
 
 SYMBOLS_SHOWN = 10
-"""Up to so many symbols get a line of their own among the statistics."""
+"""The number of symbols up to which the statistics have a line for each symbol."""
 
 NOT_LEAN = "This is a smoke test of the data, not a LEAN backtest: no algorithm was run."
 NO_FEES = (
     "Prices are adjusted by factor files as in LEAN's default mode: splits and dividends are in the prices, and no "
-    "dividend is paid in cash besides. There are no fees."
+    "dividend is paid in cash. There are no fees."
 )
-RAW_PRICES = "Prices are as traded, since no factor file is there: splits and dividends look like price moves. No fees."
+RAW_PRICES = (
+    "There are no factor files, so prices are not adjusted: splits and dividends look like price moves. No fees."
+)
 
 
 @frozen
 class DayPrices:
-    """One symbol's regular session: first open and last close in dollars, and how many bars there are."""
+    """One symbol's regular session: first open and last close in dollars, and the number of bars."""
 
     open: float
     close: float
@@ -52,8 +54,8 @@ class DayPrices:
 
 
 @define
-class _Reading:
-    """What came of reading the files."""
+class _FileContents:
+    """The content of the files read so far, and the files that are missing or damaged."""
 
     histories: list[AdjustedHistory] = Factory(list)
     sessions: dict[str, dict[date, DayPrices]] = Factory(dict)
@@ -65,62 +67,75 @@ class _Reading:
 
 
 class SmokeEngine:
-    """The embedded engine. Needs nothing but the data folder."""
+    """The embedded engine, which needs the data folder only."""
 
     name = "smoke"
 
     def __init__(self, calendar: USEquityTradingCalendar, clock: Callable[[], datetime]) -> None:
-        """Take the calendar, for the end of each session, and the clock (UTC)."""
+        """Create the engine.
+
+        Args:
+            calendar: Gives the start and end of each session.
+            clock: Returns the current instant in UTC.
+        """
         self._calendar = calendar
         self._clock = clock
 
     def run(self, request: EngineRequest, *, cancel: CancelToken, progress: Callable[[str], None]) -> EngineResult:
-        """Read every file and hold an equal part of $100,000 of each symbol (see `Engine.run`).
+        """Read every file and hold an equal part of $100,000 of each symbol.
 
-        A file that is missing or damaged is counted and named, as LEAN goes on without it, too.
+        A missing or damaged file is counted and named; LEAN continues without it, too.
+
+        Args:
+            request: The backtest.
+            cancel: Stops it.
+            progress: Receives a line of text for each symbol.
+
+        Returns:
+            The result, with the missing files as failed data requests.
 
         Raises:
             Cancelled: It was cancelled.
         """
         started_at = self._clock()
-        reading = _Reading()
+        contents = _FileContents()
         for symbol in request.symbols:
-            before = reading.bars, reading.files
+            before = contents.bars, contents.files
             history = load_history(request.data_folder, symbol, request.days)
-            reading.histories.append(history)
-            reading.damaged += history.damaged
-            reading.sessions[symbol] = self._read_history(history, request, reading, cancel)
+            contents.histories.append(history)
+            contents.damaged += history.damaged
+            contents.sessions[symbol] = self._read_history(history, request, contents, cancel)
             progress(
-                f"{symbol}: {reading.bars - before[0]:,} {request.resolution.value} bars "
-                f"in {_count(reading.files - before[1], 'file')}"
+                f"{symbol}: {contents.bars - before[0]:,} {request.resolution.value} bars "
+                f"in {count_text(contents.files - before[1], 'file')}"
             )
-        equity = Equity(request.days, tuple(equal_weight_equity(reading.sessions, request.days)))
-        return _result(request, reading, equity, started_at, self._clock())
+        equity = Equity(request.days, tuple(equal_weight_equity(contents.sessions, request.days)))
+        return _result(request, contents, equity, started_at, self._clock())
 
     def _read_history(
-        self, history: AdjustedHistory, request: EngineRequest, reading: _Reading, cancel: CancelToken
+        self, history: AdjustedHistory, request: EngineRequest, contents: _FileContents, cancel: CancelToken
     ) -> dict[date, DayPrices]:
-        """Its adjusted prices, each day from the files of the ticker that it had then."""
+        """Return a share's adjusted prices, each day from the files of its ticker on that day."""
         sessions: dict[date, DayPrices] = {}
         for ticker, days in history.days_by_ticker:
-            sessions |= self._read_ticker(ticker, days, request, reading, cancel)
+            sessions |= self._read_ticker(ticker, days, request, contents, cancel)
         return _adjusted(history, sessions)
 
     def _read_ticker(
-        self, ticker: str, days: Sequence[date], request: EngineRequest, reading: _Reading, cancel: CancelToken
+        self, ticker: str, days: Sequence[date], request: EngineRequest, contents: _FileContents, cancel: CancelToken
     ) -> dict[date, DayPrices]:
         layout = layout_of(Series(ticker, request.resolution))
         sessions: dict[date, DayPrices] = {}
         for file_day in layout.files(days):
-            bars = _read_file(request.data_folder, layout, file_day, reading, cancel)
+            bars = _read_file(request.data_folder, layout, file_day, contents, cancel)
             if bars is not None:
-                sessions |= self._regular_sessions(bars, [file_day] if file_day else days, layout.bar_ms, reading)
+                sessions |= self._regular_sessions(bars, [file_day] if file_day else days, layout.bar_ms, contents)
         return sessions
 
     def _regular_sessions(
-        self, bars: Bars, days: Sequence[date], bar_ms: int, reading: _Reading
+        self, bars: Bars, days: Sequence[date], bar_ms: int, contents: _FileContents
     ) -> dict[date, DayPrices]:
-        """The bars that overlap each day's regular session, early closes included.
+        """Return the prices of the bars that overlap each day's regular session, early closes included.
 
         Source: LEAN, ``MarketHoursSegment.Overlaps``; a daily bar overlaps its day's session.
         """
@@ -131,8 +146,8 @@ class SmokeEngine:
         starts = midnights(days)
         held = np.searchsorted(bars.time, starts + MS_PER_DAY) - np.searchsorted(bars.time, starts)
         counts = np.maximum(end - first, 0)
-        reading.bars += int(counts.sum())
-        reading.unused += int((held - counts).sum())
+        contents.bars += int(counts.sum())
+        contents.unused += int((held - counts).sum())
         return {
             days[at]: DayPrices(float(bars.open[first[at]]), float(bars.close[end[at] - 1]), int(counts[at]))
             for at in np.flatnonzero(counts).tolist()
@@ -149,7 +164,7 @@ def _adjusted(history: AdjustedHistory, sessions: Mapping[date, DayPrices]) -> d
 
 
 def _read_file(
-    data_folder: Path, layout: Layout, day: date | None, reading: _Reading, cancel: CancelToken
+    data_folder: Path, layout: Layout, day: date | None, contents: _FileContents, cancel: CancelToken
 ) -> Bars | None:
     if cancel.cancelled:
         raise Cancelled("the smoke test was cancelled", series=layout.series)
@@ -158,25 +173,30 @@ def _read_file(
         _, content = first_member((data_folder / path).read_bytes())
         bars = layout.parse(content, day)
     except (FileNotFoundError, NotADirectoryError):
-        reading.missing.append(path)
+        contents.missing.append(path)
         return None
     except FormatError as error:
-        reading.damaged.append(f"{path}: {error}")
+        contents.damaged.append(f"{path}: {error}")
         return None
     except OSError as error:
-        reading.damaged.append(f"{path}: {error.strerror or error}")
+        contents.damaged.append(f"{path}: {error.strerror or error}")
         return None
-    reading.files += 1
+    contents.files += 1
     return bars
 
 
 def equal_weight_equity(
     sessions: Mapping[str, Mapping[date, DayPrices]], days: Sequence[date], start: float = START_EQUITY
 ) -> list[float]:
-    """What an equal part of the start in each symbol is worth at each day's close, in dollars.
+    """Return the value in dollars, at each day's close, of equal parts held in each symbol.
 
-    A symbol is bought, in fractions of a share, at the open of its first bar; until then its part is cash. On a
-    day without bars its last close stands.
+    A symbol is bought, in fractions of a share, at the open of its first bar; until then its part is cash. A day
+    without bars has the last close.
+
+    Args:
+        sessions: Prices by symbol and day.
+        days: The trading days, ascending.
+        start: Dollars at the start.
     """
     part = start / len(sessions) if sessions else start
     worth = dict.fromkeys(sessions, part)
@@ -197,7 +217,7 @@ def equal_weight_equity(
 
 
 def max_drawdown(values: Sequence[float], start: float = START_EQUITY) -> float:
-    """The largest fall from a peak, the start being the first, as a share of that peak (0.1 is 10 %)."""
+    """Return the largest fall from a peak, of which the start is the first, as a fraction of that peak."""
     peak, deepest = start, 0.0
     for value in values:
         peak = max(peak, value)
@@ -206,15 +226,15 @@ def max_drawdown(values: Sequence[float], start: float = START_EQUITY) -> float:
 
 
 def _result(
-    request: EngineRequest, reading: _Reading, equity: Equity, started_at: datetime, finished_at: datetime
+    request: EngineRequest, contents: _FileContents, equity: Equity, started_at: datetime, finished_at: datetime
 ) -> EngineResult:
     values = equity.values
     end = values[-1] if values else START_EQUITY
     moves = [value - before for before, value in pairwise((START_EQUITY, *values))]
     up, down = sum(move > 0 for move in moves), sum(move < 0 for move in moves)
-    days = len({day for prices in reading.sessions.values() for day in prices})
+    days = len({day for prices in contents.sessions.values() for day in prices})
     total, fall = end / START_EQUITY - 1, max_drawdown(values)
-    events = [event for history in reading.histories for event in history.events]
+    events = [event for history in contents.histories for event in history.events]
     statistics = {
         "Start Equity": f"{START_EQUITY:.2f}",
         "End Equity": f"{end:.2f}",
@@ -222,47 +242,47 @@ def _result(
         "Max Drawdown": f"{fall:.3%}",
         "Days Up": str(up),
         "Days Down": str(down),
-        "Bars": str(reading.bars),
-        "Bars Outside Regular Trading": str(reading.unused),
-        "Files Read": str(reading.files),
-        "Failed Data Requests": str(len(reading.missing)),
-        "Damaged Files": str(len(reading.damaged)),
+        "Bars": str(contents.bars),
+        "Bars Outside Regular Trading": str(contents.unused),
+        "Files Read": str(contents.files),
+        "Failed Data Requests": str(len(contents.missing)),
+        "Damaged Files": str(len(contents.damaged)),
         "Splits In Prices": str(sum(event.split != 1 for event in events)),
         "Dividends In Prices": str(sum(event.distribution != 0 for event in events)),
-        "Symbols With Raw Prices": str(sum(history.is_raw for history in reading.histories)),
+        "Symbols With Raw Prices": str(sum(history.is_raw for history in contents.histories)),
     }
     if len(request.symbols) <= SYMBOLS_SHOWN:
-        statistics |= {f"{symbol} Return": _hold_return(reading.sessions[symbol]) for symbol in request.symbols}
+        statistics |= {f"{symbol} Return": _hold_return(contents.sessions[symbol]) for symbol in request.symbols}
     return EngineResult(
         engine=SmokeEngine.name,
         summary=(
             NOT_LEAN,
-            f"{reading.bars:,} {request.resolution.value} bars of regular trading on {_count(days, 'day')}, from "
-            f"{_count(reading.files, 'file')}; {len(reading.missing)} missing, {len(reading.damaged)} damaged",
-            f"Buy and hold of {shortened(request.symbols)} in equal parts: ${START_EQUITY:,.2f} became ${end:,.2f}, "
-            f"return {total:+.2%}, max drawdown {fall:.2%}, {_count(up, 'day')} up, {_count(down, 'day')} down",
+            f"{contents.bars:,} {request.resolution.value} bars of regular trading on {count_text(days, 'day')}, from "
+            f"{count_text(contents.files, 'file')}; {len(contents.missing)} missing, {len(contents.damaged)} damaged",
+            f"Buy and hold of {list_text(request.symbols)} in equal parts: ${START_EQUITY:,.2f} became ${end:,.2f}, "
+            f"return {total:+.2%}, max drawdown {fall:.2%}, {count_text(up, 'day')} up, {count_text(down, 'day')} down",
         ),
         statistics=statistics,
         equity=equity,
-        bars=reading.bars,
+        bars=contents.bars,
         days=days,
-        failed_data_requests=tuple(reading.missing),
+        failed_data_requests=tuple(contents.missing),
         started_at=started_at,
         finished_at=finished_at,
         duration_s=(finished_at - started_at).total_seconds(),
-        notes=_notes(request, reading),
+        notes=_notes(request, contents),
     )
 
 
-def _notes(request: EngineRequest, reading: _Reading) -> tuple[str, ...]:
-    notes = [RAW_PRICES if all(history.is_raw for history in reading.histories) else NO_FEES]
-    notes += history_notes(reading.histories, request.days)
-    if reading.missing:
-        notes.append(f"{_count(len(reading.missing), 'file')} not found: {shortened(reading.missing)}")
-    notes += [f"Damaged, as LEAN would find it: {text}" for text in reading.damaged]
-    idle = [symbol for symbol in request.symbols if not reading.sessions[symbol]]
+def _notes(request: EngineRequest, contents: _FileContents) -> tuple[str, ...]:
+    notes = [RAW_PRICES if all(history.is_raw for history in contents.histories) else NO_FEES]
+    notes += history_notes(contents.histories, request.days)
+    if contents.missing:
+        notes.append(f"{count_text(len(contents.missing), 'file')} not found: {list_text(contents.missing)}")
+    notes += [f"Damaged, as LEAN would find it: {text}" for text in contents.damaged]
+    idle = [symbol for symbol in request.symbols if not contents.sessions[symbol]]
     if idle:
-        notes.append(f"No bars at all, kept as cash: {shortened(idle)}")
+        notes.append(f"No bars, held as cash: {list_text(idle)}")
     return tuple(notes)
 
 
@@ -274,7 +294,3 @@ def _hold_return(prices: Mapping[date, DayPrices]) -> str:
 
 def _milliseconds(instant: datetime) -> int:
     return int(instant.astimezone(UTC).timestamp()) * 1000
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -1,4 +1,4 @@
-"""The log: short lines for people on stderr, JSON lines in the state folder, every known secret masked."""
+"""The log (lines of text on stderr, JSON lines in the state folder, secrets masked) and the metrics."""
 
 from server.observability.download_log import DownloadLog
 from server.observability.log_setup import (

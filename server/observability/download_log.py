@@ -1,4 +1,4 @@
-"""The log of one download: its events as they come, and at the end what it did for each symbol."""
+"""Logs a download: its events, and at the end a summary of each symbol and of the whole."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define
 
 from server.core.events import Event
+from server.core.text import count_text, traffic_text
 from server.data_download.report import DownloadReport, Failure
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _COUNTED = ("bars", "bytes", "api_calls", "cache_hits", "retries")
 
 @define
 class _SymbolCounts:
-    """What has happened to one symbol so far; instants are those of its first and latest event."""
+    """The counts of one symbol so far, and the instants of its first and latest event."""
 
     started_at: datetime
     finished_at: datetime
@@ -33,6 +34,7 @@ class _SymbolCounts:
     days_failed: int = 0
 
     def add(self, event: Event) -> None:
+        """Add the counts of an event."""
         self.finished_at = max(self.finished_at, event.at)
         for name in _COUNTED:
             setattr(self, name, getattr(self, name) + getattr(event, name))
@@ -42,19 +44,16 @@ class _SymbolCounts:
 
 
 class DownloadLog:
-    """A progress listener that writes the log of one download. Thread-safe.
-
-    Give it the events and, at the end, the report; it holds the counts of each symbol in between.
-    """
+    """Logs events of downloads and counts them by symbol until the report arrives (an `EventListener`). Thread-safe."""
 
     def __init__(self, log: Logger) -> None:
-        """Write to this logger."""
+        """Create a listener that writes to this logger."""
         self._log = log
         self._lock = threading.Lock()
         self._symbols: dict[str, _SymbolCounts] = {}
 
     def __call__(self, event: Event, /) -> None:
-        """Log an event, and count it for its symbol; the last one of a download carries its report."""
+        """Log an event and count it for its symbol; the last event of a download has its report."""
         if event.symbol is not None:
             with self._lock:
                 counts = self._symbols.setdefault(event.symbol, _SymbolCounts(event.at, event.at))
@@ -65,7 +64,7 @@ class DownloadLog:
             self.log_report(event.report)
 
     def log_report(self, report: DownloadReport) -> None:
-        """Write a line for each symbol something was done for, for each failure, and for the whole."""
+        """Log a line for each symbol with an event, for each failure, and for the whole download."""
         with self._lock:
             symbols, self._symbols = self._symbols, {}
         log = self._log.bind(
@@ -75,7 +74,7 @@ class DownloadLog:
             self._log_symbol(log.bind(symbol=symbol), symbol, counts, report)
         for failure in report.failures:
             log.bind(**_failure_fields(failure)).warning(
-                f"{failure.series}: {_count(len(failure.days), 'day')} failed: {failure.error}"
+                f"{failure.series}: {count_text(len(failure.days), 'day')} failed: {failure.error}"
             )
         log.bind(**_report_fields(report)).log("INFO" if report.complete else "WARNING", describe_report(report))
 
@@ -91,23 +90,23 @@ class DownloadLog:
             **fields,
         ).info(
             f"{symbol} {report.resolution.value}: {counts.days_downloaded} downloaded, {counts.days_empty} empty, "
-            f"{counts.days_failed} failed; {_traffic(counts.api_calls, counts.bytes)}, {seconds:.2f} s"
+            f"{counts.days_failed} failed; {traffic_text(counts.api_calls, counts.bytes)}, {seconds:.2f} s"
         )
 
 
 def describe_event(event: Event) -> tuple[str, str]:
-    """The level of an event and its sentence for people."""
+    """Return the level of an event and its text."""
     what = " ".join(filter(None, [event.symbol, event.resolution.value if event.resolution else ""])) or "download"
     match event.kind:
         case "started":
-            missing = _count(event.days, "day")
+            missing = count_text(event.days, "day")
             return "INFO", f"{what}: {missing} missing, {event.days_present} present ({event.provider})"
         case "symbol":
-            return "DEBUG", f"{what}: {_count(event.days, 'day')} missing"
+            return "DEBUG", f"{what}: {count_text(event.days, 'day')} missing"
         case "days":
-            return "DEBUG", f"{what}: {_count(event.days, 'day')} {event.outcome}, {_count(event.bars, 'bar')}"
+            return "DEBUG", f"{what}: {count_text(event.days, 'day')} {event.outcome}, {count_text(event.bars, 'bar')}"
         case "request":
-            return "DEBUG", f"{what}: {_traffic(event.api_calls, event.bytes)}, {event.cache_hits} from the cache"
+            return "DEBUG", f"{what}: {traffic_text(event.api_calls, event.bytes)}, {event.cache_hits} from the cache"
         case "retry":
             return "WARNING", f"{what}: {event.message}; trying again in {event.wait_seconds:.1f} s"
         case "wait":
@@ -122,19 +121,19 @@ def describe_event(event: Event) -> tuple[str, str]:
 
 
 def describe_report(report: DownloadReport) -> str:
-    """What a download did, in one sentence."""
+    """Return the summary of a download in one sentence."""
     end = "cancelled" if report.cancelled else "finished"
     fallback = f", {report.fallback} as the fallback" if report.fallback else ""
     return (
         f"download {end} ({report.provider}{fallback}): {report.days_present} present, "
         f"{report.days_downloaded} downloaded, {report.days_empty} empty, {report.days_failed} failed of "
-        f"{_count(report.days_requested, 'day')}; {_traffic(report.api_calls, report.bytes_fetched)}, "
+        f"{count_text(report.days_requested, 'day')}; {traffic_text(report.api_calls, report.bytes_fetched)}, "
         f"{report.duration_s:.2f} s"
     )
 
 
 def _event_fields(event: Event) -> dict[str, Any]:
-    """What is bound to an event's line; counts that are zero are left out."""
+    """The log fields of an event; counts that are zero are omitted."""
     fields: dict[str, Any] = {"event": event.kind, "phase": event.phase, "provider": event.provider}
     if event.symbol is not None:
         fields["symbol"] = event.symbol
@@ -177,17 +176,3 @@ def _report_fields(report: DownloadReport) -> dict[str, Any]:
         "retries": report.retries,
         "cancelled": report.cancelled,
     }
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
-
-
-def _traffic(requests: int, size: int) -> str:
-    if size < 1000:
-        amount = f"{size} bytes"
-    elif size < 1_000_000:
-        amount = f"{size / 1000:.1f} kB"
-    else:
-        amount = f"{size / 1_000_000:.1f} MB"
-    return f"{_count(requests, 'request')}, {amount}"

@@ -1,4 +1,4 @@
-"""A file that several processes add lines to, and that is set aside when it has grown."""
+"""A log file that several processes append to, with rotation by size."""
 
 from __future__ import annotations
 
@@ -8,29 +8,31 @@ from contextlib import suppress
 from pathlib import Path
 
 MAXIMUM_BYTES = 10_000_000
+"""The size at which a file is rotated."""
+
 KEPT = 5
-"""How many full files are kept beside the current one, as ``<name>.1`` (the newest) to ``<name>.5``."""
+"""Number of rotated files, from ``<name>.1`` (the newest) to ``<name>.5``."""
 
 _MAXIMUM_WAITING = 1000
 
 
 class LogFile:
-    """Adds lines with one append each, so that those of several processes never mix.
+    """Appends lines with one write each, so that lines of several processes are not mixed.
 
-    The file is opened for each line: nothing is held open, and a file that another process has set aside, or
-    a folder that somebody removed, is simply made again.
+    The file is opened for each line, and is created again after another process has rotated it or its folder was
+    removed.
     """
 
     def __init__(
         self, path: Path, *, within: Path | None = None, maximum_bytes: int = MAXIMUM_BYTES, kept: int = KEPT
     ) -> None:
-        """Name the file; neither it nor its folder is made before the first line.
+        """Name the file; the first line creates it and its folder.
 
         Args:
             path: The file.
-            within: A folder above it that is not this file's to make: lines wait (the last thousand) for it.
-            maximum_bytes: A file that has reached this size is set aside.
-            kept: How many of those are kept.
+            within: A folder above it that is never created; until it exists, the last thousand lines are buffered.
+            maximum_bytes: The size at which the file is rotated.
+            kept: Number of rotated files.
         """
         self.path = path
         self._within = within
@@ -39,7 +41,7 @@ class LogFile:
         self._kept = kept
 
     def write(self, line: str) -> None:
-        """Add a line (without its end).
+        """Append a line, given without its line end.
 
         Raises:
             OSError: The file cannot be written.
@@ -55,7 +57,7 @@ class LogFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             size = self._append(data)
         if size >= self._maximum_bytes:
-            self._set_aside()
+            self._rotate()
 
     def _append(self, data: bytes) -> int:
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
@@ -65,11 +67,11 @@ class LogFile:
         finally:
             os.close(handle)
 
-    def _set_aside(self) -> None:
+    def _rotate(self) -> None:
         from filelock import FileLock, Timeout
 
         lock = FileLock(self._numbered("lock"), timeout=0)
-        # Whoever comes second finds either the lock taken or a small file, and leaves it.
+        # A second process finds the lock taken or a small file, and does nothing.
         with suppress(Timeout, OSError), lock:
             if self.path.stat().st_size < self._maximum_bytes:
                 return

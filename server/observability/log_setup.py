@@ -1,7 +1,7 @@
-"""What the server writes down: short lines for people, and JSON lines for Grafana and Loki.
+"""Configures the log: short lines of text for the terminal, and JSON lines for Grafana and Loki.
 
-Nothing is set up by importing this module; `configure_logging` does, once, at the edge. A patcher on loguru's
-logger masks every known secret before any sink sees a record.
+Importing this module configures nothing; the command calls `configure_logging` once. A patcher on loguru's logger masks
+every known secret before a sink receives the record.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ _WARNING = 30
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 
 backtest_logger = logger.bind(component="backtest-server")
-"""The logger of everything here."""
+"""The logger of the server."""
 
 
 class Masker:
-    """Takes the secrets it knows out of texts and records. Thread-safe; it never forgets one."""
+    """Masks known secrets in texts and records. Thread-safe; a secret is never removed."""
 
     def __init__(self) -> None:
         self._secrets: tuple[Secret, ...] = ()
 
     def add(self, secret: Secret) -> None:
-        """Mask this one from now on."""
+        """Mask this secret from now on."""
         known = {*self._secrets, secret}
-        # Longest first: a secret that is part of another must not leave the rest of it behind.
+        # Longest first: masking a secret that is part of another would leave the rest of the other readable.
         self._secrets = tuple(sorted(known, key=lambda one: len(one.reveal()), reverse=True))
 
     def text(self, text: str) -> str:
-        """The text with asterisks in the place of each secret, in any case and URL-encoded too."""
+        """Return the text with each secret replaced by asterisks, in any case and URL-encoded too."""
         return mask_secrets(text, self._secrets)
 
     def value(self, value: Any) -> Any:
-        """The value in JSON's types, masked."""
+        """Return the value in JSON's types, masked."""
         if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
             return value
         if isinstance(value, enum.Enum):
@@ -68,7 +68,7 @@ class Masker:
         return self.text(str(value))
 
     def record(self, record: Record) -> None:
-        """Mask a record in place; its exception is replaced by text, since sinks would print the original."""
+        """Mask a record in place; its exception becomes text, since sinks would print the original."""
         record["message"] = self.text(record["message"])
         extra = {self.text(key): self.value(item) for key, item in record["extra"].items()}
         exception = record["exception"]
@@ -80,17 +80,18 @@ class Masker:
         record["extra"] = extra
 
 
-_masker = Masker()
+masker = Masker()
+"""The secrets of this process."""
 
 
 def add_secret(secret: Secret) -> None:
-    """Keep a secret that became known later out of the log, too."""
-    _masker.add(secret)
+    """Mask a secret that became known after `configure_logging`."""
+    masker.add(secret)
 
 
 def mask(text: str) -> str:
-    """A text for people with every known secret masked: for errors that are printed rather than logged."""
-    return _masker.text(text)
+    """Return the text with every known secret masked: for errors that are printed and not logged."""
+    return masker.text(text)
 
 
 def configure_logging(
@@ -99,46 +100,49 @@ def configure_logging(
     level: str = "INFO",
     stderr: bool = True,
     sink: Callable[[str], None] | None = None,
+    sink_level: str | None = None,
     secrets: Iterable[Secret] = (),
 ) -> None:
-    """Say where the log goes; what was set up before no longer holds, but for the secrets.
+    """Configure the log of this process; a second call replaces the first one's configuration except for the secrets.
 
     Args:
-        state_folder: JSON lines go to ``logs/backtest-server.jsonl`` under it, made with the first line once
-            the folder above the state folder, which is the data folder, is there; None writes none. Where it
-            cannot be written, people are told once and the run goes on.
-        level: The least level that is written, in any case.
-        stderr: Whether people's lines go to stderr.
-        sink: Takes people's lines (without a line end) in place of stderr, say to print them above a bar.
-        secrets: What must never be in the log.
+        state_folder: JSON lines are written to ``logs/backtest-server.jsonl`` in it, once the folder above it (the data
+            folder) exists; None writes none. If the file cannot be written, one warning is shown and the run continues.
+        level: The lowest level that is logged, in any case.
+        stderr: Whether lines of text are printed on stderr.
+        sink: Receives the lines of text, without a line end, in place of stderr.
+        sink_level: The lowest level of lines of text, if it is higher than `level`.
+        secrets: What is masked in the log.
 
     Raises:
-        ConfigurationError: There is no such level.
+        ConfigurationError: The level does not exist.
     """
     if level.upper() not in LEVELS:
         raise ConfigurationError(
             f"the log level (BACKTEST_SERVER_LOG_LEVEL) cannot be {level[:24]!r}; it must be one of {', '.join(LEVELS)}"
         )
     for secret in secrets:
-        _masker.add(secret)
+        masker.add(secret)
     show = sink if sink is not None else _to_stderr if stderr else None
     logger.remove()
-    logger.configure(patcher=_masker.record)
-    settings: dict[str, Any] = {"level": level.upper(), "format": _no_text, "backtrace": False, "diagnose": False}
+    logger.configure(patcher=masker.record)
+    settings: dict[str, Any] = {"format": _no_text, "backtrace": False, "diagnose": False}
     if show is not None:
-        logger.add(_people(show), **settings)
+        text_level = max(level.upper(), sink_level or LEVELS[0], key=LEVELS.index)
+        logger.add(_text_lines(show), level=text_level, **settings)
     if state_folder is not None:
         path = state_folder / "logs" / "backtest-server.jsonl"
-        logger.add(_json_lines(LogFile(path, within=state_folder.parent), show or _to_nobody), **settings)
+        file = LogFile(path, within=state_folder.parent)
+        logger.add(_json_lines(file, show or _discard), level=level.upper(), **settings)
 
 
 def log_listener(log: Logger = backtest_logger) -> DownloadLog:
-    """A progress listener that logs one download; give it the report at the end (`DownloadLog.log_report`)."""
+    """Return an event listener that logs downloads."""
     return DownloadLog(log)
 
 
-def people_line(record: Record) -> str:
-    """One short line for people, without a line end; other control characters become spaces."""
+def text_line(record: Record) -> str:
+    """Return a record as one short line of text, without a line end; other control characters become spaces."""
     level = record["level"]
     word = f"{level.name.lower()}: " if level.no >= _WARNING else ""
     text = "".join(char if char.isprintable() else " " for char in record["message"])
@@ -146,7 +150,7 @@ def people_line(record: Record) -> str:
 
 
 def json_line(record: Record) -> str:
-    """One flat JSON object: time (UTC), level, message, and everything that is bound to the record."""
+    """Return a record as one flat JSON object: time (UTC), level, message, and the fields bound to it."""
     fixed = {
         "time": utc(record["time"]),
         "level": record["level"].name,
@@ -157,39 +161,39 @@ def json_line(record: Record) -> str:
 
 
 def utc(instant: datetime) -> str:
-    """An instant as ISO 8601 in UTC, to the millisecond."""
+    """Return an instant as ISO 8601 in UTC, in milliseconds."""
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _people(show: Callable[[str], None]) -> Callable[[Message], None]:
-    return lambda message: show(people_line(message.record))
+def _text_lines(show: Callable[[str], None]) -> Callable[[Message], None]:
+    return lambda message: show(text_line(message.record))
 
 
 def _json_lines(file: LogFile, show: Callable[[str], None]) -> Callable[[Message], None]:
-    told = False
+    reported = False
 
     def write(message: Message) -> None:
-        nonlocal told
+        nonlocal reported
         try:
             file.write(json_line(message.record))
         except OSError as error:
-            if not told:
-                told = True
-                show(f"warning: the log {file.path} cannot be written ({error.strerror}); going on without it")
+            if not reported:
+                reported = True
+                show(f"warning: the log {file.path} cannot be written ({error.strerror}); continuing without it")
 
     return write
 
 
 def _no_text(_: Record) -> str:
-    # The sinks make their lines from the record; loguru need not format one as well.
+    # The sinks format the record themselves.
     return ""
 
 
-def _to_nobody(_: str) -> None:
+def _discard(_: str) -> None:
     pass
 
 
 def _to_stderr(line: str) -> None:
-    # Whoever reads stderr may be gone by now; that is no reason to stop.
+    # The reader of stderr may have ended; the run continues.
     with suppress(OSError, ValueError):
         print(line, file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
-"""Metrics for Prometheus: a listener beside the downloads, and what `/metrics` answers.
+"""Metrics for Prometheus: counts events of downloads and renders the response of `/metrics`.
 
-What each metric means and how to alert on it: docs/observability/. Labels are bounded whatever comes in: providers
-are the installed ones, statuses the usual ones, and no symbol is ever a label.
+docs/observability/ describes each metric and how to alert on it. The number of label values is bounded: providers are
+the installed ones, HTTP statuses the known ones, and symbols are not labels.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from server.observability.baseline import Baseline
 
 PREFIX = "backtest_server_"
 OTHER = "other"
-"""The label of whatever is not among the known values."""
+"""The label for values that are not known."""
 
 DAY_OUTCOMES = ("present", "downloaded", "provisional", "empty", "failed", "cancelled")
 DOWNLOAD_OUTCOMES = ("fetched", "fallback", "present", "failed", "cancelled")
@@ -41,25 +41,25 @@ _REMEMBERED_JOBS = 1000
 
 
 class Metrics:
-    """What the server counts. A `EventListener`; thread-safe; keeps to a registry of its own.
+    """The metrics of one server, in their own registry (an `EventListener`). Thread-safe.
 
-    Each series that can be known beforehand begins at zero, so that its first increase is not missed.
+    Series whose labels are known in advance start at zero, so that Prometheus sees their first increase.
     """
 
     def __init__(
         self, *, providers: Iterable[str] = (), store: JobStore | None = None, baseline: Baseline | None = None
     ) -> None:
-        """Begin at zero.
+        """Create the metrics, all at zero.
 
         Args:
-            providers: The installed ones; any other is counted as ``other``.
-            store: Whose jobs are counted, at each scrape.
-            baseline: What downloads used to take.
+            providers: The installed providers; any other is counted as ``other``.
+            store: The store whose jobs are counted at each scrape.
+            baseline: The expected times of downloads.
         """
         self._providers = frozenset(providers)
         self._baseline = baseline
         self._lock = threading.Lock()
-        self._told: dict[str, None] = {}
+        self._counted_jobs: dict[str, None] = {}
         self._registry = CollectorRegistry()
         self._make_download_metrics()
         self._engine_duration = Histogram(
@@ -81,23 +81,25 @@ class Metrics:
             return Counter(PREFIX + name, meaning, labels, registry=self._registry)
 
         self._api_calls = counter(
-            "api_calls_total", "Requests sent to a provider's API, by the status of the answer.", "provider", "code"
+            "api_calls_total", "Requests sent to a provider's API, by the status of the response.", "provider", "code"
         )
         self._cache_hits = counter("http_cache_hits_total", "Requests answered from the HTTP cache.", "provider")
-        self._retries = counter(
-            "retries_total", "Requests that failed for a passing reason and were tried again.", "provider"
-        )
+        self._retries = counter("retries_total", "Requests that failed temporarily and were sent again.", "provider")
         self._waits = counter(
-            "rate_limit_waits_total", "Times a request had to wait for the budget of requests.", "provider"
+            "rate_limit_waits_total", "Number of times a request waited for the request budget.", "provider"
         )
         self._wait_seconds = counter(
-            "rate_limit_wait_seconds_total", "Seconds that requests waited for the budget, each for itself.", "provider"
+            "rate_limit_wait_seconds_total",
+            "Seconds that requests waited for the budget, added up over requests.",
+            "provider",
         )
-        self._bytes = counter("received_bytes_total", "Bytes of answers as they came over the wire.", "provider")
+        self._bytes = counter(
+            "received_bytes_total", "Bytes of responses as received, before decompression.", "provider"
+        )
         self._bars = counter("bars_total", "Bars written to the data folder.", "provider", "resolution")
         self._days = counter(
             "day_outcomes_total",
-            "Symbol-days that were asked for, by what became of them.",
+            "Requested symbol-days by outcome.",
             "provider",
             "resolution",
             "outcome",
@@ -134,7 +136,7 @@ class Metrics:
             self._engine_duration.labels(engine, state.value)
 
     def __call__(self, event: Event, /) -> None:
-        """Count what an event tells."""
+        """Count an event."""
         provider = self._provider(event.provider)
         if event.api_calls:
             self._api_calls.labels(provider, status_label(event.status)).inc(event.api_calls)
@@ -144,7 +146,7 @@ class Metrics:
             self._retries.labels(provider).inc(event.retries)
         if event.bytes:
             self._bytes.labels(provider).inc(event.bytes)
-        if event.kind == "wait" and event.wait_seconds > 0:  # without seconds it waits for another run
+        if event.kind == "wait" and event.wait_seconds > 0:  # a wait without seconds is for another run
             self._waits.labels(provider).inc()
             self._wait_seconds.labels(provider).inc(event.wait_seconds)
         if event.kind == "days" and event.resolution is not None and event.outcome:
@@ -154,7 +156,7 @@ class Metrics:
             self.download_finished(event.report)
 
     def download_finished(self, report: DownloadReport) -> None:
-        """Count a download, and those of its days that no event tells of: present, failed and not reached."""
+        """Count a download, and its days without an event: present, failed and cancelled."""
         labels = (self._provider(report.provider), report.resolution.value)
         outcome = download_outcome(report)
         self._download_duration.labels(*labels, outcome).observe(report.duration_s)
@@ -167,29 +169,29 @@ class Metrics:
             self._baseline_seconds.labels(*labels).inc(usual)
 
     def job_changed(self, job: Job) -> None:
-        """Count how long the engine of a job ran, once the job is over; may be called as often as one likes."""
+        """Count the engine's seconds of a job that is over, once however often it is called."""
         if not job.state.over:
             return
         with self._lock:
-            if job.id in self._told:
+            if job.id in self._counted_jobs:
                 return
-            self._told[job.id] = None
-            if len(self._told) > _REMEMBERED_JOBS:
-                del self._told[next(iter(self._told))]
+            self._counted_jobs[job.id] = None
+            if len(self._counted_jobs) > _REMEMBERED_JOBS:
+                del self._counted_jobs[next(iter(self._counted_jobs))]
         for phase in job.result.get("phases", ()):
             if phase["name"] == "engine":
                 self._engine_duration.labels(engine_label(job), job.state.value).observe(phase["duration_s"])
 
     def render(self) -> tuple[bytes, str]:
-        """The body and the content type of an answer to Prometheus."""
-        return generate_latest(_WithoutTimes(self._registry)), CONTENT_TYPE_LATEST
+        """Return the body and the content type of the response to Prometheus."""
+        return generate_latest(_WithoutCreationTimes(self._registry)), CONTENT_TYPE_LATEST
 
     def _provider(self, name: str) -> str:
         return name if name in self._providers else OTHER
 
 
 def status_label(status: int | None) -> str:
-    """The label of an HTTP status: itself if it is a usual one, else its class; ``none`` where no answer came."""
+    """Return the label of an HTTP status: itself if it is known, else its class; ``none`` without a response."""
     if status is None:
         return "none"
     if status in _STATUSES:
@@ -198,10 +200,11 @@ def status_label(status: int | None) -> str:
 
 
 def download_outcome(report: DownloadReport) -> str:
-    """How a download ended.
+    """Return how a download ended.
 
-    ``fetched`` what was missing, all of it from its own provider; with the help of the ``fallback``; everything was
-    ``present``; days ``failed``; ``cancelled``.
+    Returns:
+        ``cancelled``; ``failed`` if days failed; ``fallback`` if the fallback delivered days; ``fetched`` if its own
+        provider delivered all missing days; ``present`` if no day was missing.
     """
     if report.cancelled:
         return "cancelled"
@@ -213,26 +216,23 @@ def download_outcome(report: DownloadReport) -> str:
 
 
 def engine_label(job: Job) -> str:
-    """Which engine a job ran: from its result, or where it has none from why it was chosen."""
-    result = job.result.get("engine")
-    if result:
-        return result["engine"] if result["engine"] in ENGINES else OTHER
-    choice = job.result.get("engine_choice") or ""
-    return "lean" if choice.startswith("LEAN") else "smoke" if choice.startswith("the smoke test") else OTHER
+    """Return the label of a job's engine: its name if it is known."""
+    name = job.result.get("engine_name")
+    return name if name in ENGINES else OTHER
 
 
 @frozen(eq=False)
 class _Jobs(Collector):
-    """Counts the jobs by state when asked."""
+    """Counts the jobs by state at each scrape."""
 
     store: JobStore
 
     def describe(self) -> Iterable[Metric]:
-        """The metric without its values, so that registering asks nothing."""
+        """Return the metric without values, so that registering it reads nothing."""
         yield self._family()
 
     def collect(self) -> Iterable[Metric]:
-        """The metric as it is now."""
+        """Return the metric with its current values."""
         family, counts = self._family(), self.store.count()
         for state in JobState:
             family.add_metric([state.value], counts.get(state.value, 0))
@@ -243,13 +243,13 @@ class _Jobs(Collector):
 
 
 @frozen(eq=False)
-class _WithoutTimes(Collector):
-    """A view of a registry without the times at which series were made, which double their number."""
+class _WithoutCreationTimes(Collector):
+    """A view of a registry without the creation times of series, which would double their number."""
 
     registry: CollectorRegistry
 
     def collect(self) -> Iterable[Metric]:
-        """The metrics without these times."""
+        """Return the metrics without creation times."""
         for metric in self.registry.collect():
             metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
             yield metric

@@ -233,8 +233,8 @@ def bars(
     points: Annotated[int, Query(ge=10, le=10_000)] = 1000,
 ) -> models.BarsAnswer:
     """Bars on disk, merged to about `points` points; of a renamed symbol under the ticker of each day."""
-    from server.corporate_actions.tickers import TickersOnDisk
     from server.data_download.plan import days_by_ticker, trading_days
+    from server.data_download.tickers import TickersOnDisk
     from server.web.bars import read_bars, thinned
 
     wanted = _range([symbol], resolution, start, end)

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from server.backtest_server import BacktestManager
+from server.core.text import list_text
 from server.engines.choose import ENGINES
 from server.jobs import Job
 from server.lean.series import Resolution
@@ -164,7 +165,7 @@ def _job_view(job: Job) -> dict[str, Any]:
         "kind": job.kind,
         "state": job.state.value,
         "over": job.state.over,
-        "title": Path(project).name if project else _shortened(symbols),
+        "title": Path(project).name if project else list_text(symbols, most=4),
         "project": Path(project).name if project else None,
         "symbols": symbols,
         "resolution": known["resolution"],
@@ -183,11 +184,6 @@ def _job_view(job: Job) -> dict[str, Any]:
         "outcome": result.get("engine"),
         "error": result.get("error"),
     }
-
-
-def _shortened(symbols: list[str], most: int = 4) -> str:
-    more = len(symbols) - most
-    return ", ".join(symbols[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _seconds(start: datetime | None, end: datetime | None) -> float | None:

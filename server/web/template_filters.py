@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from server.core.text import days_text, size_text
+
 _MINUTE, _HOUR = 60, 3600
 _TEN = 10
+
+size, days = size_text, days_text
 
 
 def number(value: float) -> str:
     """A number with its thousands apart."""
     return f"{value:,}"
-
-
-def size(count: int) -> str:
-    """A number of bytes."""
-    for unit, name in ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")):
-        if count >= unit:
-            return f"{count / unit:,.1f} {name}"
-    return f"{count} B"
 
 
 def duration(seconds: float) -> str:
@@ -42,13 +38,6 @@ def instant(at: datetime | str) -> str:
 def utc(at: datetime | str) -> str:
     """An instant in UTC, for people."""
     return f"{_utc(at):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def days(value: Sequence[str]) -> str:
-    """Some trading days: one, or the first and last of them and how many."""
-    if len(value) == 1:
-        return value[0]
-    return f"{value[0]} to {value[-1]}, {len(value):,} days" if value else "none"
 
 
 def _utc(at: datetime | str) -> datetime:

@@ -181,7 +181,7 @@ def test_a_job_goes_from_queued_to_completed(polygon_server: Serve, make_manager
     found = ended(manager, job)
 
     assert found.state is JobState.COMPLETED, found.result
-    assert found.result["engine"]["engine"] == "smoke"
+    assert found.result["engine"]["engine"] == found.result["engine_name"] == "smoke"
     assert manager.status(job) == found
     kinds = [event.data["kind"] for event in manager.jobs.store.events(job)]
     assert [kind for kind in kinds if kind in ("state", "phase")] == ["state", "state", "phase", "phase", "state"]

@@ -96,7 +96,7 @@ def test_verify_opens_factor_and_map_files(command: CommandLine) -> None:
     answer = command.run(*verify)
 
     assert (answer.code, answer.errors) == (0, [])
-    assert answer.out.splitlines() == ["5 minute files opened, 0 damaged", "2 factor and map files opened, 0 damaged"]
+    assert answer.out.splitlines() == ["5 minute files read, 0 damaged", "2 factor and map files read, 0 damaged"]
 
 
 @pytest.mark.parametrize(
@@ -138,4 +138,4 @@ def test_leans_samples_are_verified_whole(command: CommandLine, lean_sample_data
     answer = command.run("verify", "AAPL", "SPY", "--resolution", "daily")
 
     assert answer.errors == []
-    assert "4 factor and map files opened, 0 damaged" in answer.out
+    assert "4 factor and map files read, 0 damaged" in answer.out

@@ -206,7 +206,7 @@ def test_a_missing_trade_file_is_a_warning_though_lean_ended_well(run) -> None:
     assert result.statistics["Failed Data Requests For Quotes And Benchmark"] == "4"
     assert "1 of 7 data requests failed, not counting 4 for quotes" in result.summary[2]
     assert result.notes == (
-        "1 of the files asked for were missing, so the figures cannot be trusted: "
+        "1 of the requested files were missing, so the figures are wrong: "
         "equity/usa/minute/spy/20240110_trade.zip; download them and run again",
     )
 
@@ -220,13 +220,13 @@ def test_nothing_is_noted_when_all_wanted_data_is_there(run, workspace: SimpleNa
     assert (result.failed_data_requests, result.notes) == ((), ())
 
 
-def test_an_algorithm_with_its_own_dates_is_told_of(run) -> None:
+def test_an_algorithm_with_its_own_dates_has_a_note(run) -> None:
     """Where LEAN ran other dates than asked for, the result says so, and that data outside was missing."""
     result = run("own-dates")
 
     assert result.days == 0
     assert any("set its own dates, 2023-01-08 to 2023-01-09, not 2024-01-08" in note for note in result.notes)
-    assert any("LEAN processed no data at all" in note for note in result.notes)
+    assert any("LEAN processed no data; are the" in note for note in result.notes)
 
 
 def test_failed_requests_are_sorted_by_what_they_mean() -> None:

@@ -18,6 +18,7 @@ from datetime import date, timedelta
 from attrs import frozen
 
 from server.core.secret import Secret, mask_secrets
+from server.core.text import list_text
 from server.data_download.availability import Gap
 from server.lean.series import Resolution, Series
 from server.plugins.lean_cli_provider.config import KEY_VARIABLES, LeanCliConfig
@@ -73,8 +74,7 @@ class Run:
     @property
     def title(self) -> str:
         """What it fetches, as one line."""
-        tickers = self.tickers
-        shown = ", ".join(tickers[:5]) + (f" and {len(tickers) - 5} more" if len(tickers) > 5 else "")
+        shown = list_text(self.tickers)
         return f"{shown}, {self.resolution.value}, {self.first_day} to {self.last_day}"
 
 

@@ -69,7 +69,7 @@ def put_file(root: Path, kind: str, symbol: str, *lines: str) -> None:
 # --- splits and dividends ---
 
 
-def test_a_dividend_is_in_the_prices_and_not_paid_besides(run: Run, tmp_path: Path) -> None:
+def test_a_dividend_is_in_the_prices_and_not_paid_in_cash(run: Run, tmp_path: Path) -> None:
     """A fall by the dividend alone is no loss. By prices and cash it would come to 102 %, by raw prices to 98 %."""
     put_daily(tmp_path, "x", {MON: 100.0, TUE: 100.0, WED: 98.0, THU: 98.0, FRI: 98.0})
     put_file(tmp_path, "factor_files", "x", "19980102,0.98,1,1", "20240109,0.98,1,100", "20501231,1,1,0")
@@ -80,7 +80,7 @@ def test_a_dividend_is_in_the_prices_and_not_paid_besides(run: Run, tmp_path: Pa
     assert result.equity.values == pytest.approx([100_000.0] * 5, rel=1e-12)
     assert (result.statistics["Dividends In Prices"], result.statistics["Splits In Prices"]) == ("1", "0")
     assert result.statistics["Symbols With Raw Prices"] == "0"
-    assert "no dividend is paid in cash besides" in result.notes[0]
+    assert "no dividend is paid in cash" in result.notes[0]
     assert not any(RAW in note for note in result.notes)
 
 

@@ -1,4 +1,4 @@
-"""What is printed for people to look at: lines, figures, a calendar of trading days, an equity curve."""
+"""Prints lines, figures, calendars of trading days and equity curves on stdout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from server.data_download.availability import DayState
 
-_LOOK = {
+_GLYPHS = {
     DayState.PRESENT: ("■", "green"),
     DayState.PROVISIONAL: ("◧", "yellow"),
     DayState.EMPTY: ("·", "bright_black"),
@@ -28,7 +28,7 @@ _EQUITY_WIDTH, _EQUITY_HEIGHT = 66, 11
 
 
 def console() -> Console:
-    """Standard output: lines are broken between words on a terminal, and left alone elsewhere."""
+    """Return standard output, which wraps lines between words on a terminal and does not wrap them elsewhere."""
     found = Console(highlight=False, markup=False, emoji=False)
     found.soft_wrap = not found.is_terminal
     return found
@@ -61,7 +61,7 @@ def print_calendar(title: str, states: Mapping[date, DayState], below: str = "")
     out = console()
     counts = Counter(states.values())
     header = Text(title, style="bold")
-    for state, (glyph, style) in _LOOK.items():
+    for state, (glyph, style) in _GLYPHS.items():
         if counts[state]:
             header.append(f"   {glyph} ", style=style)
             header.append(f"{counts[state]:,} {state.value}", style="not bold")
@@ -75,7 +75,7 @@ def print_calendar(title: str, states: Mapping[date, DayState], below: str = "")
 
 
 def year_lines(year: int, states: Mapping[date, DayState]) -> list[Text]:
-    """One year: a line of months, then a line for each weekday with a glyph for each week's trading day."""
+    """Return one year: a line of months, then a line for each weekday with a glyph for each week's trading day."""
     first, last = min(states), max(states)
     monday = first - timedelta(days=first.weekday())
     weeks = (last - monday).days // 7 + 1
@@ -84,7 +84,7 @@ def year_lines(year: int, states: Mapping[date, DayState]) -> list[Text]:
         line = Text(f"{name:>4}  ", style="bright_black")
         for week in range(weeks):
             state = states.get(monday + timedelta(days=7 * week + weekday))
-            line.append(*(_LOOK[state] if state else (" ", "")))
+            line.append(*(_GLYPHS[state] if state else (" ", "")))
         lines.append(line)
     return lines
 
@@ -102,7 +102,7 @@ def _months(monday: date, last: date) -> str:
 
 
 def print_equity(dates: Sequence[date], values: Sequence[float], title: str) -> None:
-    """Print an equity curve: dollars over days, drawn in braille dots, green if it ends where it began or above."""
+    """Print an equity curve in dollars in braille dots: green if it does not end below its start, else red."""
     import plotille
 
     labels = [f"{value:,.0f}" for value in (max(values), (max(values) + min(values)) / 2, min(values))]
@@ -127,7 +127,7 @@ def print_equity(dates: Sequence[date], values: Sequence[float], title: str) -> 
 
 
 def _days_below(dates: Sequence[date], width: int) -> str:
-    """As many days as fit below the curve, the first at its left end and the last at its right."""
+    """The days that fit below the curve, the first at its left end and the last at its right end."""
     count = max(2, min(len(dates), width // (2 * _DAY_WIDTH)))
     text = ""
     for number in range(count):

@@ -1,8 +1,8 @@
-"""Answers that the vendor really gave, served over HTTP from this machine.
+"""Serves a recorded response of the vendor over HTTP on this machine.
 
-`aapl-daily.json` holds Polygon's reply to AAPL's daily bars of 3 to 10 January 2023 as recorded on 27 June 2024
-(published in OpenBB's repository). It was asked for adjusted prices; AAPL has not been split since August 2020, so
-its raw prices of those days are the same, and they are served as the raw prices they are.
+`aapl-daily.json` is Polygon's response with AAPL's daily bars of 3 to 10 January 2023, recorded on 27 June 2024 and
+published in OpenBB's repository. The request was for adjusted prices. AAPL has had no split since August 2020, so its
+raw prices of those days are equal, and the response is served as one with raw prices.
 """
 
 from __future__ import annotations
@@ -19,8 +19,13 @@ from urllib.parse import urlsplit
 from server.lean.series import NEW_YORK
 
 
-class RecordedAnswers:
-    """A server on a free loopback port that answers from the recording. Use it as a context manager."""
+class RecordedVendor:
+    """A server on a free loopback port that responds from the recording; a context manager.
+
+    Attributes:
+        url: Its address.
+        requests: The paths requested so far.
+    """
 
     def __init__(self) -> None:
         self.requests: list[str] = []
@@ -32,7 +37,7 @@ class RecordedAnswers:
 
             def do_GET(self) -> None:
                 outer.requests.append(self.path)
-                body = json.dumps(_answer(recording, urlsplit(self.path).path)).encode()
+                body = json.dumps(_response(recording, urlsplit(self.path).path)).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
@@ -40,13 +45,13 @@ class RecordedAnswers:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: Any) -> None:
-                """Stay silent: the demo's own output is what people look at."""
+                """Log nothing: stderr shows the progress of the demo."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def __enter__(self) -> RecordedAnswers:
+    def __enter__(self) -> RecordedVendor:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         return self
 
@@ -57,12 +62,12 @@ class RecordedAnswers:
         self._server.server_close()
 
 
-def _answer(recording: dict[str, Any], path: str) -> dict[str, Any]:
-    """The vendor's answer to /v2/aggs/ticker/{symbol}/range/1/{timespan}/{from}/{to} out of the recording."""
+def _response(recording: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return the response to /v2/aggs/ticker/{symbol}/range/1/{timespan}/{from}/{to}."""
     symbol, timespan, first, last = (path.split("/")[place] for place in (4, 7, 8, 9))
     same = (symbol, timespan) == (recording["symbol"], recording["timespan"])
     bars = [bar for bar in recording["bars"] if same and first <= _day(bar["t"]).isoformat() <= last]
-    answer = {
+    response = {
         "ticker": symbol,
         "queryCount": len(bars),
         "resultsCount": len(bars),
@@ -71,7 +76,7 @@ def _answer(recording: dict[str, Any], path: str) -> dict[str, Any]:
         "request_id": recording["request_id"],
         "count": len(bars),
     }
-    return {**answer, "results": bars} if bars else answer
+    return {**response, "results": bars} if bars else response
 
 
 def _day(milliseconds: int) -> date:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from server.corporate_actions.tickers import TickersOnDisk
 from server.data_download.plan import days_by_ticker
+from server.data_download.tickers import TickersOnDisk
 from server.lean.map_file import TickerSpan
 
 FIRST, LAST = date(2022, 6, 1), date(2022, 6, 30)

@@ -208,7 +208,7 @@ def test_a_missing_daily_file_is_one_failed_request(run) -> None:
 
     assert result.failed_data_requests == ("equity/usa/daily/spy.zip", "equity/usa/daily/bac.zip")
     assert (result.bars, result.days, result.equity.values) == (0, 0, (100_000.0,) * 3)
-    assert "No bars at all, kept as cash: SPY, BAC" in result.notes
+    assert "No bars, held as cash: SPY, BAC" in result.notes
 
 
 @pytest.mark.damaged_zips
@@ -258,7 +258,7 @@ def test_it_says_what_it_is(run, tmp_path: Path) -> None:
     assert (
         "$100,000.00 became $101,000.00, return +1.00%, max drawdown 0.00%, 1 day up, 0 days down" in result.summary[2]
     )
-    assert "Prices are as traded, since no factor file is there" in result.notes[0]
+    assert "There are no factor files, so prices are not adjusted" in result.notes[0]
     assert "SPY has no factor file, so prices are not adjusted for splits and dividends" in result.notes
     assert lines == ["SPY: 1 minute bars in 1 file"]
 

@@ -1,0 +1,1 @@
+"""What commands print: messages, progress, reports, calendars of trading days and equity curves."""
