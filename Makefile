@@ -7,15 +7,15 @@ BIN := $(VENV)/bin
 # The versions to install, for reproducible test runs on every supported Python.
 LOCK := requirements-dev.lock
 
-# The demo: no key, no network but the package index.
+# Run the demo; needs no key, and no network except the package index.
 run: $(VENV)/.installed
 	$(BIN)/backtest-server demo
 
-# The pages and the API, on http://127.0.0.1:8000.
+# Start the web server on http://127.0.0.1:8000.
 serve: $(VENV)/.installed-serve assets
 	$(BIN)/backtest-server serve
 
-# Everything that guards main: style, types, import rules, spelling, the whole default test run.
+# All checks of the main branch: style, types, import rules, spelling, tests.
 test: $(VENV)/.installed-test assets
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -24,7 +24,7 @@ test: $(VENV)/.installed-test assets
 	$(BIN)/codespell
 	$(BIN)/pytest
 
-# The unit tests with the lowest versions that setup.cfg allows, in a virtual environment of their own.
+# Run the unit tests with the lowest versions that setup.cfg allows, in a separate virtual environment.
 LOWEST := .venv-lowest
 
 test-lowest:
@@ -33,22 +33,22 @@ test-lowest:
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e '.[test,bench]'
 	$(LOWEST)/bin/pytest tests/unit
 
-# Writes the lock file from setup.cfg: the newest versions that work together, for Python 3.11 and newer.
+# Write the lock file from setup.cfg: the newest compatible versions for Python 3.11 and newer.
 lock: $(VENV)/bin/python
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra test --extra bench --upgrade \
 		--no-annotate --custom-compile-command "make lock" setup.cfg --output-file $(LOCK)
 
-# The performance assertions, then all short scenarios; the run is saved in benchmarks/results. It takes about 20 minutes.
+# Check the performance assertions, then measure the short scenarios and save the run in benchmarks/results (20 minutes).
 bench: $(VENV)/.installed-test
 	$(BIN)/pytest tests/benchmarks -m benchmark --override-ini addopts=--import-mode=importlib -s
 	$(BIN)/python -m benchmarks
 
-# The performance assertions with the real API; fails without a key.
+# Check the performance assertions with the real API; fails without a key.
 bench-live: $(VENV)/.installed-test
 	$(BIN)/pytest tests/benchmarks/test_downloader_benchmarks_live.py --override-ini addopts=--import-mode=importlib -s
 
-# What the pages take from npm, by lock file; nothing is fetched when they are served.
+# Install the pages' npm packages, by lock file; the running server fetches nothing.
 VENDOR := server/web/static/vendor/.installed
 
 assets: $(VENDOR)

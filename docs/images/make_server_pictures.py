@@ -113,7 +113,7 @@ def a_backtest(browser: Browser, served: Served) -> None:
 
 
 def the_calendar(browser: Browser, served: Served, folder: str) -> None:
-    """A year at a glance, and a day's bars beside it."""
+    """Take the coverage page: a year, and the bars of a day."""
     with visit(browser, served, dark=True) as page:
         page.go("/coverage?symbol=RDDT&symbol=SPY&resolution=minute&start=2024-01-01&end=2024-12-31")
         page.page.locator(f'[data-testid="day-cell"][data-symbol="SPY"][data-day="{LOOKED_AT}"]').click()

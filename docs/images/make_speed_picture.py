@@ -29,7 +29,7 @@ NAMES = {
     "lean-request-pattern": "LEAN's requests, replayed",
     "massive": "the vendor's Python client",
     "massive-threads": "the same in five threads",
-    "wire": "the bare wire: the floor",
+    "wire": "raw transfer (minimum)",
 }
 OWN, OTHER, FLOOR = "#0b7a75", "#c4713b", "#a5abb2"
 WIDTH, LEFT, RIGHT, LINE = 760, 200, 90, 26

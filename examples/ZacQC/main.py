@@ -7,10 +7,10 @@ from config import parameters
 
 
 class ZacQC(QCAlgorithm):
-    """Holds each symbol, in equal parts, while its fast average lies above its slow one."""
+    """Holds each symbol, in equal parts, while its fast average is above its slow one."""
 
     def initialize(self):
-        """Set dates, cash and symbols; a request's own win over the file's (parameters named backtest-...)."""
+        """Set dates, cash and symbols; parameters named backtest-... override those of the file."""
         start = date.fromisoformat(self.get_parameter("backtest-start", parameters.START_DATE))
         end = date.fromisoformat(self.get_parameter("backtest-end", parameters.END_DATE))
         symbols = self.get_parameter("backtest-symbols", ",".join(parameters.SYMBOLS)).split(",")

@@ -1,4 +1,4 @@
-// Copies what the pages use from node_modules to ../static/vendor, each package's licence beside it.
+// Copies what the pages use from node_modules to ../static/vendor, with each package's licence.
 
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
