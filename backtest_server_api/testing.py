@@ -35,7 +35,12 @@ def download(
 
     Args:
         provider: Creates the provider.
+        data_folder: LEAN's data folder.
+        symbols: The symbols.
+        resolution: The length of a bar.
         start, end: First and last day, included.
+        start: The first day, included.
+        end: The last day, included.
         now: The instant that counts as now, in UTC; by default the real one.
 
     Returns:

@@ -202,6 +202,7 @@ def unavailable_reason(contender: Contender, *, live: bool, lean_config: Path | 
     """Return why a contender cannot run on this machine, or an empty text.
 
     Args:
+        contender: The contender.
         live: Whether the real API is measured.
         lean_config: The lean.json for the LEAN CLI, if there is one.
     """

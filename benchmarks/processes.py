@@ -55,6 +55,7 @@ def kill_half_way(spec: RunSpec, files: int) -> int:
     """Run a contender and kill it (SIGKILL) once half of its files exist.
 
     Args:
+        spec: The run to start.
         files: The number of files that a complete run writes.
 
     Returns:

@@ -21,6 +21,8 @@ def run_as_json(
     """Return a run in JSON's types, as the archive stores it.
 
     Args:
+        results: The results of the scenarios.
+        environment: The machine and versions.
         commit: The commit, and whether the code was changed since.
     """
     now = datetime.now(UTC)

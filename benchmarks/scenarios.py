@@ -103,6 +103,7 @@ class Scenario:
         """Return its trading days, ascending.
 
         Args:
+            calendar: The trading calendar.
             today: If set, the most recent settled days are returned, the same number of them.
 
         Raises:
@@ -147,6 +148,7 @@ def load_scenarios(contenders: Collection[str], path: Path = SCENARIO_FILE) -> l
 
     Args:
         contenders: The names of the known contenders.
+        path: The file of scenarios.
 
     Raises:
         ConfigurationError: The file cannot be read, or an entry is invalid; the text names the file and the entry.
@@ -162,6 +164,7 @@ def parse_scenarios(text: str, source: str, contenders: Collection[str]) -> list
     """Parse the scenarios of a TOML text.
 
     Args:
+        text: The text of the file.
         source: The name of the file, for errors.
         contenders: The names of the known contenders.
 

@@ -38,7 +38,8 @@ class BuildPolicy(Protocol):
     """
 
     @property
-    def needed_from(self) -> date: ...
+    def needed_from(self) -> date:
+        """The first day for which the files are needed."""
 
     def is_due(self, symbol: str) -> bool:
         """Return whether a symbol still has to be built; called from several threads, under the symbol's lock."""
@@ -64,8 +65,15 @@ def build_files(
     """Build both files of symbols, several at once. After an error that concerns all symbols no other is begun.
 
     Args:
+        context: What a build needs.
         symbols: In order, each with the first day of its factor file; None for the share's first day.
+        policy: What is due, and what a failure does.
+        events: Receives what happens.
+        cancel: Stops the work when cancelled.
         refresh, replace, renames: See `CorporateActionsContext.opened`.
+        refresh: Whether cached responses are ignored.
+        replace: Whether foreign files are replaced.
+        renames: Known ticker changes by symbol.
 
     Raises:
         BacktestServerError: The provider cannot send requests at all, for example without a key.
@@ -118,6 +126,7 @@ def zip_notice(root: Path, files: Sequence[CorporateFiles]) -> str | None:
 
     Args:
         root: LEAN's data folder.
+        files: The results of the builds.
     """
     if not any("written" in (each.factor_file, each.map_file) for each in files):
         return None

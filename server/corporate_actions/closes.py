@@ -50,6 +50,7 @@ class DailyBars:
 
         Args:
             downloader: Downloads bars only, each symbol under its own name.
+            cancel: Stops the work when cancelled.
         """
         self._downloader = downloader
         self._folder = downloader.folder
@@ -109,6 +110,7 @@ class DailyBars:
         it: its tickers are not in the result.
 
         Args:
+            windows: The days around each change.
             last_day: The newest settled session.
 
         Raises:

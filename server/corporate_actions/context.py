@@ -100,8 +100,12 @@ class CorporateActionsContext:
         """Open the source, and close it at the end; an event is emitted for each request.
 
         Args:
+            events: Receives what happens.
+            cancel: Stops the work when cancelled.
             refresh: Whether cached responses are ignored.
             replace, renames: See `CorporateActions`.
+            replace: Whether foreign files are replaced.
+            renames: Known ticker changes by symbol.
         """
         from server.corporate_actions.closes import DailyBars
         from server.corporate_actions.service import CorporateActions

@@ -66,6 +66,9 @@ class ExistingFile(Generic[Row]):
         """Write the text to the path, unless the file already holds it or another program wrote the file.
 
         Args:
+            text: The new text of the file.
+            folder: The data folder.
+            symbol: The symbol.
             replace_foreign: Also replace a file that another program wrote.
 
         Raises:
@@ -82,7 +85,9 @@ class ExistingFile(Generic[Row]):
         """Return a notice if the file was kept because another program wrote it.
 
         Args:
+            symbol: The symbol.
             kind: ``factor`` or ``map``.
+            outcome: What happened to the file.
         """
         if outcome != "kept":
             return []

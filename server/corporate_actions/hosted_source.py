@@ -24,6 +24,7 @@ class HostedSource:
 
         Args:
             hosted: The provider that it belongs to.
+            open_source: Creates the source.
             events: Receives a notice if closing it fails.
 
         Raises:

@@ -61,7 +61,9 @@ def plausible_renames(
 
     Args:
         symbol: The ticker that was requested.
+        renames: What the vendor lists.
         listing: Reference data of that ticker, if there are any.
+        calendar: The trading calendar.
         last_day: The newest session.
         traded: By ticker, the days in each of `change_windows` on which it traded. A change with neither ticker in it
             keeps its date.

@@ -58,7 +58,9 @@ def closes_needed(events: Events, first_day: date, calendar: USEquityTradingCale
     """Return the days whose raw close `factor_rows` needs: the last trading day before each event, ascending.
 
     Args:
+        events: Splits and dividends.
         first_day: The first day of the factor file, as for `factor_rows`.
+        calendar: The trading calendar.
         last_day: The newest session whose close can be known.
     """
     return sorted(_by_row_date(events, first_day, last_day, calendar))
@@ -90,6 +92,7 @@ def factor_rows(
         events: In any order; two that are equal are two.
         closes: The raw closes in dollars of at least the days of `closes_needed`. A float is taken as its 15
             significant digits, as C# does.
+        calendar: The trading calendar.
         last_day: The newest session whose close can be known.
 
     Raises:
@@ -188,6 +191,7 @@ def map_rows(
         listing: Reference data of that ticker, if there are any.
         renames: The result of `plausible_renames`; without changes, one ticker for all days.
         first_day: See `inception`.
+        calendar: The trading calendar.
     """
     letter = EXCHANGE_LETTERS.get(listing.exchange or "", "") if listing else ""
     changes = [change for change in renames.changes[1:] if change.first_day > first_day]

@@ -97,6 +97,7 @@ class CorporateActions:
         """Build both files.
 
         Args:
+            symbol: The symbol.
             since: The first day of the factor file; None for the share's first day.
 
         Raises:

@@ -140,6 +140,8 @@ def share_files(
         symbol: The symbol.
         calendar: The trading days, on which events apply.
         start, end: The range whose events are listed, both included; counts are of the whole file.
+        start: The first day of the events shown.
+        end: The last day of the events shown.
 
     Raises:
         ValueError: The symbol is not a US equity symbol.

@@ -41,7 +41,7 @@ class Gap:
     refresh: frozenset[date] = frozenset()
 
     def narrowed(self, days: Iterable[date]) -> Gap | None:
-        """The part of the gap on these days, or None if there is none."""
+        """The part of the gap on these days, or None if it is empty."""
         wanted = set(days)
         left = tuple(day for day in self.days if day in wanted)
         return evolve(self, days=left, refresh=self.refresh & wanted) if left else None
@@ -93,6 +93,8 @@ def find_gap(days: Sequence[date], state: SeriesState, now: datetime, settled_th
 
     Args:
         days: Trading days, ascending.
+        state: What the data folder and the ledger hold.
+        now: The instant now, in UTC.
         settled_through: The last settled day.
     """
     wanted = [day for day in days if day not in state.on_disk]

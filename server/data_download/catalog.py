@@ -56,6 +56,7 @@ class Catalog:
         """The days of a series to fetch, or None if nothing is missing.
 
         Args:
+            series: The series.
             days: Trading days, ascending.
             now: In UTC.
         """
@@ -95,6 +96,7 @@ class Catalog:
         """The files of trade bars of a resolution, in the order of their names.
 
         Args:
+            resolution: The length of a bar.
             tickers: Only of these; of all where it is empty.
         """
         for path in sorted((self.root / EQUITY_USA / resolution.value).rglob("*.zip")):

@@ -28,6 +28,8 @@ class DataFolder:
         """Create the parts; no file is opened before it is needed.
 
         Args:
+            path: LEAN's data folder.
+            calendar: The trading calendar.
             state_folder: Where the ledger is; None for its usual place below the data folder.
         """
         ledger = Ledger((state_folder or path / STATE_FOLDER) / "ledger.sqlite")

@@ -27,6 +27,8 @@ def check_days(series: Series, days: Sequence[date], wanted: Mapping[Series, Abs
     """Check the series and days of a delivery.
 
     Args:
+        series: The series.
+        days: Trading days, ascending.
         wanted: The requested days by series.
 
     Raises:
@@ -70,7 +72,9 @@ def take_days(series: Series, day: date | None, path: Path, wanted: AbstractSet[
     """The rows of requested days in a LEAN zip, a text for each day.
 
     Args:
+        series: The series.
         day: As in `DataSink.lean_file`.
+        path: The zip.
         wanted: The requested days of the series.
 
     Raises:

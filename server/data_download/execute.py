@@ -157,7 +157,7 @@ class Execution:
         finally:
             sink.close()
 
-    def _opened(self, hosted: HostedProvider, run: _Run, opened: ExitStack) -> _Opened:
+    def _opened(self, hosted: HostedProvider, run: _Run, opened: ExitStack) -> _OpenProvider:
         """The provider, checked and opened once for the whole download and closed at its end."""
         if hosted.name not in run.open:
             began = time.perf_counter()
@@ -168,7 +168,7 @@ class Execution:
                 hosted.check()
                 provider = hosted.open(self.cancel)
                 opened.callback(self._close, hosted, provider)
-                run.open[hosted.name] = _Opened(provider, hosted.capabilities(provider))
+                run.open[hosted.name] = _OpenProvider(provider, hosted.capabilities(provider))
             except BacktestServerError as error:
                 run.open[hosted.name] = error
             run.loading_s += time.perf_counter() - began
@@ -222,7 +222,7 @@ class Execution:
 
 
 @frozen
-class _Opened:
+class _OpenProvider:
     provider: DataProvider
     capabilities: Capabilities
 
@@ -238,7 +238,7 @@ class _Run:
 
     deliveries: Deliveries
     used: list[str] = field(factory=list)
-    open: dict[str, _Opened | BacktestServerError] = field(factory=dict)
+    open: dict[str, _OpenProvider | BacktestServerError] = field(factory=dict)
     loading_s: float = 0.0
 
     def for_fallback(self, gaps: Sequence[Gap]) -> list[Gap]:

@@ -60,6 +60,10 @@ def put_text(folder: Path, ticker: str, name: str, content: bytes, check: Callab
     """Write a small text file and put it in place.
 
     Args:
+        folder: The data folder.
+        ticker: The ticker whose lock the caller holds.
+        name: The name of the file.
+        content: The bytes of the file.
         check: Raises if what was read back is not what a reader should find.
 
     Raises:

@@ -83,6 +83,7 @@ class SeriesLocks:
         """Hold the lock of a symbol's text files; yields whether it is held.
 
         Args:
+            symbol: The symbol.
             folders: Below the data folder; temporary files that killed runs left there are removed.
         """
         with self._acquired(f"{_TEXTS}-{symbol}", symbol) as mine:

@@ -83,8 +83,11 @@ def make_plan(
     """Scan the data folder for a request. Writes nothing, sends nothing.
 
     Args:
+        request: The request.
+        catalog: What the data folder holds.
         tickers: Which ticker each symbol had on which days.
         now: In UTC.
+        cancel: Stops the work when cancelled.
 
     Raises:
         ConfigurationError: The range is outside the calendar or wholly in the future.
@@ -154,6 +157,7 @@ def days_by_ticker(spans: Sequence[TickerSpan], days: Sequence[date]) -> list[tu
 
     Args:
         spans: They cover all of the days.
+        days: Trading days, ascending.
     """
     if len(spans) == 1:
         return [(spans[0].ticker, tuple(days))]

@@ -59,7 +59,9 @@ class DataSink(Protocol):
         Once it returns, the data is on disk.
 
         Args:
+            series: The series.
             days: Ascending, each once, all of them requested.
+            bars: Ascending in time, within the days.
 
         Raises:
             BadResponseError: A bar is outside the days or out of order, a column has another length or type than
@@ -74,8 +76,10 @@ class DataSink(Protocol):
         The host checks the whole file, takes the rows of requested days and nothing else, and does not change the file.
 
         Args:
+            series: The series.
             day: The day of a file that holds one day. For a file of all days: the one day to take from it, or None for
                 all requested days.
+            path: The zip.
 
         Raises:
             BadResponseError: The file is not what LEAN would have written for that series and day, has no row of that

@@ -195,6 +195,11 @@ def build_report(
     """The report of a download.
 
     Args:
+        plan: The plan.
+        outcome: What executing the plan did.
+        counts: The counts of the run.
+        times: When the run took place.
+        provider: The name of the provider.
         cancelled: Whether the run was asked to stop and something is missing for it.
         files: What the steps that accompany the download built.
     """

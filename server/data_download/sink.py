@@ -144,9 +144,9 @@ class HostSink:
         without = [day for day in days if day not in written]
         kept: list[date] = []
         if without:
-            bare = self._clear_damaged(series, without)
-            kept = sorted(day for day in set(without).difference(bare) if day <= through)
-            without = bare
+            without_file = self._clear_damaged(series, without)
+            kept = sorted(day for day in set(without).difference(without_file) if day <= through)
+            without = without_file
         settled = [day for day in written if day <= through]
         empty = [day for day in without if day <= through]
         self.folder.ledger.record_days(series, now=now, settled=settled, empty=empty)

@@ -38,7 +38,10 @@ def verify(
     """Open every file of a resolution.
 
     Args:
+        folder: The data folder.
+        resolution: The length of a bar.
         symbols: Only these; all where it is empty.
+        cancel: Stops the work when cancelled.
         progress: Receives the number of files opened so far.
     """
     files = 0
@@ -64,6 +67,7 @@ def check_folder(data_folder: Path, *, strict: bool = True) -> int:
     """Check every file of trade bars of a data folder.
 
     Args:
+        data_folder: LEAN's data folder.
         strict: As in `Layout.check_zip`.
 
     Returns:

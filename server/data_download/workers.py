@@ -153,7 +153,7 @@ class Workers:
             worker.join()
 
     def take(self) -> WorkerProcess | None:
-        """Wait for a free worker; None if there are none, for the calling thread.
+        """Wait for a free worker; None means the calling thread, if no worker exists.
 
         Raises:
             Cancelled: The run was stopped while it waited.
@@ -173,7 +173,7 @@ class Workers:
 
 
 def worker_count(tasks: int) -> int:
-    """The number of processes that pay for so many tasks; only Linux forks them safely."""
+    """The number of processes that pay for this number of tasks; only Linux forks them safely."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
     wanted = min(cores + 1, _MOST, tasks // _TASKS_EACH)  # one more than cores, since each waits for the disk, too
     return wanted if cores > 1 and wanted > 1 else 0
@@ -207,12 +207,12 @@ class WorkerProcess:
         context: Any = multiprocessing.get_context(method)
         if method == "forkserver":
             context.set_forkserver_preload(["__main__", __name__, *preload])
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, method == "fork"), daemon=True)
+        self._connection, end_of_child = context.Pipe()
+        self._process = context.Process(target=_serve, args=(end_of_child, method == "fork"), daemon=True)
         try:
             self._process.start()
         finally:
-            theirs.close()
+            end_of_child.close()
         self.pid = self._process.pid
         self.alive = True
 

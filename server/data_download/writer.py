@@ -82,7 +82,9 @@ class SeriesWriter:
         """Write one of a symbol's text files, and record that this program wrote it.
 
         Args:
+            symbol: The symbol.
             path: Below the data folder.
+            text: The text of the file.
             check: Receives what was read back; raises if a reader would not find what it should.
 
         Raises:

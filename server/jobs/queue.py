@@ -28,7 +28,7 @@ class JobHandle(Protocol):
         """Store the result so far."""
 
 
-Work = Callable[[Job, JobHandle], tuple[JobState, Mapping[str, Any]]]
+JobRunner = Callable[[Job, JobHandle], tuple[JobState, Mapping[str, Any]]]
 """Runs a job to its end and returns its final state and result."""
 
 Watcher = Callable[[str, bool], object]
@@ -38,7 +38,7 @@ Watcher = Callable[[str, bool], object]
 class JobQueue:
     """Runs the jobs of one store in threads."""
 
-    def __init__(self, store: JobStore, work: Work, *, running: int = MAX_RUNNING) -> None:
+    def __init__(self, store: JobStore, work: JobRunner, *, running: int = MAX_RUNNING) -> None:
         """Start the workers; jobs that an earlier server left running become interrupted, queued ones are run.
 
         Args:

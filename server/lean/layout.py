@@ -111,6 +111,8 @@ class Layout(ABC):
         """Check that a zip is one that LEAN could have written for this series and day.
 
         Args:
+            data: The bytes of the zip.
+            day: The day; None for a file of all days.
             strict: Also refuse what LEAN's reader accepts but its writer never writes: CRLF, a byte order mark, a final
                 line end.
 
@@ -264,11 +266,6 @@ def layout_of(series: Series) -> Layout:
     """Return the layout of a series."""
     layout, bar_ms = _LAYOUTS[series.resolution]
     return layout(series, bar_ms)
-
-
-def one_file_resolutions() -> tuple[Resolution, ...]:
-    """The resolutions whose bars of all days are in one file."""
-    return tuple(resolution for resolution, (layout, _) in _LAYOUTS.items() if layout.one_file)
 
 
 def parse_path(path: str) -> tuple[Series, date | None] | None:

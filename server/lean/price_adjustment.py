@@ -63,6 +63,7 @@ def factors_on(rows: Sequence[FactorRow], day: date) -> Factors:
 
     Args:
         rows: Ascending.
+        day: The day of the prices.
     """
     at = bisect_left(rows, day, key=lambda row: row.date)
     return Factors(rows[at].price_factor, rows[at].split_factor) if at < len(rows) else Factors()

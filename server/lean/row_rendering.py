@@ -59,6 +59,8 @@ def render_rows(bars: Bars, days: Sequence[date], place: npt.NDArray[np.intp], l
     """Render rows that begin with a label; days without bars are left out.
 
     Args:
+        bars: The bars.
+        days: Trading days, ascending.
         place: The index of each bar's day among `days`.
         label: The fields of each row's label, the comma after it included.
     """

@@ -66,6 +66,7 @@ def check_times(content: bytes, bar_ms: int, name: str) -> Labels:
     """Check a normalized CSV of one day.
 
     Args:
+        content: The bytes of the file.
         bar_ms: Length of a bar in milliseconds.
         name: The resolution, for messages.
 

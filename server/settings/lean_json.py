@@ -12,7 +12,7 @@ FILE_NAME = "lean.json"
 
 
 def find_lean_json(start: Path) -> Path | None:
-    """The absolute path of the nearest lean.json in this folder or one above it; None if there is none."""
+    """The absolute path of the nearest lean.json in this folder or one above it; None if there is no such file."""
     start = start.absolute()
     paths = (folder / FILE_NAME for folder in (start, *start.parents))
     return next((path for path in paths if os.path.isfile(path)), None)  # noqa: PTH113 - Path.is_file may raise

@@ -114,7 +114,7 @@ class SettingsReader:
         raise ConfigurationError(f"{provider}'s {where} does not fit: {sentence}")
 
     def section(self, path: tuple[str, ...]) -> JsonObject:
-        """The object of lean.json at these keys; an empty one where there is none.
+        """The object of lean.json at these keys; an empty one if it is not set.
 
         Raises:
             ConfigurationError: It is not an object, or one of the keys occurs twice.

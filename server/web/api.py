@@ -81,12 +81,12 @@ def _job(server: State, job: Job) -> models.JobAnswer:
     return models.JobAnswer(**answer)
 
 
-def _accepted(request: Request, identity: str, kind: str) -> models.Accepted:
-    return models.Accepted(id=identity, url=str(request.app.url_path_for(f"get_{kind}", identity=identity)))
+def _accepted(request: Request, identity: str, kind: str) -> models.QueuedJob:
+    return models.QueuedJob(id=identity, url=str(request.app.url_path_for(f"get_{kind}", identity=identity)))
 
 
 @router.post("/backtests", status_code=202, responses=_POSTING)
-def start_backtest(body: models.BacktestBody, server: Server, request: Request) -> models.Accepted:
+def start_backtest(body: models.BacktestBody, server: Server, request: Request) -> models.QueuedJob:
     """Queue a backtest."""
     wanted = BacktestRequest(
         project=find_project(server.projects, body.project) if body.project is not None else None,
@@ -101,7 +101,7 @@ def start_backtest(body: models.BacktestBody, server: Server, request: Request) 
 
 
 @router.post("/downloads", status_code=202, responses=_POSTING)
-def start_download(body: models.DownloadBody, server: Server, request: Request) -> models.Accepted:
+def start_download(body: models.DownloadBody, server: Server, request: Request) -> models.QueuedJob:
     """Queue a download: the data of a backtest, without an engine."""
     wanted = BacktestRequest(
         symbols=tuple(body.symbols),
@@ -145,7 +145,7 @@ def _add_job_routes(kind: Literal["backtests", "downloads"]) -> None:
         server.manager.cancel(identity)
         return _job(server, server.manager.jobs.wait(identity, 2.0))
 
-    def retry(identity: Id, server: Server, request: Request) -> models.Accepted:
+    def retry(identity: Id, server: Server, request: Request) -> models.QueuedJob:
         """Queue the same again; days that were downloaded are on disk already."""
         server.job(identity)
         return _accepted(request, server.manager.retry(identity), kind)

@@ -78,7 +78,7 @@ class ErrorAnswer(BaseModel):
     error: ErrorFacts
 
 
-class Accepted(BaseModel):
+class QueuedJob(BaseModel):
     """A job was queued."""
 
     id: JobId

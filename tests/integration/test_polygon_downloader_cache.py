@@ -234,7 +234,7 @@ def test_an_answer_is_kept_before_it_is_worked_on(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(provider, "read_answer", end)
+        patch.setattr(provider, "read_response", end)
         (failure,) = rig.download("SPY", LONG[:5]).failures
     sent = len(server.requests)
 

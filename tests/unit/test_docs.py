@@ -402,7 +402,7 @@ def test_numbers_are_those_of_the_code() -> None:
     assert f"It ran for {TIME_LIMIT / 3600:g} hours" in page("lean_unix_run.md")
     assert (provider._WAITING, workers._MOST, workers._TASKS_EACH, MAX_RUNNING) == (8, 4, 4, 2)
     architecture = one_line(page("architecture.md"))
-    assert "for each answer that can be worked on at once, and eight more" in architecture
+    assert "for each response that can be worked on at once, and eight more" in architecture
     assert "one more than there are cores, at most four, and at least four windows for each" in architecture
     assert "runs two jobs at once" in page("architecture.md")
 

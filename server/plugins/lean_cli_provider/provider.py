@@ -60,6 +60,8 @@ class LeanCliProvider:
         """Create the provider.
 
         Args:
+            config: The settings.
+            context: What a build needs.
             environment: The environment of the CLI; variables with the key are removed.
         """
         self._config = config

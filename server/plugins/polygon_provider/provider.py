@@ -1,4 +1,4 @@
-"""Windows to bars: several windows at once, each fetched, checked and handed to the host."""
+"""Fetches windows concurrently, and delivers the bars of each to the host."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from server.plugins.polygon_provider.config import PolygonConfig
 from server.plugins.polygon_provider.connection import Connection, aggregates_cache
 from server.plugins.polygon_provider.responses import Page, next_target
 from server.plugins.polygon_provider.windows import TIMESPANS, Window, cached_windows, plan_windows
-from server.plugins.polygon_provider.worker_tasks import choose_days, read_answer
+from server.plugins.polygon_provider.worker_tasks import choose_days, read_response
 
 _WAITING = 8
-"""Answers that wait to be worked on, so that the wire never waits."""
+"""Responses that wait for a worker, so that requests stay in flight."""
 
 _POLL_SECONDS = 0.1
 
@@ -34,11 +34,11 @@ _PRELOAD = ("server.plugins.polygon_provider.worker_tasks", "server.data_downloa
 """Modules that worker processes need."""
 
 _OF_ONE_WINDOW = (PlanLimitError, SymbolNotFoundError, BadResponseError)
-"""Errors that say nothing about other windows; any other ends the run."""
+"""Errors that concern one window only; any other ends the run."""
 
 
 class PolygonProvider:
-    """Polygon's aggregates. See `DataProvider` for what its methods promise."""
+    """Polygon's aggregates. See `DataProvider` for the contract of its methods."""
 
     capabilities = Capabilities(resolutions=frozenset(TIMESPANS))
 
@@ -53,7 +53,7 @@ class PolygonProvider:
         self._connection: Connection | None = None
 
     def plan(self, gaps: Sequence[Gap]) -> Sequence[str]:
-        """One line for each request; a window may turn out to need a further page."""
+        """One line for each request; a window may need further pages."""
         return [f"GET {self._config.api_url}{window.target}" for window in self._windows(gaps)]
 
     def fetch(self, gaps: Sequence[Gap], sink: DataSink) -> None:
@@ -101,10 +101,10 @@ class PolygonProvider:
 
 
 class _Run:
-    """The windows of one fetch, shared by its workers.
+    """The windows of one fetch, shared by its threads.
 
-    The workers are daemon threads: a run that is cancelled does not wait for a vendor that does not answer. What
-    such a worker still brings is refused by the closed sink.
+    They are daemon threads: a cancelled run does not wait for a vendor that does not respond. The closed sink refuses
+    what such a thread still delivers.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class _Run:
         self._empty: dict[str, int] = {window.ticker: 0 for window in windows}
 
     def run(self, threads: int) -> None:
-        """Work until nothing is left, the run is cancelled, or an error makes the rest senseless."""
+        """Fetch all windows, until the run is cancelled or an error concerns all of them."""
         self._workers.start(_PRELOAD)
         for number in range(min(threads, len(self._pending))):
             threading.Thread(target=self._work, name=f"polygon-{number}", daemon=True).start()
@@ -143,7 +143,7 @@ class _Run:
                 self._sink.unavailable(window.series, window.wanted, self._fatal)
         elif self._fatal is not None:
             raise self._fatal
-        self._notice_strangers()
+        self._notify_symbols_without_bars()
 
     def _work(self) -> None:
         while True:
@@ -170,37 +170,37 @@ class _Run:
         with self._changed:
             if not isinstance(error, _OF_ONE_WINDOW):
                 self._fatal = self._fatal or error
-                self._stop.cancel()  # whoever waits to try again need not
+                self._stop.cancel()  # threads that wait to retry stop
                 error = self._fatal
             self._empty.pop(window.ticker, None)
         if isinstance(error, BacktestServerError) and not self._sink.cancelled:
             self._sink.unavailable(window.series, window.wanted, error)
 
     def _do(self, window: Window) -> None:
-        answers: list[FetchedPage[Page]] = []
+        responses: list[FetchedPage[Page]] = []
         with self._workers.task() as task:
             try:
-                self._fetch(window, task, answers)
-                self._use(window, task, answers)
+                self._fetch(window, task, responses)
+                self._use(window, task, responses)
             except WorkerLost:
                 self._add(window)
             except BadResponseError:
-                for answer in answers:
-                    self._client.evict(answer)
-                if not any(answer.from_cache for answer in answers):
+                for response in responses:
+                    self._client.evict(response)
+                if not any(response.from_cache for response in responses):
                     raise
-                self._add(evolve(window, refresh=True, span=None))  # what was kept is of no use: ask anew
+                self._add(evolve(window, refresh=True, span=None))  # the cached response cannot be used
 
-    def _use(self, window: Window, task: Task, answers: Sequence[FetchedPage[Page]]) -> None:
+    def _use(self, window: Window, task: Task, responses: Sequence[FetchedPage[Page]]) -> None:
         having = task.run(choose_days, window)
         if having:
             with self._changed:
                 self._proven = min(self._proven or having[0], having[0])
                 self._empty.pop(window.ticker, None)
-        leading = self._doubtful(window, having)
-        if leading:  # which the plan may have hidden; another time it may not
-            for answer in answers:
-                self._client.evict(answer)
+        leading = self._unproven_days(window, having)
+        if leading:  # the plan may have hidden these days, and may not do so later
+            for response in responses:
+                self._client.evict(response)
         rest = window.wanted[len(leading) :]
         if rest:
             self._deliver(window, rest, task)
@@ -212,23 +212,23 @@ class _Run:
             self._pending.append(window)
             self._changed.notify()
 
-    def _fetch(self, window: Window, task: Task, answers: list[FetchedPage[Page]]) -> None:
+    def _fetch(self, window: Window, task: Task, responses: list[FetchedPage[Page]]) -> None:
         """All pages of the window."""
         targets = [window.target]
-        read = partial(task.run, read_answer, window)
+        read = partial(task.run, read_response, window)
         while True:
-            answers.append(self._client.get(window, targets[-1], read, compressed=True, store=window.settled))
-            following = next_target(answers[-1].page, self._base_url, window, targets)
+            responses.append(self._client.get(window, targets[-1], read, compressed=True, store=window.settled))
+            following = next_target(responses[-1].page, self._base_url, window, targets)
             if following is None:
                 return
             targets.append(following)
 
-    def _doubtful(self, window: Window, having: Sequence[date]) -> tuple[date, ...]:
-        """The wanted days with which the answer does not begin, though the plan may only have hidden them.
+    def _unproven_days(self, window: Window, having: Sequence[date]) -> tuple[date, ...]:
+        """The wanted days before the response's first bar, which the plan may have hidden.
 
-        A range that lies partly before a plan's history is cut without a word. Days before the first bar are
-        therefore asked for once by themselves (403: the plan ends there; 200 without results: there are none),
-        unless the window is nothing but such days, or an earlier day is known to be within the plan.
+        The vendor cuts a range that begins before a plan's history without an error. Days before the first bar are
+        therefore requested once more alone (403: the plan ends there; 200 without results: they have no bars), unless
+        the window holds only such days, or an earlier day is known to be within the plan.
         """
         if window.probe or not having:
             return ()
@@ -242,8 +242,10 @@ class _Run:
             if window.ticker in self._empty:
                 self._empty[window.ticker] += len(days)
 
-    def _notice_strangers(self) -> None:
-        for symbol, days in self._empty.items():
+    def _notify_symbols_without_bars(self) -> None:
+        with self._changed:
+            empty = dict(self._empty)
+        for symbol, days in empty.items():
             if days:
                 message = (
                     f"Polygon has no bars at all for {symbol} on the {days} trading days requested; "

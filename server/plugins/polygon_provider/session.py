@@ -23,6 +23,7 @@ class BearerAuth(AuthBase):
         self._host = urlsplit(base_url).netloc
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the header, if the request goes to the configured host."""
         if urlsplit(request.url or "").netloc == self._host:
             request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
         return request

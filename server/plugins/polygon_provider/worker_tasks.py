@@ -1,4 +1,4 @@
-"""The steps of one window's task, which may run in another process: answers to the bars of the days wanted. Pure."""
+"""The steps of one window's task, which may run in a worker process: responses to bars of the wanted days. Pure."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from server.plugins.polygon_provider.responses import (
 from server.plugins.polygon_provider.windows import Window
 
 
-def read_answer(held: Sequence[Page] | None, window: Window, wire: bytes) -> tuple[Sequence[Page], Page]:
-    """Read the next page and hold it; the result is the page without its bars.
+def read_response(held: Sequence[Page] | None, window: Window, body: bytes) -> tuple[Sequence[Page], Page]:
+    """Parse the next page and hold it; the result is the page without its bars.
 
     Raises:
         DAMAGED, msgspec.DecodeError, BadResponseError: As `decompressed` and `read_page`.
     """
-    page = read_page(decompressed(wire), window)
+    page = read_page(decompressed(body), window)
     return [*(held or ()), page], msgspec.structs.replace(page, results=None)
 
 
 def choose_days(held: Sequence[Page], window: Window) -> tuple[Bars, list[date]]:
-    """Hold the bars of the days wanted instead of the pages; the result is which of those days have any.
+    """Hold the bars of the wanted days instead of the pages; the result is the days that have bars.
 
     Raises:
         BadResponseError: As `to_bars`.
