@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field, frozen
 
 from server.core.cancel import CancelToken
-from server.core.errors import BacktestServerError, Cancelled, ConfigurationError
+from server.core.errors import BacktestServerError, Cancelled
 from server.core.events import Event, EventStream
 from server.core.os_threads import load_numpy
 from server.data_download.availability import Gap
@@ -136,7 +136,7 @@ class Execution:
         able = [gap for gap in gaps if found.capabilities.include(gap.series)]
         for gap in gaps:
             if gap not in able:
-                run.deliveries.fail(gap.series, gap.days, _unable(hosted, found.capabilities, gap.series))
+                run.deliveries.fail(gap.series, gap.days, hosted.unable(found.capabilities, gap.series))
         if not able:
             return
         from server.data_download.sink import HostSink
@@ -264,10 +264,3 @@ def most_locks() -> int:
         return _MOST_LOCKS
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return min(_MOST_LOCKS, max(1, limit // _FILES_PER_LOCK)) if limit > 0 else _MOST_LOCKS
-
-
-def _unable(hosted: HostedProvider, capabilities: Capabilities, series: Series) -> ConfigurationError:
-    known = ", ".join(sorted(resolution.value for resolution in capabilities.resolutions))
-    return ConfigurationError(
-        f"the provider {hosted.name} has no {series.resolution.value} bars, only {known}", series=series
-    )

@@ -13,11 +13,12 @@ from typing import Protocol, TypeVar
 from attrs import field, frozen
 
 from server.core.cancel import CancelToken
-from server.core.errors import BacktestServerError, describe_exception
+from server.core.errors import BacktestServerError, ConfigurationError, describe_exception
 from server.core.secret import Secret, mask_error, mask_secrets
 from server.data_download.availability import Gap
 from server.data_download.errors import ProviderError
 from server.data_download.provider import Capabilities, DataProvider
+from server.lean.series import Series
 
 _Result = TypeVar("_Result")
 
@@ -75,14 +76,25 @@ class HostedProvider:
         """The requests that fetching these gaps would send, a line for each. The provider is opened and closed.
 
         Raises:
-            BacktestServerError: It cannot be opened or cannot say.
+            ConfigurationError: It cannot deliver a series.
+            BacktestServerError: It cannot be opened or raised an exception.
         """
         provider = self.open(cancel)
         try:
+            capabilities = self.capabilities(provider)
+            for gap in gaps:
+                if not capabilities.include(gap.series):
+                    raise self.unable(capabilities, gap.series)
             with self.isolated("planning"):
                 return [" ".join(str(line).split()) for line in provider.plan(gaps)]
         finally:
             self.close(provider)
+
+    def unable(self, capabilities: Capabilities, series: Series) -> ConfigurationError:
+        """The error for a series that the provider cannot deliver."""
+        known = ", ".join(sorted(resolution.value for resolution in capabilities.resolutions))
+        what = f"the provider {self.name} has no {series.resolution.value} bars, only {known}"
+        return ConfigurationError(what, series=series)
 
     def close(self, opened: Closeable) -> BacktestServerError | None:
         """Close what was opened. What it fetched is on disk, so an error is returned and not raised."""
