@@ -12,6 +12,7 @@ from server.core.errors import (
     ToolMissingError,
 )
 from server.core.events import Event, EventStream
+from server.core.json import to_json
 from server.core.secret import Secret, mask_secrets
 from server.corporate_actions.model import (
     CorporateActionSource,
@@ -76,4 +77,5 @@ __all__ = [
     "mask_secrets",
     "parse_symbol",
     "setting",
+    "to_json",
 ]

@@ -15,6 +15,7 @@ from server.data_download.availability import Gap
 from server.data_download.data_folder import DataFolder
 from server.data_download.execute import Execution
 from server.data_download.hosted_provider import HostedProvider
+from server.data_download.opened_providers import OpenedProviders
 from server.data_download.plan import DownloadPlan, make_plan, plan_repair
 from server.data_download.report import (
     CorporateFiles,
@@ -69,27 +70,33 @@ class DataDownloader:
         Raises:
             ConfigurationError, Cancelled: As for `plan`.
         """
-        run = self._begin(cancel)
-        plan = self.plan(request, run.cancel)
-        refusal = self._refusal() if plan.gaps else None
-        if plan.gaps and not refusal and self._steps_before(plan, run) and not run.cancel.cancelled:
-            plan = self.plan(request)
-        return self._finish(plan, refusal, run, self.steps)
+        run = self._begin(cancel, request)
+        with run.opened:
+            plan = self.plan(request, run.cancel)
+            refusal = self._refusal(plan, run)
+            if plan.gaps and not refusal and self._steps_before(plan, run) and not run.cancel.cancelled:
+                plan = self.plan(request)
+            outcome = self._execute(plan, refusal, run)
+        return self._finish(plan, outcome, run, self.steps)
 
     def repair(
         self, request: DownloadRequest, gaps: Sequence[Gap], cancel: CancelToken | None = None
     ) -> DownloadReport:
         """Fetch exactly these days again, whatever else of the request is missing, and without a cache."""
-        run = self._begin(cancel)
+        run = self._begin(cancel, request)
         plan = plan_repair(request, gaps)
-        return self._finish(plan, self._refusal() if plan.gaps else None, run, ())
+        with run.opened:
+            outcome = self._execute(plan, self._refusal(plan, run), run)
+        return self._finish(plan, outcome, run, ())
 
     # --- the parts of a download ---
 
-    def _begin(self, cancel: CancelToken | None) -> _Run:
+    def _begin(self, cancel: CancelToken | None, request: DownloadRequest) -> _Run:
         counts = DownloadCounts()
         events = self.events.with_listeners(counts).scoped(provider=self.provider.name)
-        return _Run(cancel or CancelToken(), counts, events, self.clock(), time.perf_counter())
+        cancel = cancel or CancelToken()
+        opened = OpenedProviders(cancel, events.scoped(resolution=request.resolution))
+        return _Run(cancel, counts, events, opened, self.clock(), time.perf_counter())
 
     def _steps_before(self, plan: DownloadPlan, run: _Run) -> bool:
         symbols = plan.symbols_of({gap.series for gap in plan.gaps})
@@ -97,9 +104,8 @@ class DataDownloader:
             return any([step.before(symbols, plan.request, run.events, run.cancel) for step in self.steps])
 
     def _finish(
-        self, plan: DownloadPlan, refusal: BacktestServerError | None, run: _Run, steps: Sequence[DownloadStep]
+        self, plan: DownloadPlan, outcome: DownloadOutcome, run: _Run, steps: Sequence[DownloadStep]
     ) -> DownloadReport:
-        outcome = self._execute(plan, refusal, run)
         cancelled = run.cancel.cancelled and bool(outcome.failed_series())
         files: list[CorporateFiles] = []
         if not run.cancel.cancelled:
@@ -136,6 +142,7 @@ class DataDownloader:
             calendar=self.calendar,
             clock=self.clock,
             providers=[self.provider, *([self.fallback] if self.fallback else [])],
+            opened=run.opened,
             events=events,
             cancel=run.cancel,
         )
@@ -149,10 +156,13 @@ class DataDownloader:
         events.emit(Event(kind="started", days=missing, days_present=plan.days_requested - missing))
         return execution.execute(plan)
 
-    def _refusal(self) -> BacktestServerError | None:
-        """Why the provider cannot fetch at all, unless the fallback may still."""
+    def _refusal(self, plan: DownloadPlan, run: _Run) -> BacktestServerError | None:
+        """Why the provider cannot fetch any of the gaps, unless the fallback may still. Sends nothing."""
+        if not plan.gaps:
+            return None
         try:
             self.provider.check()
+            run.opened.get(self.provider).check_delivers([gap.series for gap in plan.gaps])
         except BacktestServerError as error:
             return None if error.allows_fallback and self.fallback else error
         return None
@@ -165,6 +175,7 @@ class _Run:
     cancel: CancelToken
     counts: DownloadCounts
     events: EventStream
+    opened: OpenedProviders
     started_at: datetime
     started: float
     steps_s: float = 0.0

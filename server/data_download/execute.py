@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,13 +12,12 @@ from attrs import define, evolve, field, frozen
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled
 from server.core.events import Event, EventStream
-from server.core.os_threads import load_numpy
 from server.data_download.availability import Gap
 from server.data_download.data_folder import DataFolder
 from server.data_download.errors import DownloadError
 from server.data_download.hosted_provider import HostedProvider
+from server.data_download.opened_providers import OpenedProviders
 from server.data_download.plan import DownloadPlan
-from server.data_download.provider import Capabilities, DataProvider
 from server.data_download.report import DownloadOutcome, GapResult
 from server.lean.series import Series
 from server.trading_calendar import USEquityTradingCalendar
@@ -42,6 +40,7 @@ class Execution:
 
     Attributes:
         providers: The provider, and the fallback if there is one.
+        opened: Opens them.
         events: A stream whose scope names the provider and the resolution.
     """
 
@@ -49,6 +48,7 @@ class Execution:
     calendar: USEquityTradingCalendar
     clock: Callable[[], datetime]
     providers: Sequence[HostedProvider]
+    opened: OpenedProviders
     events: EventStream
     cancel: CancelToken
 
@@ -57,11 +57,10 @@ class Execution:
         from server.data_download.sink import Deliveries
 
         run = _Run(Deliveries(secrets=[secret for hosted in self.providers for secret in hosted.secrets]))
-        with ExitStack() as opened:
-            self._fetch_pending(plan, run, opened)
+        self._fetch_pending(plan, run)
         results = {gap.series: self._result(gap, run) for gap in plan.gaps}
         used = run.used[1:]
-        return DownloadOutcome(results=results, fallback=used[0] if used else None, loading_s=run.loading_s)
+        return DownloadOutcome(results=results, fallback=used[0] if used else None, loading_s=self.opened.loading_s)
 
     def refuse(self, plan: DownloadPlan, error: BacktestServerError) -> DownloadOutcome:
         """The outcome of a plan that is not executed, since the provider cannot fetch at all."""
@@ -74,15 +73,15 @@ class Execution:
 
     # --- locks ---
 
-    def _fetch_pending(self, plan: DownloadPlan, run: _Run, opened: ExitStack) -> None:
+    def _fetch_pending(self, plan: DownloadPlan, run: _Run) -> None:
         """Fetch gaps as their locks are free. What another run holds is polled for, with no lock held meanwhile."""
         pending = {gap.series: gap for gap in plan.gaps}
-        by_day = bool(pending) and self._works_by_day(run, opened)
+        by_day = bool(pending) and self._works_by_day()
         waited = False
         while pending and not self.cancel.cancelled:
             with self._locked(list(pending), by_day) as mine:
                 if mine:
-                    self._fetch_locked([pending[series] for series in mine], run, opened)
+                    self._fetch_locked([pending[series] for series in mine], run)
             for series in mine:
                 del pending[series]
             if pending and not mine:
@@ -102,15 +101,15 @@ class Execution:
             with self.folder.locks.take(pending, most_locks()) as mine:
                 yield mine
 
-    def _works_by_day(self, run: _Run, opened: ExitStack) -> bool:
+    def _works_by_day(self) -> bool:
         try:
-            return self._opened(self.providers[0], run, opened).capabilities.order == "day"
+            return self.opened.get(self.providers[0]).capabilities.order == "day"
         except BacktestServerError:  # reported when the provider is asked for its gaps
             return False
 
     # --- fetching ---
 
-    def _fetch_locked(self, gaps: Sequence[Gap], run: _Run, opened: ExitStack) -> None:
+    def _fetch_locked(self, gaps: Sequence[Gap], run: _Run) -> None:
         """Fetch gaps whose locks are held: another run may have filled them meanwhile, so they are narrowed first."""
         missing = self._still_missing(gaps)
         for position, hosted in enumerate(self.providers):
@@ -125,14 +124,14 @@ class Execution:
             for gap in missing:
                 self.events.emit(Event(kind="symbol", provider=hosted.name, series=gap.series, days=len(gap.days)))
             try:
-                self._ask(hosted, missing, run, opened)
+                self._ask(hosted, missing, run)
             except BacktestServerError as error:
                 run.fail_rest(missing, error, replace=position > 0)
             if position + 1 < len(self.providers):
                 missing = self._still_missing(missing)
 
-    def _ask(self, hosted: HostedProvider, gaps: Sequence[Gap], run: _Run, opened: ExitStack) -> None:
-        found = self._opened(hosted, run, opened)
+    def _ask(self, hosted: HostedProvider, gaps: Sequence[Gap], run: _Run) -> None:
+        found = self.opened.get(hosted)
         able = [gap for gap in gaps if found.capabilities.include(gap.series)]
         for gap in gaps:
             if gap not in able:
@@ -156,31 +155,6 @@ class Execution:
                 found.provider.fetch(able, sink)
         finally:
             sink.close()
-
-    def _opened(self, hosted: HostedProvider, run: _Run, opened: ExitStack) -> _OpenProvider:
-        """The provider, checked and opened once for the whole download and closed at its end."""
-        if hosted.name not in run.open:
-            began = time.perf_counter()
-            load_numpy()  # here, where the time of loading is measured
-            from server.data_download import sink  # noqa: F401
-
-            try:
-                hosted.check()
-                provider = hosted.open(self.cancel)
-                opened.callback(self._close, hosted, provider)
-                run.open[hosted.name] = _OpenProvider(provider, hosted.capabilities(provider))
-            except BacktestServerError as error:
-                run.open[hosted.name] = error
-            run.loading_s += time.perf_counter() - began
-        found = run.open[hosted.name]
-        if isinstance(found, BacktestServerError):
-            raise found
-        return found
-
-    def _close(self, hosted: HostedProvider, provider: DataProvider) -> None:
-        error = hosted.close(provider)
-        if error is not None:
-            self.events.emit(Event(kind="notice", provider=hosted.name, message=str(error)))
 
     def _still_missing(self, gaps: Sequence[Gap]) -> list[Gap]:
         """The gaps without the days that are no longer missing."""
@@ -221,25 +195,16 @@ class Execution:
         )
 
 
-@frozen
-class _OpenProvider:
-    provider: DataProvider
-    capabilities: Capabilities
-
-
 @define
 class _Run:
     """What one execution did so far.
 
     Attributes:
         used: The names of the providers that were asked, in order.
-        open: The opened providers by name, or why one could not be opened.
     """
 
     deliveries: Deliveries
     used: list[str] = field(factory=list)
-    open: dict[str, _OpenProvider | BacktestServerError] = field(factory=dict)
-    loading_s: float = 0.0
 
     def for_fallback(self, gaps: Sequence[Gap]) -> list[Gap]:
         """The days of gaps that failed for a reason which another provider may not have."""

@@ -31,6 +31,7 @@ import numpy as np
 from attrs import frozen
 from backtest_server_api import (
     Bars, Capabilities, Dividend, Events, Listing, Renames, Resolution, Secret, hookimpl, setting, ProviderSpec,
+    to_json,
 )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import define, evolve, field
 from loguru import logger
 
 from server.core.cancel import CancelToken
@@ -17,9 +18,11 @@ from server.core.secret import Secret
 from server.data_download.errors import AuthenticationError, BadResponseError, ProviderError
 from server.data_download.hosted_provider import HostedProvider
 from server.data_download.provider import Capabilities
+from server.data_download.report import CorporateFiles
+from server.data_download.request import DownloadRequest
 from server.lean.series import Resolution
 from tests.support.harness import Rig, gap, sessions
-from tests.support.scripted_provider import ALL, ScriptedProvider, raising
+from tests.support.scripted_provider import ScriptedProvider, raising
 
 DAYS = sessions(date(2024, 3, 4), 3)
 KEY = "k3y-of-acme"
@@ -31,6 +34,22 @@ class UnprintableError(Exception):
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
+
+
+@define
+class RecordingStep:
+    """A step that records the symbols it was called with."""
+
+    before_symbols: list[str] = field(factory=list)
+
+    def before(self, symbols: Sequence[str], *_: object) -> bool:
+        """Change no ticker."""
+        self.before_symbols += symbols
+        return False
+
+    def after(self, *_: object) -> tuple[CorporateFiles, ...]:
+        """Build nothing."""
+        return ()
 
 
 FOREIGN = [
@@ -262,13 +281,19 @@ def test_an_unknown_kind_of_event_names_the_provider(rig: Rig) -> None:
 
 
 def test_a_resolution_that_a_provider_lacks_is_said_before_it_is_asked(rig: Rig) -> None:
-    """The error names what it has."""
+    """The error names what it has. No step that may send requests comes before it."""
     provider = ScriptedProvider(capabilities=Capabilities(resolutions=frozenset({Resolution.DAILY})))
-    report = rig.download("SPY", DAYS, provider=provider.hosted())
+    step = RecordingStep()
+    minutes = DownloadRequest(symbols=("SPY",), resolution=Resolution.MINUTE, start=DAYS[0], end=DAYS[-1])
 
-    assert provider.batches == []
+    with rig.downloader(provider.hosted()) as bare:
+        downloader = evolve(bare, steps=(step,))
+        report = downloader.download(minutes)
+        assert (provider.batches, step.before_symbols) == ([], [])
+        downloader.download(evolve(minutes, resolution=Resolution.DAILY))
+
     assert report.failures[0].error == "the provider acme has no minute bars, only daily"
-    assert isinstance(ALL, Capabilities)
+    assert (len(provider.batches), step.before_symbols) == (1, ["SPY"])
 
 
 def test_an_error_of_the_root_class_is_a_reason(rig: Rig) -> None:
