@@ -255,6 +255,7 @@ class OneFile(Layout):
 
 _LAYOUTS: dict[Resolution, tuple[type[Layout], int]] = {
     Resolution.DAILY: (OneFile, 86_400_000),
+    Resolution.HOUR: (OneFile, 3_600_000),
     Resolution.MINUTE: (FilePerDay, 60_000),
     Resolution.SECOND: (FilePerDay, 1_000),
 }

@@ -16,6 +16,7 @@ class Resolution(enum.StrEnum):
     """Length of a bar, named as in LEAN's paths (LEAN: ``Resolution``)."""
 
     DAILY = "daily"
+    HOUR = "hour"
     MINUTE = "minute"
     SECOND = "second"
 

@@ -364,9 +364,9 @@ def test_coverage_takes_what_it_can_from_the_address(site: Callable[..., Site]) 
 
     assert form("?symbol=SPY&symbol=BRK.B&resolution=second&start=2024-01-02&end=2024-02-02") == (
         ["SPY, BRK.B", "2024-01-02", "2024-02-02"],
-        ["no", "no", None],
+        ["no", "no", "no", None],
     )
-    assert form("?resolution=hour&start=yesterday") == (["", "2023-01-01", "2024-06-03"], [None, "no", "no"])
+    assert form("?resolution=week&start=yesterday") == (["", "2023-01-01", "2024-06-03"], [None, "no", "no", "no"])
 
 
 def test_providers_keep_secrets(site: Callable[..., Site]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.lean.series import Resolution
+from server.plugins.polygon_provider.windows import TIMESPANS
 from tests.support import faults
 from tests.support.harness import Rig, sessions
 from tests.support.market import Market
@@ -24,7 +24,7 @@ class TestPolygon(ProviderContract):
     @pytest.fixture
     def subject(self, tmp_path: Path, polygon_server: Callable[..., PolygonServer]) -> Subject:
         market = Market()
-        for resolution in Resolution:
+        for resolution in TIMESPANS:
             market |= Market.synthetic(["SPY"], DAYS, resolution, bars_per_day=30)
         server = polygon_server(market)
         rig = Rig(tmp_path, server.url, pause=None, retry_attempts=2)
@@ -32,7 +32,7 @@ class TestPolygon(ProviderContract):
             open=rig.open_provider,
             symbol="SPY",
             days=tuple(DAYS),
-            resolutions=tuple(Resolution),
+            resolutions=tuple(TIMESPANS),
             without="NONE",
             secret=KEY,
             slow=lambda: setattr(server, "latency", 60.0),

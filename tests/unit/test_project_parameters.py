@@ -194,7 +194,7 @@ def test_a_value_that_is_known_only_by_a_run_is_an_error(
         ("START_DATE = (2024, 1)", "is not a day"),
         ("START_DATE = 20240102", "20240102 is not a day"),
         ('START_DATE = "٢٠٢٤-01-02"', "is not a day"),
-        ('RESOLUTION = "hour"', "'hour' is not a resolution"),
+        ('RESOLUTION = "week"', "'week' is not a resolution"),
     ],
 )
 def test_an_invalid_value_is_an_error(read, text: str, reason: str) -> None:

@@ -108,7 +108,7 @@ def test_an_incomplete_or_invalid_request(request_: BacktestRequest, words: str)
         ("", "gives no symbols and no start and no end; add it there or give --symbols and --start and --end"),
         (PARAMETERS.replace("END_DATE", "LAST"), "gives no end; add it there or give --end"),
         (PARAMETERS.replace('"2024-01-10"', "today()"), "parameters.py:5: END_DATE cannot be known without running"),
-        (PARAMETERS.replace('"daily"', '"hour"'), "RESOLUTION does not fit: 'hour' is not a resolution"),
+        (PARAMETERS.replace('"daily"', '"week"'), "RESOLUTION does not fit: 'week' is not a resolution"),
         (PARAMETERS.replace("2024-01-10", "2024-01-01"), "the end 2024-01-01 lies before the start 2024-01-03"),
         ("SYMBOLS = [", "not valid Python"),
     ],

@@ -93,12 +93,12 @@ def test_a_backtest_in_the_future(command: CommandLine, server: PolygonServer) -
     assert "lies wholly in the future" in refused(command, server, "backtest", "--symbols", "SPY", *days)
 
 
-@pytest.mark.parametrize("resolution", ["hour", "tick", "", "Minute!", "daily minute"])
+@pytest.mark.parametrize("resolution", ["week", "tick", "", "Minute!", "daily minute"])
 def test_an_unknown_resolution(command: CommandLine, server: PolygonServer, resolution: str) -> None:
     """Those that there are are named."""
     line = refused(command, server, "download", "SPY", "--resolution", resolution, *RANGE[2:])
 
-    assert "'daily', 'minute', 'second'" in line
+    assert "'daily', 'hour', 'minute', 'second'" in line
 
 
 @pytest.mark.parametrize("arguments", [("downlaod",), ("download", "--wat"), ("download",), ("demo", "extra")])
@@ -117,7 +117,7 @@ def test_what_is_no_command(command: CommandLine, server: PolygonServer, argumen
         ("symbols = open('x').read()\nstart = end = '2024-03-05'", "cannot be known without running the file"),
         ("symbols = [", "not valid Python"),
         ("symbols = ['SPY']\nstart = '2024-03-05'\nend = '2024-03-04'", "lies before the start"),
-        ("symbols = ['SPY']\nresolution = 'hour'\nstart = end = '2024-03-05'", "is not a resolution"),
+        ("symbols = ['SPY']\nresolution = 'week'\nstart = end = '2024-03-05'", "is not a resolution"),
     ],
 )
 def test_a_project_without_its_parameters(

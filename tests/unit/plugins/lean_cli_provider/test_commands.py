@@ -27,7 +27,7 @@ NEW_YORK = ZoneInfo("America/New_York")
 KEY = "q7Key/with+signs"
 
 any_day = st.dates(date(1998, 1, 2), date(2035, 12, 31))
-any_resolution = st.sampled_from(list(Resolution))
+any_resolution = st.sampled_from(list(JOIN_WITHIN))
 
 
 def gap(symbol: str, resolution: Resolution, *days: date) -> Gap:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from server.data_download.availability import Gap
 from server.lean.series import Resolution, Series
-from server.plugins.polygon_provider.windows import CachedRange, Window, cached_windows, plan_windows
+from server.plugins.polygon_provider.windows import TIMESPANS, CachedRange, Window, cached_windows, plan_windows
 from tests.support.harness import calendar, gap
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -55,7 +55,7 @@ GAPS = st.lists(
 )
 
 
-@given(wanted=GAPS, resolution=st.sampled_from(Resolution), counted=st.booleans(), connections=st.integers(1, 5))
+@given(wanted=GAPS, resolution=st.sampled_from(list(TIMESPANS)), counted=st.booleans(), connections=st.integers(1, 5))
 @settings(deadline=None)
 def test_every_wanted_day_is_asked_for_once(
     wanted: list[tuple[str, list[date]]], resolution: Resolution, counted: bool, connections: int
@@ -138,7 +138,7 @@ def at_new_york(day: date, hour: int, minute: int = 0) -> datetime:
     return datetime(day.year, day.month, day.day, hour, minute, tzinfo=ZoneInfo("America/New_York")).astimezone(UTC)
 
 
-@pytest.mark.parametrize("resolution", Resolution)
+@pytest.mark.parametrize("resolution", TIMESPANS)
 @pytest.mark.parametrize(("hour", "minute", "settled"), [(4, 0, False), (20, 29, False), (20, 30, True)])
 def test_days_that_are_not_settled_are_asked_for_apart(
     resolution: Resolution, hour: int, minute: int, settled: bool
@@ -190,7 +190,7 @@ def cached(window: Window) -> CachedRange:
     return CachedRange(host="api.polygon.io", series=window.series, first=window.first, last=window.last)
 
 
-@given(wanted=GAPS, before=GAPS, resolution=st.sampled_from(Resolution), counted=st.booleans())
+@given(wanted=GAPS, before=GAPS, resolution=st.sampled_from(list(TIMESPANS)), counted=st.booleans())
 @settings(deadline=None)
 def test_cached_requests_are_repeated_for_the_days_they_cover(
     wanted: list[tuple[str, list[date]]], before: list[tuple[str, list[date]]], resolution: Resolution, counted: bool
