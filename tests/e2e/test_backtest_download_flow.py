@@ -41,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("restored")
 def test_a_run_is_watched_from_the_form_to_the_equity_curve(
     browse: Browse, served: Served, vendor: PolygonServer, tap: Tap
 ) -> None:
-    """Its days arrive one by one on a page that nobody reloads; at the end there are curve and statistics."""
+    """Its days arrive one by one on a page that is not reloaded; at the end there are curve and statistics."""
     visit = browse(served.url)
     tap.close()
     run(visit, "spy")
@@ -191,7 +191,7 @@ def test_a_download_is_cancelled(browse: Browse, served: Served, vendor: Polygon
 
 
 def test_a_reload_in_the_middle_shows_the_same(browse: Browse, served: Served, tap: Tap) -> None:
-    """Progress, figures and log are complete again, also for somebody who comes only now; then both see the end."""
+    """Progress, figures and log are complete again, also for a second user who opens it late; then both see the end."""
     visit, other = browse(served.url), browse(served.url)
     tap.close()
     run(visit, "TSLA, ORCL", DAYS[:4])

@@ -12,7 +12,7 @@ import pytest
 from tests.support.browser import Browse, Visit, expect, looks_right_everywhere
 from tests.support.served import Served
 
-NOBODY = "http://127.0.0.1:9"
+UNREACHABLE = "http://127.0.0.1:9"
 UNKNOWN = "\N{EN DASH}"
 MINUTES, DAILY, FREE = "a year of minutes", "daily bars of 20 symbols", "5 requests a minute"
 
@@ -80,14 +80,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         (place / "results.json").write_text(json.dumps(found))
     (archive / "2026-11-02-3333333").mkdir()
     (archive / "2026-11-02-3333333/results.json").write_text('{"date": "2026-11-')
-    with Served(folder, NOBODY, "--benchmarks", str(archive)) as running:
+    with Served(folder, UNREACHABLE, "--benchmarks", str(archive)) as running:
         yield running
 
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[Served]:
     """A server without an archive."""
-    with Served(tmp_path, NOBODY, "--benchmarks", str(tmp_path / "none")) as running:
+    with Served(tmp_path, UNREACHABLE, "--benchmarks", str(tmp_path / "none")) as running:
         yield running
 
 
@@ -109,7 +109,7 @@ def test_without_a_run_the_page_says_how_to_get_one(browse: Browse, empty: Serve
 def test_the_newest_run_is_shown_by_contender(browse: Browse, served: Served) -> None:
     """Polygon against the others: times, ratios, requests, cache hits, memory; what is unknown is left out.
 
-    Of one that was not run the reason is told, and simulated seconds are called so.
+    Of one that was not run the reason is shown, and simulated seconds are called so.
     """
     visit = browse(served.url)
     visit.go("/performance")

@@ -287,7 +287,7 @@ def test_health(served: Served) -> None:
         ("/api/backtests", {**BODY, "start": "2024-06-31"}, 422, "invalid_request"),
         ("/api/backtests", {**BODY, "start": "2024-06-08"}, 422, "configuration"),
         ("/api/backtests", {**BODY, "resolution": "week"}, 422, "invalid_request"),
-        ("/api/backtests", {**BODY, "provider": "nobody"}, 422, "configuration"),
+        ("/api/backtests", {**BODY, "provider": "unknown"}, 422, "configuration"),
         ("/api/backtests", {**BODY, "engine": "zipline"}, 422, "invalid_request"),
         ("/api/backtests", {**BODY, "surprise": 1}, 422, "invalid_request"),
         ("/api/downloads", {"symbols": ["SPY"]}, 422, "invalid_request"),

@@ -101,7 +101,7 @@ def test_without_a_key_nothing_is_sent_and_nothing_written(
 def test_the_cli_of_lean_stands_in_while_the_vendor_is_down(
     make_manager: MakeManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With lean-cli as the fallback and nobody at Polygon's address, `lean data download` brings the days."""
+    """With lean-cli as the fallback and no server at Polygon's address, `lean data download` brings the days."""
     lean = fake_lean.install(tmp_path / "bin")
     monkeypatch.setenv("PATH", lean.path)
     (tmp_path / "lean.json").write_text('{"data-folder": "data", "organization-id": "0123456789"}')

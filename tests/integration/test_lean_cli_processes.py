@@ -169,7 +169,7 @@ def test_the_second_stage_is_a_termination(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_time_limit_ends_a_program_that_hangs() -> None:
-    """It is told apart from a cancel, and what it said is kept."""
+    """It differs from a cancel, and what it said is kept."""
     outcome = run_command(
         python("import time; print('ready', flush=True); time.sleep(60)", time_limit=0.5), cancel=CancelToken()
     )

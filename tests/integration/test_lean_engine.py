@@ -173,7 +173,7 @@ def test_two_runs_in_one_second_keep_their_results_apart(run, workspace: SimpleN
 
 
 def test_lines_are_passed_on_while_it_runs(run) -> None:
-    """What LEAN says goes to whoever watches."""
+    """What LEAN prints goes to the listeners."""
     lines: list[str] = []
 
     run(progress=lines.append)
@@ -198,7 +198,7 @@ def test_statistics_equity_and_data_points_are_read(run) -> None:
 
 
 def test_a_missing_trade_file_is_a_warning_though_lean_ended_well(run) -> None:
-    """Failed requests for wanted files are told; those for quotes and the benchmark are only counted."""
+    """Failed requests for wanted files are reported; those for quotes and the benchmark are only counted."""
     result = run()
 
     assert result.failed_data_requests == ("equity/usa/minute/spy/20240110_trade.zip",)
@@ -343,7 +343,7 @@ def test_requests_that_do_not_fit_are_refused_before_lean_runs(
 
 @pytest.fixture
 def choose(workspace: SimpleNamespace) -> Callable[..., tuple[object, str]]:
-    """Choose an engine in the workspace, with a ``docker`` that answers unless told otherwise."""
+    """Choose an engine in the workspace, with a ``docker`` that answers unless a test overrides it."""
     write_program(workspace.bin / "docker", "#!/bin/sh\necho 27.0.1\n")
     calendar = USEquityTradingCalendar(DAYS, {}, date(2024, 12, 31))
 

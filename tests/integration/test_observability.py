@@ -125,13 +125,13 @@ def test_each_metric_is_explained(exported: dict[str, set[str]]) -> None:
     text = (FOLDER / "README.md").read_text("utf-8")
     metrics, alerts = (text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0] for heading in HEADINGS)
     cells = re.findall(r"^\| `(\w+)` \| ([^|]*) \|", metrics, re.MULTILINE)
-    told = {f"backtest_server_{name}": set(re.findall(r"`(\w+)`", labels)) for name, labels in cells}
+    documented = {f"backtest_server_{name}": set(re.findall(r"`(\w+)`", labels)) for name, labels in cells}
     ours: dict[str, set[str]] = {}
     for name, labels in exported.items():
         if name.startswith("backtest_server_"):
             ours.setdefault(re.sub(r"_(bucket|count|sum)$", "", name), set()).update(labels - {"le"})
 
-    assert told == ours
+    assert documented == ours
     assert set(re.findall(r"^\| `(\w+)` \|", alerts, re.MULTILINE)) == {rule.get("alert") for rule in rules()} - {None}
     for link in re.findall(r"\]\(([^)#]+)", text):
         assert (FOLDER / link).exists(), link

@@ -246,7 +246,7 @@ def test_an_answer_is_kept_before_it_is_worked_on(
 
 
 def test_an_answer_that_is_not_believed_is_not_kept(polygon_server: Serve, tmp_path: Path) -> None:
-    """The next run asks anew."""
+    """The next run requests it again."""
     server = polygon_server(LONG_MARKET, faults=[faults.adjusted()])
     rig = Rig(tmp_path, server.url)
 

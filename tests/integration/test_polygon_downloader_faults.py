@@ -190,8 +190,8 @@ def test_a_request_id_is_told_for_the_vendors_support(
 def everything(rig: Rig, report: DownloadReport) -> bytes:
     """All bytes that a run left behind: files, databases, report, events."""
     files = b"".join(path.read_bytes() for path in rig.data.rglob("*") if path.is_file())
-    told = json.dumps(to_json(report)) + repr(report) + repr(rig.events) + repr(rig.config)
-    return files + told.encode()
+    messages = json.dumps(to_json(report)) + repr(report) + repr(rig.events) + repr(rig.config)
+    return files + messages.encode()
 
 
 @pytest.mark.parametrize("fault", [None, *(fault for fault, _, _ in FINAL), *PASSING.values()])
@@ -225,7 +225,7 @@ ECHOES = {
 def test_a_vendor_that_repeats_the_key_is_masked(
     polygon_server: Serve, tmp_path: Path, clockwork: FakeTime, fault: Fault
 ) -> None:
-    """The vendor's words are told without the key, in any case of letters, in one line."""
+    """The vendor's words are reported without the key, in any case of letters, in one line."""
     server = polygon_server(MARKET, on_request=lambda request, n: fault)
     rig = rig_for(server, tmp_path, clockwork)
 

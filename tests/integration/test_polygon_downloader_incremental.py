@@ -103,7 +103,7 @@ def test_a_longer_range_asks_for_what_is_new(polygon_server: Serve, tmp_path: Pa
 
 
 def test_a_file_that_was_changed_is_looked_at_again(polygon_server: Serve, tmp_path: Path) -> None:
-    """A damaged file is told of and fetched again, with one request."""
+    """A damaged file is reported and fetched again, with one request."""
     server = polygon_server(MARKET)
     rig = Rig(tmp_path, server.url)
     rig.download("SPY", DAYS)
@@ -349,7 +349,7 @@ def test_a_day_that_has_no_bars_any_more_is_kept_and_told_of(polygon_server: Ser
 
 
 def test_today_refused_by_the_plan_leaves_the_other_days_alone(polygon_server: Serve, tmp_path: Path) -> None:
-    """A plan that ends with yesterday: all days before come, and today's refusal is told in the vendor's words."""
+    """A plan that ends with yesterday: all days before come, and today's refusal is reported in the vendor's words."""
     server = polygon_server(MARKET, plan_end=DAYS[3])
     rig = Rig(tmp_path, server.url, now=datetime(2024, 3, 8, 15, 0, tzinfo=UTC))
 

@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
 
 
 def users_key() -> str:
-    """The user's key; without one these tests fail, since whoever runs them wants to know."""
+    """The user's key; without one these tests fail, since a live run was requested."""
     for name in KEY_NAMES:
         if value := os.environ.get(name, "").strip():
             return value

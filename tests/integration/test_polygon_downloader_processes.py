@@ -31,7 +31,7 @@ MARKET = Market.synthetic(["SPY", "AAPL"], DAYS, bars_per_day=30)
 
 
 def test_two_processes_that_want_the_same_days_fetch_them_once(polygon_server: Serve, tmp_path: Path) -> None:
-    """Whoever has a symbol's lock fetches all its days, the other waits and then finds them; both end well."""
+    """The process with a symbol's lock fetches all its days, the other waits and then finds them; both end well."""
     server = polygon_server(MARKET, latency=0.3)
     facts = {"root": tmp_path, "url": server.url, "symbols": ["SPY", "AAPL"], "start": DAYS[0], "end": DAYS[-1]}
 
@@ -67,7 +67,7 @@ def test_two_processes_merge_into_one_daily_zip(polygon_server: Serve, tmp_path:
 
 
 def test_two_processes_share_a_budget(polygon_server: Serve, tmp_path: Path) -> None:
-    """Three requests a minute: each wants two, and one of them is told to wait for the fourth."""
+    """Three requests a minute: each wants two, and one of them has to wait for the fourth."""
     server = polygon_server(Market())
     facts = {"root": tmp_path, "url": server.url, "start": DAYS[0], "end": DAYS[1], "requests_per_minute": 3}
     processes = [start(**facts, symbols=["A", "B"]), start(**facts, symbols=["C", "D"])]

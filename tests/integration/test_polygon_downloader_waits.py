@@ -45,7 +45,7 @@ def test_retry_after_is_honoured(polygon_server: Serve, tmp_path: Path, clockwor
 def test_a_wait_beyond_all_patience_ends_the_run_at_once(
     polygon_server: Serve, tmp_path: Path, clockwork: FakeTime
 ) -> None:
-    """Retry-After of a day, with five symbols under way: nobody waits for it."""
+    """Retry-After of a day, with five symbols under way: no worker waits for it."""
     symbols = ["A", "B", "C", "D", "E", "F", "G"]
     server = polygon_server(MARKET, on_request=lambda request, n: faults.too_many_requests(86_400))
 
@@ -100,7 +100,7 @@ def test_an_answer_that_never_ends_is_given_up(
 def test_a_server_that_says_nothing_is_given_up(
     polygon_server: Serve, tmp_path: Path, clockwork: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No first byte within the limit: tried again, and told as what it was."""
+    """No first byte within the limit: tried again, and reported as a timeout."""
     monkeypatch.setattr(transport, "READ_SECONDS", 0.2)
     server = polygon_server(MARKET, faults=[faults.slow(5)])
     rig = rig_for(server, tmp_path, clockwork)
@@ -110,7 +110,7 @@ def test_a_server_that_says_nothing_is_given_up(
 
 
 def test_a_dead_host(tmp_path: Path, clockwork: FakeTime) -> None:
-    """Nobody listens: told with the address, no request counted, nothing written."""
+    """A port without a listener: the error names the address, no request is counted, nothing is written."""
     rig = Rig(tmp_path, "http://127.0.0.1:9", pause=clockwork.pause)
 
     report = rig.download("SPY", DAYS)

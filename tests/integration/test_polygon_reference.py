@@ -62,7 +62,7 @@ def test_recorded_splits_and_dividends(cassette: UseCassette, tmp_path: Path) ->
 
 
 def test_recorded_dividends_of_the_older_address(cassette: UseCassette, tmp_path: Path) -> None:
-    """They were listed divided by the split that came later, 0.205 for the 0.82 dollars declared; that is told."""
+    """They were listed divided by the split that came later, 0.205 for the 0.82 dollars declared; a notice says it."""
     rig = ReferenceRig(tmp_path)
     with cassette("aapl-dividends-2020-older"):
         events = rig.ask(lambda source: source.events("AAPL"))
@@ -197,7 +197,7 @@ def test_all_pages_are_read(polygon_server: Serve, tmp_path: Path, data: Referen
 def test_the_older_address_is_remembered_for_the_run(
     polygon_server: Serve, tmp_path: Path, data: ReferenceData, refusal: faults.Fault
 ) -> None:
-    """Asked once in vain, told once; the other list is asked where it is served."""
+    """Refused once and reported once; the other list is requested where it is served."""
     data.refused = {SPLITS: refusal}
     server = polygon_server(Market(), reference=data)
     rig = ReferenceRig(tmp_path, server.url)
@@ -331,7 +331,7 @@ def test_a_kept_answer_is_old_once_the_day_is_over(polygon_server: Serve, tmp_pa
 
 
 def test_the_key_is_left_nowhere(polygon_server: Serve, tmp_path: Path, data: ReferenceData) -> None:
-    """Not in a URL, a file, or what is told; in the header of each request."""
+    """Not in a URL, a file or a message; in the header of each request."""
     server = polygon_server(Market(), reference=data)
     rig = ReferenceRig(tmp_path, server.url)
     found = rig.ask(everything)

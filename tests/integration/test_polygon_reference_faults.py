@@ -276,7 +276,7 @@ def test_details_without_results_are_no_answer(
 def test_the_budget_is_that_of_the_downloads(
     polygon_server: Serve, tmp_path: Path, clockwork: FakeTime, data: ReferenceData
 ) -> None:
-    """Five requests a minute, whoever sends them: the sixth waits, and says so."""
+    """Five requests a minute by all processes together: the sixth waits, with a notice."""
     days = sessions(date(2024, 3, 4), 2)
     server = polygon_server(Market.synthetic(["SPY"], days, bars_per_day=5), reference=data)
     bars = Rig(tmp_path, server.url, pause=clockwork.pause, requests_per_minute=5)
@@ -407,7 +407,7 @@ ECHOES = {
 def test_a_vendor_that_repeats_the_key_is_masked(
     polygon_server: Serve, tmp_path: Path, clockwork: FakeTime, data: ReferenceData, fault: Fault
 ) -> None:
-    """In the error, in what is told, and in every file, in any case of letters."""
+    """In the error, in the messages, and in every file, in any case of letters."""
     server = polygon_server(Market(), reference=data, on_request=lambda request, n: fault)
     rig = rig_for(server, tmp_path, clockwork)
     with pytest.raises(BacktestServerError) as caught:

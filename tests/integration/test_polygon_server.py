@@ -1,4 +1,4 @@
-"""The test server keeps the habits that the vendor documents, and misbehaves as it is told."""
+"""The test server keeps the habits that the vendor documents, and misbehaves on demand."""
 
 from __future__ import annotations
 

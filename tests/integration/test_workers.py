@@ -125,7 +125,7 @@ def test_a_process_that_hangs_is_given_up(pool: Workers, monkeypatch: pytest.Mon
 
 
 def test_who_waits_for_a_process_stops_when_the_run_does() -> None:
-    """A run that was cancelled waits for nobody."""
+    """A run that was cancelled waits for no worker."""
     stop = threading.Event()
     workers = Workers(0, stop.is_set, processes=2)
     workers.start()

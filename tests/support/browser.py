@@ -1,4 +1,4 @@
-"""A real browser that visits the pages and is told of everything that should not happen there."""
+"""A real browser that visits the pages and records everything that should not happen there."""
 
 from __future__ import annotations
 

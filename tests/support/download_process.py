@@ -48,7 +48,7 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Download as told by the first argument."""
+    """Download as the first argument describes."""
     from server.core.cancel import CancelToken
     from server.core.json import to_json
     from server.lean.series import Resolution

@@ -42,7 +42,7 @@ def calendar() -> USEquityTradingCalendar:
 
 
 def sessions(start: date, count: int) -> list[date]:
-    """So many trading days from a day on."""
+    """This many trading days from a day on."""
     return calendar().trading_days(start, start + timedelta(days=count * 2 + 10))[:count]
 
 
@@ -68,7 +68,7 @@ class FakeTime:
         return int(self.time() * 1_000_000_000)
 
     def pause(self, seconds: float) -> bool:
-        """Wait without waiting; nobody cancels."""
+        """Wait without waiting; there is no cancel."""
         with self._lock:
             self.waits.append(seconds)
             self._passed += seconds
@@ -76,7 +76,7 @@ class FakeTime:
 
 
 def no_wait(seconds: float) -> bool:
-    """Wait next to nothing, however long is asked for; nobody cancels."""
+    """Wait next to nothing, however long is asked for; there is no cancel."""
     time.sleep(min(seconds, 0.01))
     return False
 

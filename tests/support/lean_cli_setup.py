@@ -135,5 +135,5 @@ def labels(text: str) -> list[str]:
 
 
 def whole_day(step: int) -> list[str]:
-    """First fields of a day from 04:00 to 20:00, a row each so many seconds, in milliseconds since midnight."""
+    """First fields of a day from 04:00 to 20:00, a row each this many seconds, in milliseconds since midnight."""
     return [str(second * 1000) for second in range(4 * 3600, 20 * 3600, step)]

@@ -1,4 +1,4 @@
-"""A local HTTP server that answers about bars and reference data as Polygon documents it, and misbehaves when told to.
+"""A local HTTP server that answers about bars and reference data as Polygon documents it, and misbehaves on demand.
 
 with PolygonServer(Market.synthetic(["SPY"], days)) as server:
     server.faults.append(faults.too_many_requests(retry_after=1))
@@ -258,7 +258,7 @@ class PolygonServer(Counters):
 
 
 class RemoteServer:
-    """A server in another process; what it saw is fetched anew at each look."""
+    """A server in another process; what it saw is fetched again at each look."""
 
     def __init__(self, pipe: Any, url: str) -> None:
         self.url = url

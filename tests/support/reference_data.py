@@ -45,7 +45,7 @@ class ReferenceData:
     """What there is, and how it is served.
 
     Attributes:
-        page_size: So many records in an answer at most, whatever limit was asked for.
+        page_size: At most this many records in a response, whatever limit was asked for.
         refused: What is answered instead, by path: `faults.not_entitled()` for a plan that lacks it,
             `faults.ticker_not_found()` for a server that does not know the path.
     """

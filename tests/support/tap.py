@@ -31,7 +31,7 @@ class Tap:
         self._closed = True
 
     def let(self, requests: int) -> None:
-        """Let so many through."""
+        """Let this many through."""
         self._allowed.release(requests)
 
     def open(self) -> None:

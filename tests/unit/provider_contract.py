@@ -187,7 +187,7 @@ class ProviderContract:
         assert subject.contacts() == 0
 
     def test_no_gaps_are_fetched_by_doing_nothing(self, subject: Subject) -> None:
-        """Nothing is delivered and nobody asked."""
+        """Nothing is delivered and no request is sent."""
         sink = self.fetch(subject, [])
 
         assert (sink.days, sink.missing) == ({}, {})

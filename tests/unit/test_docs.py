@@ -142,9 +142,9 @@ def test_each_option_is_documented(name: str) -> None:
     """An option stands in the command's own section, or among those that all commands share."""
     commands = section(page("data-download.md"), "## Commands")
     shared = commands.partition("\n### ")[0]
-    told = _INLINE.findall(shared + section(commands, f"### {name}"))
+    documented = _INLINE.findall(shared + section(commands, f"### {name}"))
 
-    assert options_of(cli.commands[name]) - set(told) == set()
+    assert options_of(cli.commands[name]) - set(documented) == set()
 
 
 @EACH_DOCUMENT
@@ -323,9 +323,9 @@ def report() -> DownloadReport:
 
 def test_json_of_a_download_is_documented() -> None:
     """The table has each key of `download --json`, and no other."""
-    told = first_column(section(page("data-download.md"), "### download"))
+    documented = first_column(section(page("data-download.md"), "### download"))
 
-    assert sorted(name for name in told if not name.startswith("--")) == sorted(to_json(report()))
+    assert sorted(name for name in documented if not name.startswith("--")) == sorted(to_json(report()))
 
 
 def test_json_of_a_backtest_is_documented() -> None:
@@ -367,17 +367,17 @@ def test_error_codes_are_documented() -> None:
         for kind in root.__subclasses__():
             yield from kinds(kind)
 
-    told = first_column(section(page("data-download.md"), "### Exit codes"))
+    documented = first_column(section(page("data-download.md"), "### Exit codes"))
 
     ours = {kind.code for kind in kinds(BacktestServerError) if kind.__module__.startswith("server.")}
-    assert sorted(told) == sorted(ours - {BacktestServerError.code, NotFoundError.code})
+    assert sorted(documented) == sorted(ours - {BacktestServerError.code, NotFoundError.code})
 
 
 def test_states_of_a_day_are_documented() -> None:
     """The table has each state that `coverage` shows, and no other."""
-    told = [cells[0] for cells in rows(section(page("data-download.md"), "## What a day can be"))]
+    documented = [cells[0] for cells in rows(section(page("data-download.md"), "## What a day can be"))]
 
-    assert sorted(told) == sorted(state.value for state in DayState)
+    assert sorted(documented) == sorted(state.value for state in DayState)
 
 
 def test_numbers_are_those_of_the_code() -> None:
@@ -451,12 +451,12 @@ def test_files_of_the_state_folder_exist() -> None:
 
 def test_parameters_for_the_algorithm_are_documented() -> None:
     """The parameters that LEAN is given are those of the table, and the example project reads them."""
-    told = [name for name in first_column(section(page("lean_unix_run.md"), "## A backtest")) if "-" in name]
+    documented = [name for name in first_column(section(page("lean_unix_run.md"), "## A backtest")) if "-" in name]
     given = [text for text in dict.fromkeys(source_texts()) if re.fullmatch(r"backtest-[a-z]+", text)]
     example = read(ROOT / "examples" / "ZacQC" / "main.py")
 
-    assert sorted(told) == sorted(set(given) - {"backtest-server"})
-    assert all(f'"{name}"' in example for name in told)
+    assert sorted(documented) == sorted(set(given) - {"backtest-server"})
+    assert all(f'"{name}"' in example for name in documented)
 
 
 def test_each_package_has_its_line_in_the_architecture() -> None:
@@ -530,7 +530,7 @@ def test_every_document_can_be_reached() -> None:
 
 @EACH_DOCUMENT
 def test_no_machine_is_named(document: Path) -> None:
-    """No path of somebody's machine and no package index stands in a document; `/home/you` is nobody's."""
+    """No path of one machine and no package index is in a document; `/home/you` is no real one."""
     pattern = r"(?<![\w./])/(?:work|root|tmp|opt|mnt|Users|home/(?!you\b))[/\w]*|localhost:\d|pypi\.|pythonhosted"
 
     assert re.findall(pattern, read(document)) == []
@@ -545,7 +545,7 @@ def test_pictures_load_nothing() -> None:
 
 
 def test_picture_of_the_demo_shows_todays_demo() -> None:
-    """The demo's picture has the headings that the demo prints; if not, make it anew."""
+    """The demo's picture has the headings that the demo prints; if not, make it again."""
     titles = [text for text in source_texts() if re.match(r"\d\. [A-Z]", text)]
     shown = read(ROOT / "docs" / "images" / "demo.svg").replace("&#160;", " ").replace("&#x27;", "'")
 

@@ -114,7 +114,7 @@ def test_a_temporary_name_is_none_that_lean_lists(folder: DataFolder, monkeypatc
 
 
 def test_files_are_as_readable_as_the_user_wants(folder: DataFolder) -> None:
-    """LEAN's container may run as somebody else: the usual mask decides."""
+    """LEAN's container may run as another user: the usual mask decides."""
     mask = os.umask(0o022)
     os.umask(mask)
     folder.writer.write_days(Series("SPY", MINUTE), [minutes(DAYS[0])])
@@ -126,7 +126,7 @@ def test_files_are_as_readable_as_the_user_wants(folder: DataFolder) -> None:
 
 
 def failing(name: str, number: int, *, after: int = 0) -> Callable[[pytest.MonkeyPatch], None]:
-    """Make a call of the operating system fail with this error, after so many calls that work."""
+    """Make a call of the operating system fail with this error, after this many calls that work."""
 
     def patch(monkeypatch: pytest.MonkeyPatch) -> None:
         real = getattr(os, name)
@@ -202,7 +202,7 @@ def test_a_short_write_is_gone_on_with(folder: DataFolder, monkeypatch: pytest.M
 
 
 def test_what_reads_back_differently_is_not_put_in_place(folder: DataFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that lies is told of, and the old file stays."""
+    """A file that is not what was written is reported, and the old file stays."""
     folder.writer.write_days(Series("SPY", MINUTE), [minutes(DAYS[0])])
     real = os.read
     with monkeypatch.context() as patch:
@@ -230,7 +230,7 @@ def test_an_interrupt_in_the_middle_leaves_nothing(folder: DataFolder, monkeypat
 
 @pytest.mark.parametrize("below", ["equity", "equity/usa", "equity/usa/minute", "equity/usa/minute/spy"])
 def test_a_file_where_a_folder_is_needed(folder: DataFolder, below: str) -> None:
-    """It is told of and left alone."""
+    """It is reported and left alone."""
     path = folder.path / below
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"the user's")

@@ -36,7 +36,7 @@ def bars(time: Any, **columns: Any) -> Bars:
 
 
 def instant(day: date, milliseconds: int) -> int:
-    """When New York's clocks showed so many milliseconds of a trading day, by Python's own time zones."""
+    """When New York's clocks showed this many milliseconds of a trading day, by Python's own time zones."""
     wall = datetime(day.year, day.month, day.day, tzinfo=NEW_YORK) + timedelta(milliseconds=milliseconds)
     return round(wall.timestamp() * 1000)
 

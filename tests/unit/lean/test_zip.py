@@ -106,7 +106,7 @@ def test_a_zip_that_breaks_off_is_noticed(upto: int) -> None:
 
 
 def test_the_member_has_the_name_that_leans_writer_needs() -> None:
-    """A sound CSV under another name is refused, and both names are told."""
+    """A sound CSV under another name is refused, and the error has both names."""
     with pytest.raises(FormatError, match=r"called spy\.csv, LEAN writes 20240308_spy_minute_trade\.csv"):
         LAYOUT.check_zip(zip_bytes("spy.csv", GOOD), DAY)
 

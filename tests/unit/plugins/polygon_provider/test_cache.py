@@ -171,7 +171,7 @@ def test_the_bomb_works(tmp_path: Path) -> None:
 
 
 def test_an_old_cache_is_discarded_without_unpickling(open_cache: OpenCache, path: Path) -> None:
-    """Whoever can write into a data folder runs no code in the process that opens it."""
+    """A user who can write into a data folder runs no code in the process that opens it."""
     old_cache(path)
     cache = open_cache()
     assert cache.cached_keys() == []

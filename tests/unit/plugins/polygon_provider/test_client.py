@@ -236,19 +236,19 @@ def test_a_429_waits_into_the_next_minute(kit: MakeKit) -> None:
     assert 19.2 <= sum(made.time.waits) <= 21
 
 
-@pytest.mark.parametrize(("told", "wait"), [("7", 7), ("0", 0.1), ("2.5", 2.5)])
-def test_retry_after_is_taken_at_its_word(kit: MakeKit, told: str, wait: float) -> None:
+@pytest.mark.parametrize(("header", "wait"), [("7", 7), ("0", 0.1), ("2.5", 2.5)])
+def test_retry_after_is_taken_at_its_word(kit: MakeKit, header: str, wait: float) -> None:
     """But never less than a tenth of a second."""
-    made = kit(Reply(429, b"", {"Retry-After": told}))
+    made = kit(Reply(429, b"", {"Retry-After": header}))
     made.get()
 
     assert sum(made.time.waits) == pytest.approx(wait, abs=0.1)
 
 
-@pytest.mark.parametrize("told", ["Wed, 21 Oct 2026 07:28:00 GMT", "nan", "inf", "-5", "1e9", "soon", ""])
-def test_a_retry_after_that_says_nothing_is_passed_over(kit: MakeKit, told: str) -> None:
+@pytest.mark.parametrize("header", ["Wed, 21 Oct 2026 07:28:00 GMT", "nan", "inf", "-5", "1e9", "soon", ""])
+def test_a_retry_after_that_says_nothing_is_passed_over(kit: MakeKit, header: str) -> None:
     """The wait is to the next minute then."""
-    made = kit(Reply(429, b"", {"Retry-After": told}))
+    made = kit(Reply(429, b"", {"Retry-After": header}))
     made.get()
 
     assert 0.2 <= sum(made.time.waits) <= 62.1
@@ -360,7 +360,7 @@ def test_an_html_page_is_told_by_its_title(kit: MakeKit) -> None:
 @pytest.mark.parametrize("form", [KEY, KEY.upper(), "kEy%2Fwith%2Bsigns", "key%2fwith%2bsigns"])
 @pytest.mark.parametrize("status", [200, 401, 403, 500])
 def test_a_key_in_the_vendors_words_is_masked(kit: MakeKit, form: str, status: int) -> None:
-    """In any case of letters and as it stands in an address; also in what is told of a retry."""
+    """In any case of letters and as it stands in an address; also in the event of a retry."""
     body = json.dumps({"status": "ERROR", "error": f"bad key {form}!", "request_id": form}).encode()
     made = kit(*[Reply(status, body)] * 8, retry_attempts=2)
     with pytest.raises(BacktestServerError) as caught:

@@ -73,7 +73,7 @@ def test_every_wanted_day_is_asked_for_once(
 
 
 def fewest(days: Sequence[date], size: int) -> int:
-    """The least number of stretches of so many sessions that cover the days, by trying every first cut."""
+    """The least number of stretches of this many sessions that cover the days, by trying every first cut."""
     best = [0] * (len(days) + 1)
     for first in range(len(days) - 1, -1, -1):
         reachable = [end for end in range(first + 1, len(days) + 1) if PLACE[days[end - 1]] - PLACE[days[first]] < size]
