@@ -6,8 +6,9 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
+
+from server.core.damaged_files import damaged_path
 
 BUSY_SECONDS = 30.0
 """How long a statement waits for another connection's transaction by default."""
@@ -93,7 +94,7 @@ def set_aside(
     """
     if identity is not None and identity != _identity(path):
         return
-    aside = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}")
+    aside = damaged_path(path)
     for suffix in ("-wal", "-shm"):  # first, since SQLite would apply a journal that stays behind to the new file
         with suppress(FileNotFoundError):
             path.with_name(path.name + suffix).replace(aside.with_name(aside.name + suffix))

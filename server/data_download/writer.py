@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from attrs import frozen
 
+from server.core.damaged_files import damaged_path
 from server.data_download.files import (
     ZipToWrite,
     put_text,
@@ -72,7 +73,7 @@ class SeriesWriter:
         path = self.root / layout.path(day)
         if not path.exists():
             return None
-        aside = _aside(path)
+        aside = damaged_path(path)
         with translate_os_errors(path, series):
             path.replace(aside)
         self.ledger.forget_file(series, None if layout.one_file else day)
@@ -109,7 +110,7 @@ class SeriesWriter:
             except FileNotFoundError:
                 pass
             except FormatError:
-                aside = _aside(path)
+                aside = damaged_path(path)
                 os.link(path, aside)  # until the new file is in place, the damaged one still shows which days it held
         rows.update((day, text.csv) for day, text in new.items())
         days = tuple(sorted(rows))
@@ -148,8 +149,3 @@ def _write_held(
 ) -> tuple[None, list[tuple[date, FileMark]]]:
     """The last step of a task: its bars to files."""
     return None, write_day_files(root, series, layout_of(series).render(bars, days))
-
-
-def _aside(path: Path) -> Path:
-    """A name next to the path that nothing reads."""
-    return path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}")
