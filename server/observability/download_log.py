@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from attrs import define
+from attrs import Factory, define
 
 from server.core.events import Event
 from server.core.text import count_text, traffic_text
@@ -20,27 +21,19 @@ _COUNTED = ("bars", "bytes", "api_calls", "cache_hits", "retries")
 
 @define
 class _SymbolCounts:
-    """The counts of one symbol so far, and the instants of its first and latest event."""
+    """The counts of one symbol so far by the names of their log fields, and when its first and latest event were."""
 
     started_at: datetime
     finished_at: datetime
-    bars: int = 0
-    bytes: int = 0
-    api_calls: int = 0
-    cache_hits: int = 0
-    retries: int = 0
-    days_downloaded: int = 0
-    days_empty: int = 0
-    days_failed: int = 0
+    counts: Counter[str] = Factory(Counter)
 
     def add(self, event: Event) -> None:
         """Add the counts of an event."""
         self.finished_at = max(self.finished_at, event.at)
         for name in _COUNTED:
-            setattr(self, name, getattr(self, name) + getattr(event, name))
+            self.counts[name] += getattr(event, name)
         if event.kind == "days" and event.outcome:
-            outcome = "downloaded" if event.outcome == "provisional" else event.outcome
-            setattr(self, f"days_{outcome}", getattr(self, f"days_{outcome}") + event.days)
+            self.counts[f"days_{'downloaded' if event.outcome == 'provisional' else event.outcome}"] += event.days
 
 
 class DownloadLog:
@@ -79,18 +72,19 @@ class DownloadLog:
         log.bind(**_report_fields(report)).log("INFO" if report.complete else "WARNING", describe_report(report))
 
     @staticmethod
-    def _log_symbol(log: Logger, symbol: str, counts: _SymbolCounts, report: DownloadReport) -> None:
-        seconds = (counts.finished_at - counts.started_at).total_seconds()
-        fields = {name: getattr(counts, name) for name in (*_COUNTED, "days_downloaded", "days_empty", "days_failed")}
+    def _log_symbol(log: Logger, symbol: str, found: _SymbolCounts, report: DownloadReport) -> None:
+        seconds = (found.finished_at - found.started_at).total_seconds()
+        counts = {name: found.counts[name] for name in (*_COUNTED, "days_downloaded", "days_empty", "days_failed")}
         log.bind(
             event="symbol_finished",
-            started_at=counts.started_at,
-            finished_at=counts.finished_at,
+            started_at=found.started_at,
+            finished_at=found.finished_at,
             duration_s=seconds,
-            **fields,
+            **counts,
         ).info(
-            f"{symbol} {report.resolution.value}: {counts.days_downloaded} downloaded, {counts.days_empty} empty, "
-            f"{counts.days_failed} failed; {traffic_text(counts.api_calls, counts.bytes)}, {seconds:.2f} s"
+            f"{symbol} {report.resolution.value}: {counts['days_downloaded']} downloaded, "
+            f"{counts['days_empty']} empty, {counts['days_failed']} failed; "
+            f"{traffic_text(counts['api_calls'], counts['bytes'])}, {seconds:.2f} s"
         )
 
 
