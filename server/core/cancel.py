@@ -12,11 +12,13 @@ class CancelToken:
     def __init__(self) -> None:
         self._event = threading.Event()
         self._children: weakref.WeakSet[CancelToken] = weakref.WeakSet()
+        self._lock = threading.Lock()
 
     def child(self) -> CancelToken:
         """Create a token for a part of the operation: cancelled with this one, or by itself."""
         child = CancelToken()
-        self._children.add(child)
+        with self._lock:
+            self._children.add(child)
         if self.cancelled:
             child.cancel()
         return child
@@ -24,7 +26,9 @@ class CancelToken:
     def cancel(self) -> None:
         """Cancel the operation and its parts."""
         self._event.set()
-        for child in list(self._children):
+        with self._lock:
+            children = list(self._children)
+        for child in children:
             child.cancel()
 
     @property
