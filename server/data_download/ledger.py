@@ -131,7 +131,7 @@ class Ledger:
                 set_aside(self.path, error, _warn)
 
     def files(self, series: Series) -> dict[int, FileMark]:
-        """VerifyResult files by the ordinal of their day (`date.toordinal`), 0 for a file of all days."""
+        """Verified files by the ordinal of their day (`date.toordinal`), 0 for a file of all days."""
         rows = self._rows("SELECT day, size, changed, row_count, days FROM files WHERE series = ?", series.key)
         return {day: FileMark(size, modified, count, unpack_days(days)) for day, size, modified, count, days in rows}
 

@@ -275,15 +275,14 @@ def parse_path(path: str) -> tuple[Series, date | None] | None:
     Returns:
         None where LEAN keeps no bars at such a path.
     """
-    security_type, market, resolution, *rest = (*path.split("/"), "", "")
-    rest = rest[:-2]
+    parts = path.split("/")
+    if len(parts) not in (4, 5) or not path.endswith(".zip"):
+        return None
+    security_type, market, resolution, name, *day_name = parts
     with suppress(ValueError):
-        kind, size = SecurityType(security_type), Resolution(resolution)
-        if not rest or not rest[-1].endswith(".zip"):
-            return None
-        ticker = rest[0].removesuffix(".zip") if len(rest) == 1 else rest[0]
-        day, data_type = _parse_day_name(rest[1]) if len(rest) == 2 else (None, DataType.TRADE)
-        series = Series(parse_symbol(ticker), size, data_type, kind, market)
+        day, data_type = _parse_day_name(day_name[0]) if day_name else (None, DataType.TRADE)
+        ticker = parse_symbol(name.removesuffix(".zip"))
+        series = Series(ticker, Resolution(resolution), data_type, SecurityType(security_type), market)
         layout = layout_of(series)
         if layout.one_file is (day is None) and layout.path(day) == path:
             return series, day
