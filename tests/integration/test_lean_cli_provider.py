@@ -30,6 +30,7 @@ from server.data_download.hosted_provider import HostedProvider
 from server.data_download.locks import STATE_FOLDER
 from server.data_download.request import DownloadRequest
 from server.lean.series import Resolution
+from server.plugins.lean_cli_provider.commands import JOIN_WITHIN
 from server.trading_calendar import USEquityTradingCalendar
 from tests.support import fake_lean
 from tests.support.lean_cli_setup import (
@@ -178,7 +179,7 @@ def test_no_data_is_unavailable_and_never_empty(setup: Setup, facts: dict[str, A
     assert error.days == (WEDNESDAY, THURSDAY)
 
 
-@pytest.mark.parametrize("resolution", list(Resolution))
+@pytest.mark.parametrize("resolution", JOIN_WITHIN)
 def test_one_day_without_a_file_is_unavailable_and_the_others_come(setup: Setup, resolution: Resolution) -> None:
     """For daily bars: a day without a row."""
     setup.lean.behave(nothing_on=["2024-01-03"])

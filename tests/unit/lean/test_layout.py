@@ -124,4 +124,4 @@ def test_leans_samples_are_written_as_they_were_read(lean_sample_data: Path, rew
         assert again == content, path
         if name != "tapa/tapa.csv":  # the hour file of TAPA, which LEAN reads but would not write
             assert only_member(path.read_bytes())[0] == name == layout.member(day)
-        layout.check_zip(zip_bytes(name, again), day, strict=True)
+        layout.check_zip(zip_bytes(layout.member(day), again), day, strict=True)
