@@ -15,6 +15,8 @@ from typing import Any
 
 from attrs import frozen
 
+from server.core.sqlite import open_database, transaction
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, state TEXT NOT NULL,
@@ -26,6 +28,7 @@ CREATE TABLE IF NOT EXISTS events (
     job TEXT NOT NULL, number INTEGER NOT NULL, data TEXT NOT NULL, PRIMARY KEY (job, number)
 ) WITHOUT ROWID;
 """
+_VERSION = 1
 _COLUMNS = "id, kind, state, request, result, retry_of, created_at, started_at, finished_at"
 
 KEPT_JOBS = 500
@@ -75,7 +78,7 @@ class JobStore:
     """Jobs in a SQLite file. Thread-safe."""
 
     def __init__(self, path: Path | None, clock: Callable[[], datetime]) -> None:
-        """Open the file, creating it if necessary.
+        """Open the file, creating it if necessary; a damaged one is renamed, and an empty one takes its place.
 
         Args:
             path: The file; None stores the jobs in memory.
@@ -83,13 +86,7 @@ class JobStore:
         """
         self.clock = clock
         self._lock = threading.RLock()
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(path or ":memory:", timeout=30, check_same_thread=False)
-        with self._writing() as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.executescript(_SCHEMA)
+        self._connection = open_database(path, schema=_SCHEMA, version=_VERSION, warn=_warn)
 
     def close(self) -> None:
         """Close the file."""
@@ -197,8 +194,8 @@ class JobStore:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._connection:
-            yield self._connection
+        with self._lock, transaction(self._connection) as connection:
+            yield connection
 
     def _rows(self, sql: str, *values: object) -> list[Any]:
         with self._lock, closing(self._connection.execute(sql, values)) as cursor:
@@ -228,3 +225,9 @@ def _job(row: Sequence[Any]) -> Job:
         started_at=started_at,
         finished_at=finished_at,
     )
+
+
+def _warn(message: str) -> None:
+    from loguru import logger
+
+    logger.warning("{}", message)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
 from server.jobs import JobState, JobStore
 
@@ -84,3 +87,36 @@ def test_an_unknown_job_is_a_key_error(store: JobStore) -> None:
     """Callers translate it."""
     with pytest.raises(KeyError):
         store.get("nothing")
+
+
+def test_a_damaged_file_is_renamed_and_replaced(tmp_path: Path) -> None:
+    """The server starts with an empty store; the damaged bytes are kept."""
+    path = tmp_path / "jobs.sqlite"
+    path.write_bytes(b"not a database" * 600)
+    warnings: list[str] = []
+    number = logger.add(warnings.append, level="WARNING", format="{message}")
+
+    store = JobStore(path, lambda: BEGAN)
+    job = store.create("download", {})
+    store.close()
+    logger.remove(number)
+
+    (kept,) = tmp_path.glob("jobs.sqlite.damaged-*")
+    assert kept.read_bytes() == b"not a database" * 600
+    assert len(warnings) == 1
+    assert kept.name in warnings[0]
+    with closing(JobStore(path, lambda: BEGAN)) as again:
+        assert again.get(job.id).kind == "download"
+
+
+def test_a_file_without_a_schema_version_keeps_its_jobs(tmp_path: Path, store: JobStore) -> None:
+    """Earlier versions of this program recorded none."""
+    job = store.create("backtest", {"symbols": ["SPY"]})
+    store.close()
+    path = tmp_path / "state" / "jobs.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 0")
+
+    with closing(JobStore(path, lambda: BEGAN)) as again:
+        assert again.get(job.id).request == {"symbols": ["SPY"]}
+    assert not list(path.parent.glob("*.damaged-*"))
