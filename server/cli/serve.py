@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from server.cli.common import folder_options, open_workspace, provider_option
+from server.cli.common import PLACE, folder_options, open_workspace, provider_option
 
 _PACKAGES = ("fastapi", "jinja2", "prometheus_client", "uvicorn")
 """The packages of the extra `serve`."""
@@ -25,15 +25,13 @@ _PACKAGES = ("fastapi", "jinja2", "prometheus_client", "uvicorn")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free port.")
 @click.option(
     "--projects",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     help="The folder of LEAN projects; by default that of lean.json, or this one.",
 )
-@click.option(
-    "--benchmarks", type=click.Path(path_type=Path), default=Path("benchmarks/results"), help="The benchmark archive."
-)
+@click.option("--benchmarks", type=PLACE, default=Path("benchmarks/results"), help="The benchmark archive.")
 @click.option(
     "--baseline",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     help="Saved reports of download --json, with which downloads are compared.",
 )
 @click.option(

@@ -170,3 +170,9 @@ def test_bad_input_to_a_process(command: CommandLine, server: PolygonServer) -> 
     assert answer.err.count("\n") == 1
     assert answer.err.startswith("error: ")
     assert csv_of(command.data) == {}
+
+
+@pytest.mark.parametrize("option", ["--projects", "--benchmarks", "--baseline", "--data-folder", "--lean-config"])
+def test_a_place_of_the_server_that_is_an_empty_text(command: CommandLine, server: PolygonServer, option: str) -> None:
+    """An unset variable in a script does not mean the working directory."""
+    assert "it names no file or folder" in refused(command, server, "serve", option, "")
