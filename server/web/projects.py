@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from server.core.errors import ConfigurationError
@@ -15,13 +17,15 @@ _MOST = 200
 
 def list_projects(root: Path) -> list[models.Project]:
     """List at most 200 projects below a folder or one level deeper, with their parameters."""
-    found = []
+    return list(islice(_projects(root), _MOST))
+
+
+def _projects(root: Path) -> Iterator[models.Project]:
     for pattern in ("*", "*/*"):
         for folder in sorted(root.glob(pattern)):
             with suppress(OSError):  # a folder that cannot be read is skipped
                 if any((folder / name).is_file() for name in _MAIN_FILES) and _inside(root, folder):
-                    found.append(_described(root, folder))
-    return found[:_MOST]
+                    yield _described(root, folder)
 
 
 def find_project(root: Path, name: str) -> Path:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from server.core.errors import ConfigurationError
+from server.project import ProjectParameters, read_project_parameters
+from server.web import projects
 from server.web.projects import find_project, list_projects, name_of
 
 PARAMETERS = 'symbols = ["SPY", "AAPL"]\nresolution = "minute"\nstart = "2024-01-02"\nend = "2024-01-31"\n'
@@ -70,3 +72,18 @@ def test_a_name_is_the_path_below_the_folder(tmp_path: Path) -> None:
     """Of a project elsewhere it is the folder's name."""
     assert name_of(tmp_path, tmp_path / "Group" / "Mine") == "Group/Mine"
     assert name_of(tmp_path / "root", tmp_path / "elsewhere" / "Mine") == "Mine"
+
+
+def test_no_more_are_read_than_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """200; the parameters of the others are not read."""
+    for number in range(203):
+        write_project(tmp_path / f"Project{number:03}")
+    read: list[Path] = []
+
+    def read_parameters(folder: Path) -> ProjectParameters:
+        read.append(folder)
+        return read_project_parameters(folder)
+
+    monkeypatch.setattr(projects, "read_project_parameters", read_parameters)
+
+    assert len(list_projects(tmp_path)) == len(read) == 200
