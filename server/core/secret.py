@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 MASK = "**********"
@@ -47,6 +47,11 @@ def mask_secrets(text: str, secrets: Iterable[Secret]) -> str:
         if value:
             text = _pattern(value).sub(MASK, text)
     return text
+
+
+def without_secrets(environ: Mapping[str, str], secrets: Sequence[Secret]) -> dict[str, str]:
+    """Return the variables of an environment whose value contains no secret, for a program that needs none."""
+    return {name: value for name, value in environ.items() if mask_secrets(value, secrets) == value}
 
 
 def mask_error(error: Exception, secrets: Iterable[Secret]) -> None:

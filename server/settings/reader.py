@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from server.core.errors import ConfigurationError
 from server.core.secret import Secret, mask_secrets
@@ -112,6 +112,16 @@ class SettingsReader:
         sentence = str(problem.args[0]) if problem.args else type(problem).__name__
         sentence = mask_secrets(sentence, [value for value in values.values() if isinstance(value, Secret)])
         raise ConfigurationError(f"{provider}'s {where} does not fit: {sentence}")
+
+    def secrets(self, provider: str, config_class: type[Any]) -> list[Secret]:
+        """The secrets that are set among a provider's settings, also where another setting is missing.
+
+        Raises:
+            ConfigurationError: A value does not fit, or is set twice in lean.json.
+        """
+        fields = (evolve(item, required=False) for item in provider_fields(provider, config_class))
+        values, _ = self.read(fields, f"{provider}'s ")
+        return [value for value in values.values() if isinstance(value, Secret) and value]
 
     def section(self, path: tuple[str, ...]) -> JsonObject:
         """The object of lean.json at these keys; an empty one if it is not set.

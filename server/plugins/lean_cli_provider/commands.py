@@ -17,7 +17,7 @@ from datetime import date, timedelta
 
 from attrs import frozen
 
-from server.core.secret import Secret, mask_secrets
+from server.core.secret import Secret, without_secrets
 from server.core.text import list_text
 from server.data_download.availability import Gap
 from server.lean.series import Resolution, Series
@@ -153,11 +153,7 @@ def child_environment(environment: Mapping[str, str], secrets: Sequence[Secret],
     Temporary files go to `scratch`. The CLI wraps its messages at the width of its terminal, and without one at
     80 characters; COLUMNS sets a greater width, so that a message is one line.
     """
-    kept = {
-        name: value
-        for name, value in environment.items()
-        if name not in KEY_VARIABLES and mask_secrets(value, secrets) == value
-    }
+    kept = {name: value for name, value in without_secrets(environment, secrets).items() if name not in KEY_VARIABLES}
     return kept | {
         **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), scratch),
         "COLUMNS": "1000",

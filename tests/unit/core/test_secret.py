@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.core.secret import MASK, Secret, mask_secrets
+from server.core.secret import MASK, Secret, mask_secrets, without_secrets
 
 KEY = "aB3+xYz/9 Q&=key"
 ANY_KEY = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=4).filter(lambda key: set(key) - {"*"})
@@ -124,3 +124,11 @@ def test_a_partly_encoded_secret_is_masked(key: str, data: st.DataObject) -> Non
 def test_a_secret_within_another_leaves_no_rest() -> None:
     """The longer of two secrets is masked whole, in whatever order they are known."""
     assert mask_secrets("abcdefgh", [Secret("abcd"), Secret("abcdefgh")]) == "**********"
+
+
+def test_variables_with_a_secret_are_left_out() -> None:
+    """Whatever their name, also where the value is URL-encoded or only contains the secret."""
+    environ = {"PATH": "/bin", "OTHER": f"key={quote(KEY, safe='')}", "POLYGON_API_KEY": KEY, "EMPTY": ""}
+
+    assert without_secrets(environ, [Secret(KEY), Secret("")]) == {"PATH": "/bin", "EMPTY": ""}
+    assert without_secrets(environ, []) == environ

@@ -261,3 +261,22 @@ def test_the_documented_example_loads(tmp_path: Path) -> None:
     assert settings.provider_config("polygon", PolygonConfig) == PolygonConfig(
         requests_per_minute=5, retry_seconds=600.0
     )
+
+
+@frozen(kw_only=True)
+class TwoSecretsConfig:
+    """Secrets, one of which is required, and another required setting."""
+
+    token: Secret = setting(env=("EXAMPLE_TOKEN",))
+    key: Secret | None = setting(default=None, env=("EXAMPLE_KEY",))
+    account: str = setting(env=("EXAMPLE_ACCOUNT",))
+
+
+def test_secrets_are_found_where_another_setting_is_missing(tmp_path: Path) -> None:
+    """They are masked before the provider can be configured."""
+    reader = load(tmp_path, environ={"EXAMPLE_KEY": KEY, "EXAMPLE_ACCOUNT": "me"}).reader
+
+    with pytest.raises(SettingMissing):
+        reader.provider_config("example", TwoSecretsConfig)
+    assert reader.secrets("example", TwoSecretsConfig) == [Secret(KEY)]
+    assert reader.secrets("example", NeedyConfig) == []
