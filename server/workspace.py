@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -90,13 +89,12 @@ class Workspace:
             ConfigurationError: A setting of a provider is invalid.
         """
         provider = provider or self.settings.chosen_provider.name
-        fallback = self._installed(self.settings.fallback_data_provider)
         return DataDownloader(
             folder=self.folder,
             calendar=self.calendar,
             clock=self.clock,
             provider=self.hosted_provider(provider),
-            fallback=self.hosted_provider(fallback) if fallback and fallback != provider else None,
+            fallback=self._fallback(provider),
             events=events or self.events(),
             tickers=TickersOnDisk(self.settings.data_folder),
             steps=self._steps(provider),
@@ -121,7 +119,6 @@ class Workspace:
             ConfigurationError: A setting of the provider is invalid.
         """
         name = provider or self.settings.chosen_provider.name
-        fallback = self._installed(self.settings.chosen_fallback)
         spec = self.plugins.provider(name).spec
         create = spec.corporate_actions
         if create is None:
@@ -138,7 +135,7 @@ class Workspace:
                 calendar=self.calendar,
                 clock=self.clock,
                 provider=hosted,
-                fallback=self.hosted_provider(fallback) if fallback and fallback != name else None,
+                fallback=self._fallback(name),
                 events=events,
             )
 
@@ -156,6 +153,11 @@ class Workspace:
         wanted = self.settings.corporate_actions == "auto" and self._installed(provider)
         context = self.corporate_actions(provider) if wanted else None
         return [AutoRefresh(context=context)] if context else []
+
+    def _fallback(self, provider: str) -> HostedProvider | None:
+        """The configured fallback; None where it is this provider."""
+        name = self._installed(self.settings.fallback_data_provider)
+        return self.hosted_provider(name) if name and name != provider else None
 
     def _installed(self, provider: str | None) -> str | None:
         """The provider; None where its plugin failed to load."""
@@ -210,12 +212,18 @@ class Workspace:
         ]
 
     def secrets(self) -> list[Secret]:
-        """Return the secrets in the settings of all providers that lack no setting, so that texts can mask them."""
+        """Return the secrets in the settings of all providers, so that texts can mask them.
+
+        Raises:
+            ConfigurationError: A setting is unknown, is set twice or does not fit.
+        """
         found: list[Secret] = []
         for name, offered in self.plugins.providers.items():
-            with suppress(SettingMissing):
-                config = self.settings.provider_config(name, offered.spec.config_class)
-                found += _secrets(config)
+            config_class = offered.spec.config_class
+            try:
+                found += _secrets(self.settings.provider_config(name, config_class))
+            except SettingMissing:
+                found += self.settings.reader.secrets(name, config_class)
         return found
 
 
