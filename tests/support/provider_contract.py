@@ -134,12 +134,12 @@ def gap_of(series: Series, days: Sequence[date]) -> Gap:
 
 
 class ProviderContract:
-    """The suite. A subclass gives the fixture `subject`."""
+    """The suite. A subclass must override the fixture `subject`."""
 
     @pytest.fixture
     def subject(self) -> Subject:
         """The provider under test."""
-        raise NotImplementedError("give the provider under test")
+        pytest.fail(f"{type(self).__name__} must override the fixture `subject`")
 
     def fetch(self, subject: Subject, gaps: Sequence[Gap], sink: NotingSink | None = None) -> NotingSink:
         """Fetch, as the host does: an error that is raised stands for every day not delivered."""

@@ -44,7 +44,7 @@ from server.plugins.polygon_provider.windows import LIMIT, MAX_MINUTE_SESSIONS, 
 from server.settings.core import CORE_SETTINGS, RESERVED_VARIABLES, STATE_FOLDER, load_settings
 from server.trading_calendar import FIRST_DAY, POST_MARKET_CLOSE, SETTLE_DELAY
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 USER_DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 DOCUMENTS = (
     *USER_DOCUMENTS,
