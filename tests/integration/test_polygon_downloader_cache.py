@@ -16,14 +16,8 @@ from server.plugins.polygon_provider import provider
 from tests.support import faults
 from tests.support.harness import Rig, csv_of, lean_files, lose_files, sessions
 from tests.support.market import Market
-from tests.support.polygon_server import PolygonServer
+from tests.support.polygon_downloads import DAILY, DAYS, MARKET, MINUTE, SECOND, Serve
 from tests.support.reports import counted
-
-Serve = Callable[..., PolygonServer]
-
-DAYS = sessions(date(2024, 3, 4), 8)  # the clocks change on the 10th
-MARKET = Market.synthetic(["SPY", "BRK.B"], DAYS, bars_per_day=30) | Market.synthetic(["SPY"], DAYS, "daily")
-MINUTE, DAILY, SECOND = Resolution.MINUTE, Resolution.DAILY, Resolution.SECOND
 
 
 @pytest.mark.parametrize("resolution", [MINUTE, DAILY])

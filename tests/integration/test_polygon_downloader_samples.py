@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -11,17 +10,10 @@ import pytest
 from server.lean.series import Resolution
 from server.plugins.polygon_provider import budget
 from tests.support.cassettes import UseCassette
-from tests.support.harness import FakeTime, Rig, lean_decimal, sessions
+from tests.support.harness import FakeTime, Rig, lean_decimal
 from tests.support.market import Market, clock
-from tests.support.polygon_server import PolygonServer
+from tests.support.polygon_downloads import DAILY, MINUTE, SECOND, Serve
 from tests.support.reports import counted
-
-Serve = Callable[..., PolygonServer]
-
-DAYS = sessions(date(2024, 3, 4), 8)  # the clocks change on the 10th
-MARKET = Market.synthetic(["SPY", "BRK.B"], DAYS, bars_per_day=30) | Market.synthetic(["SPY"], DAYS, "daily")
-MINUTE, DAILY, SECOND = Resolution.MINUTE, Resolution.DAILY, Resolution.SECOND
-
 
 # --- LEAN's own data and the vendor's own answers ---
 

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from loguru import logger
@@ -22,14 +21,7 @@ from tests.support.lean_cli_setup import (
     WEDNESDAY,
     Setup,
     gap,
-    make_setup,
 )
-
-
-@pytest.fixture
-def setup(tmp_path: Path) -> Setup:
-    """A LEAN folder as `lean init` leaves it, and the fake installed."""
-    return make_setup(tmp_path)
 
 
 @pytest.fixture
