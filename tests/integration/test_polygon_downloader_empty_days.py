@@ -12,7 +12,7 @@ from tests.support.reports import counted
 
 
 def test_days_without_bars_are_remembered_and_asked_for_again(polygon_server: Serve, tmp_path: Path) -> None:
-    """After 2, 7 and 30 days, each time on the wire; a day that the vendor filled in meanwhile is written."""
+    """After 2, 7 and 30 days, each time with a new request; a day that the vendor filled in meanwhile is written."""
     holes = Market.synthetic(["SPY"], [day for day in DAYS if day not in (DAYS[2], DAYS[5])], bars_per_day=30)
     server = polygon_server(holes)
     rig = Rig(tmp_path, server.url)
@@ -54,7 +54,7 @@ def test_an_empty_day_is_believed_after_the_fourth_answer(polygon_server: Serve,
     assert asked == [1, 1, 1, 1, 0]
 
 
-def test_a_symbol_that_nobody_knows_is_worth_a_notice(polygon_server: Serve, tmp_path: Path) -> None:
+def test_an_unknown_symbol_is_worth_a_notice(polygon_server: Serve, tmp_path: Path) -> None:
     """The vendor answers about it as about days without trades, so it is said that there is nothing at all."""
     rig = Rig(tmp_path, polygon_server(MARKET).url)
 

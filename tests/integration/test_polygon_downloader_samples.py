@@ -152,7 +152,7 @@ def test_the_recorded_week_in_figures(cassette: UseCassette, tmp_path: Path) -> 
         ("error-404", "ZZZZZ", date(2023, 1, 3), date(2023, 1, 10), "symbol_not_found", "Ticker not found"),
     ],
 )
-def test_recorded_refusals_are_told_in_the_vendors_words(
+def test_recorded_refusals_are_reported_in_the_vendors_words(
     cassette: UseCassette, tmp_path: Path, name: str, symbol: str, start: date, end: date, code: str, words: str
 ) -> None:
     """One request, the text and the request id."""

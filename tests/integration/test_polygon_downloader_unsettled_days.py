@@ -88,7 +88,7 @@ def test_today_without_bars_is_not_remembered_as_empty(polygon_server: Serve, tm
     assert len(server.requests) == 1
 
 
-def test_a_day_that_has_no_bars_any_more_is_kept_and_told_of(polygon_server: Serve, tmp_path: Path) -> None:
+def test_a_day_that_has_no_bars_any_more_is_kept_and_reported(polygon_server: Serve, tmp_path: Path) -> None:
     """Half a day's bars were written, and once the day is over the vendor has none: neither lost nor taken for all."""
     server = polygon_server(MARKET)
     rig = Rig(tmp_path, server.url, now=datetime(2024, 3, 8, 15, 0, tzinfo=UTC))

@@ -69,7 +69,7 @@ def rows(text: str) -> Iterator[list[str]]:
 
 
 def first_column(text: str) -> list[str]:
-    """What stands in code letters in the first column of the tables."""
+    """What is in code letters in the first column of the tables."""
     return [name for cells in rows(text) for name in INLINE.findall(cells[0])]
 
 

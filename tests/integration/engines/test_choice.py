@@ -111,7 +111,7 @@ def test_an_unknown_engine_is_an_error(choose) -> None:
 
 
 def test_a_docker_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> None:
-    """Three seconds are enough to tell; the program is ended."""
+    """It is given three seconds, and the program is ended."""
     write_program(tmp_path / "docker", "#!/bin/sh\nexec sleep 60\n")
     began = time.monotonic()
 

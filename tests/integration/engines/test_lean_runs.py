@@ -40,8 +40,8 @@ def test_the_users_lean_json_is_left_alone(run, workspace: SimpleNamespace) -> N
     assert sorted(path.name for path in workspace.root.iterdir()) == ["Strategy", "lean.json"]
 
 
-def test_the_algorithm_is_told_what_was_asked_for(run, workspace: SimpleNamespace) -> None:
-    """The request's values go in as parameters, beside the project's own, which the CLI would forget."""
+def test_the_algorithm_gets_the_request_as_parameters(run, workspace: SimpleNamespace) -> None:
+    """The request's values go in as parameters with the project's own, which the CLI would forget."""
     (workspace.project / "config.json").write_text('{"parameters": {"ema-fast": 10}} // mine')
 
     run()

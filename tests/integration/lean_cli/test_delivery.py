@@ -46,7 +46,7 @@ def test_days_at_the_rim_are_never_handed_over(setup: Setup) -> None:
     assert call["argv"][-7:-3] == ["--start", "20240103", "--end", "20240105"]
 
 
-def test_days_between_that_nobody_asked_for_are_not_handed_over(setup: Setup) -> None:
+def test_days_between_that_were_not_requested_are_not_handed_over(setup: Setup) -> None:
     """One run brings Tuesday to Thursday; only the two wanted days of it are taken."""
     sink = setup.fetch(gap("SPY", TUESDAY, THURSDAY))
 

@@ -49,7 +49,7 @@ def test_a_missing_tool_says_how_to_install_it(setup: Setup) -> None:
 def test_a_tool_that_is_not_ready_says_what_to_do(
     setup: Setup, mode: str, error: type[BacktestServerError], words: str
 ) -> None:
-    """It stands for all days, and another run would not fare better: there is none."""
+    """The error holds for all days; another run would fail in the same way, so none is started."""
     setup.lean.behave(mode)
 
     with pytest.raises(error, match=words):

@@ -71,7 +71,7 @@ def test_a_second_push_back_brings_the_free_plans_budget(
 def test_a_cancelled_run_waits_for_no_vendor(
     polygon_server: Serve, tmp_path: Path, data: ReferenceData, answered: int
 ) -> None:
-    """Wherever it stands: it ends at once, though the vendor says nothing; what had come whole is kept."""
+    """Whatever it waits for, it ends at once, though the vendor says nothing; what had come whole is kept."""
     tap = Tap()
     tap.close()
     server = polygon_server(Market(), reference=data, on_request=tap)

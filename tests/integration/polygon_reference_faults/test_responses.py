@@ -110,7 +110,7 @@ FINAL: list[tuple[Fault, type[BacktestServerError], str]] = [
 
 
 @pytest.mark.parametrize(("fault", "kind", "words"), FINAL)
-def test_what_will_not_pass_is_told_at_once(
+def test_what_will_not_pass_is_reported_at_once(
     polygon_server: Serve,
     tmp_path: Path,
     clockwork: FakeTime,
@@ -134,7 +134,7 @@ def test_what_will_not_pass_is_told_at_once(
 
 
 @pytest.mark.parametrize("refusal", [faults.not_entitled(), faults.plan_timeframe()])
-def test_a_plan_without_reference_data_is_told(
+def test_a_plan_without_reference_data_is_reported(
     polygon_server: Serve, tmp_path: Path, clockwork: FakeTime, data: ReferenceData, refusal: Fault
 ) -> None:
     """Of lists both addresses are asked; then the vendor's words, and that the plan does not include it."""

@@ -54,7 +54,7 @@ def test_a_damaged_file_is_named_with_its_reason(folder: DataFolder, content: by
     assert path_of(folder, DAYS[0]).read_bytes() == content
 
 
-def test_a_file_that_somebody_changed_is_verified_again(folder: DataFolder) -> None:
+def test_a_file_that_was_changed_is_verified_again(folder: DataFolder) -> None:
     """Another sound file in its place is present."""
     folder.writer.write_days(Series("SPY", MINUTE), [minutes(DAYS[0])])
     path_of(folder, DAYS[0]).write_bytes(zip_bytes("20240304_spy_minute_trade.csv", b"34200000,1,1,1,1,1"))

@@ -31,14 +31,14 @@ from tests.support.documents import (
 
 @pytest.mark.parametrize("name", sorted(cli.commands))
 def test_each_command_is_documented(name: str) -> None:
-    """A command stands in the README's list, and has a heading of its own among the commands."""
+    """A command is in the README's list, and has a heading of its own among the commands."""
     assert f"`backtest-server {name}`" in read(ROOT / "README.md")
     assert f"\n### {name}\n" in section(page("data-download.md"), "## Commands")
 
 
 @pytest.mark.parametrize("name", sorted(cli.commands))
 def test_each_option_is_documented(name: str) -> None:
-    """An option stands in the command's own section, or among those that all commands share."""
+    """An option is in the command's own section, or among those that all commands share."""
     commands = section(page("data-download.md"), "## Commands")
     shared = commands.partition("\n### ")[0]
     documented = INLINE.findall(shared + section(commands, f"### {name}"))
@@ -70,7 +70,7 @@ def test_json_of_a_download_is_documented() -> None:
 
 
 def test_json_of_a_backtest_is_documented() -> None:
-    """The table has each key of `backtest --json`, and no other; the engine's keys and the states stand beside them."""
+    """The table has each key of `backtest --json`, and no other; the text has the engine's keys and the states."""
     text = section(page("data-download.md"), "### backtest")
     instant = datetime(2024, 1, 2, tzinfo=UTC)
     result = EngineResult(

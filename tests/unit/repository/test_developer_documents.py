@@ -37,7 +37,7 @@ def test_each_hook_is_documented() -> None:
 
 
 def test_each_package_has_its_line_in_the_architecture() -> None:
-    """The tree has each package of the product and each module beside them, and no other."""
+    """The tree has each package of the product and each top-level module, and no other."""
     (tree,) = (block for _, language, block in FENCED.findall(page("architecture.md")) if "__main__.py  " in block)
     listed: list[str] = []
     folders: list[str] = []

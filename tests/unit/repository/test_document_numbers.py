@@ -23,7 +23,7 @@ from tests.support.documents import (
 
 
 def test_numbers_are_those_of_the_code() -> None:
-    """A number in the text that stands for a constant has the constant's value."""
+    """A number in the text that is a constant of the code has the constant's value."""
     text = one_line(page("data-download.md"))
     two, seven, thirty = (wait.days for wait in ASK_AGAIN_AFTER)
     settled = datetime.combine(date(2024, 1, 2), POST_MARKET_CLOSE) + SETTLE_DELAY

@@ -73,7 +73,7 @@ def test_a_plan_refusal_names_the_days(kit: MakeKit) -> None:
         assert words in str(caught.value)
 
 
-def test_an_html_page_is_told_by_its_title(kit: MakeKit) -> None:
+def test_an_html_page_is_reported_by_its_title(kit: MakeKit) -> None:
     """Not by its markup."""
     made = kit(*[Reply(502, GATEWAY_PAGE.format("502 Bad Gateway").encode())] * 8, retry_attempts=2)
     with pytest.raises(ProviderUnavailable) as caught:
@@ -86,7 +86,7 @@ def test_an_html_page_is_told_by_its_title(kit: MakeKit) -> None:
 @pytest.mark.parametrize("form", [KEY, KEY.upper(), "kEy%2Fwith%2Bsigns", "key%2fwith%2bsigns"])
 @pytest.mark.parametrize("status", [200, 401, 403, 500])
 def test_a_key_in_the_vendors_words_is_masked(kit: MakeKit, form: str, status: int) -> None:
-    """In any case of letters and as it stands in an address; also in the event of a retry."""
+    """In any case of letters and as it is written in an address; also in the event of a retry."""
     body = json.dumps({"status": "ERROR", "error": f"bad key {form}!", "request_id": form}).encode()
     made = kit(*[Reply(status, body)] * 8, retry_attempts=2)
     with pytest.raises(BacktestServerError) as caught:

@@ -38,7 +38,7 @@ def test_the_vendors_address_is_a_setting(kit: MakeKit, url: str) -> None:
 def test_a_netrc_does_not_replace_the_key(kit: MakeKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does anything else of the user's environment."""
     netrc = tmp_path / "netrc"
-    netrc.write_text("machine api.polygon.io login someone password else")
+    netrc.write_text("machine api.polygon.io login another-user password another-key")
     monkeypatch.setenv("NETRC", str(netrc))
     made = kit()
     made.get()
