@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--record",
         action="store_true",
-        help="ask the real Polygon API and record the cassettes afresh (needs POLYGON_API_KEY or MASSIVE_API_KEY)",
+        help="ask the real Polygon API and record the cassettes again (needs POLYGON_API_KEY or MASSIVE_API_KEY)",
     )
 
 

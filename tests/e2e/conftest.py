@@ -20,7 +20,7 @@ from tests.support.tap import Tap
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Chromium. Where there is none, tests are skipped, or on the build server fail."""
+    """Chromium. Without it, tests are skipped, or on the build server fail."""
     executable = find_browser()
     if executable is None:
         if os.environ.get("CI") == "true":

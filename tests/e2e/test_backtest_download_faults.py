@@ -142,7 +142,7 @@ def test_an_outage_with_a_fallback(
 
 
 def install_lean(folder: Path) -> fake_lean.FakeLean:
-    """A `lean` that downloads and backtests, a `docker` that runs, a lean.json, the example project beside it."""
+    """A `lean` that downloads and backtests, a `docker` that runs, a lean.json, and the example project next to it."""
     lean = fake_lean.install(folder / "bin")
     lean.executable.rename(lean.executable.with_name("lean-data"))
     source = Path(fake_lean_backtest.__file__)

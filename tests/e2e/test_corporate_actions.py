@@ -116,7 +116,7 @@ def test_days_without_events_show_no_marks(browse: Browse, served: Served) -> No
 
 
 def test_the_chart_says_what_happened_before_the_open(browse: Browse, served: Served) -> None:
-    """In words above the candlesticks; on other days there is none."""
+    """In words above the candlesticks; on other days nothing is said."""
     visit = looked(browse(served.url))
 
     cell(visit, SPLIT).click()
@@ -158,7 +158,7 @@ def test_files_that_appear_are_shown_at_the_next_look(browse: Browse, own: Serve
 
 
 @pytest.mark.parametrize("page", ["calendar", "day"])
-def test_nobody_is_shut_out(browse: Browse, served: Served, page: str) -> None:
+def test_pages_are_accessible(browse: Browse, served: Served, page: str) -> None:
     """axe-core finds no serious fault, light and dark, wide and narrow; nothing has to be scrolled sideways."""
     visit = looked(browse(served.url, bypass_csp=True))
     if page == "day":

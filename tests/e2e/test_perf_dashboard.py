@@ -169,7 +169,7 @@ def test_figures_are_drawn_over_time(browse: Browse, served: Served) -> None:
 
 
 @pytest.mark.parametrize("page", ["full", "empty"])
-def test_nobody_is_shut_out(browse: Browse, served: Served, request: pytest.FixtureRequest, page: str) -> None:
+def test_pages_are_accessible(browse: Browse, served: Served, request: pytest.FixtureRequest, page: str) -> None:
     """axe-core finds no serious fault, light and dark, wide and narrow; nothing has to be scrolled sideways."""
     url = served.url if page == "full" else request.getfixturevalue("empty").url
     visit = browse(url, bypass_csp=True)

@@ -102,7 +102,7 @@ def looked(visit: Visit, path: str = LOOK) -> Visit:
 
 
 def figures(visit: Visit) -> dict[str, str]:
-    """The figures beside a day's chart."""
+    """The figures next to a day's chart."""
     expect(visit.see("day-figures").locator("dt").first).to_be_visible()
     texts = visit.see("day-figures").locator("dt, dd").all_inner_texts()
     return dict(zip(texts[::2], texts[1::2], strict=True))
@@ -143,7 +143,7 @@ def test_each_day_is_shown_as_the_disk_has_it(browse: Browse, served: Served) ->
 
 
 def test_without_symbols_those_on_disk_are_shown(browse: Browse, served: Served) -> None:
-    """What was asked for stands in the address, so that a reload or a colleague sees the same."""
+    """What was asked for is in the address, so that a reload or a colleague sees the same."""
     visit = looked(browse(served.url), "/coverage")
     expect(visit.see("nothing")).to_be_visible()
     visit.see("resolution").select_option("minute")
@@ -171,7 +171,7 @@ def test_what_is_no_symbol_is_said_at_the_form(browse: Browse, served: Served) -
 
 
 def test_a_click_on_a_day_draws_its_bars(browse: Browse, served: Served) -> None:
-    """Candlesticks and the day's figures, which are the vendor's; the arrows go to the sessions beside it."""
+    """Candlesticks and the day's figures, which are the vendor's; the arrows go to the sessions next to it."""
     visit = looked(browse(served.url))
     cell(visit, DAYS[3]).click()
     expect(visit.see("day-title")).to_have_text("MSFT Fri, 5 Jan 2024")
@@ -331,11 +331,11 @@ def test_providers_say_whether_the_key_is_set_and_never_the_key(browse: Browse, 
         assert KEY not in answer.text() + str(answer.headers), path
 
 
-# --- for everybody ---
+# --- accessibility ---
 
 
 @pytest.mark.parametrize("page", ["calendar", "day", "nothing", "providers"])
-def test_nobody_is_shut_out(browse: Browse, served: Served, page: str) -> None:
+def test_pages_are_accessible(browse: Browse, served: Served, page: str) -> None:
     """axe-core finds no serious fault, light and dark, wide and narrow; nothing has to be scrolled sideways."""
     visit = browse(served.url, bypass_csp=True)
     if page == "providers":

@@ -204,7 +204,7 @@ def test_streams_are_what_the_document_says(everything: list[APIOperation], serv
 
 
 def test_what_goes_wrong_unexpectedly_is_logged_and_not_shown(everything: list[APIOperation], tmp_path: Path) -> None:
-    """500 in the form of every error, with the security headers; the traceback stands in the log only."""
+    """500 in the form of every error, with the security headers; the traceback is in the log only."""
     state = tmp_path / "data" / ".backtest-server"
     with Served(tmp_path, "http://127.0.0.1:9") as broken:
         (listing,) = (one for one in everything if one.label == "GET /api/backtests")
@@ -262,13 +262,13 @@ def test_no_secret_is_sent_or_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["../app.py", "..%2fapp.py", "%2e%2e/app.py", "css/../../app.py", "%00", "a" * 5000])
 def test_nothing_but_the_static_files_is_served(served: Served, path: str) -> None:
-    """However the way out is written; the request goes out as it stands."""
+    """However the way out is written; the path is sent unchanged."""
     with closing(HTTPConnection(served.url.removeprefix("http://"), timeout=30)) as connection:
         connection.request("GET", f"/static/{path}")
         assert connection.getresponse().status == 404
 
 
-def test_slow_bodies_hold_nobody_up(served: Served) -> None:
+def test_slow_bodies_delay_no_other_request(served: Served) -> None:
     """A hundred requests whose bodies never come."""
     host, port = served.url.removeprefix("http://").split(":")
     head = (

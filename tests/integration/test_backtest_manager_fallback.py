@@ -98,7 +98,7 @@ def test_without_a_key_nothing_is_sent_and_nothing_written(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_the_cli_of_lean_stands_in_while_the_vendor_is_down(
+def test_the_cli_of_lean_is_used_while_the_vendor_is_down(
     make_manager: MakeManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With lean-cli as the fallback and no server at Polygon's address, `lean data download` brings the days."""
@@ -123,7 +123,7 @@ def test_the_cli_of_lean_stands_in_while_the_vendor_is_down(
 def test_the_rollback_uses_the_cli_of_lean_and_no_http(
     make_manager: MakeManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """USE_POLYGON_NATIVE_DOWNLOADER=false: lean-cli stands in for polygon."""
+    """USE_POLYGON_NATIVE_DOWNLOADER=false: lean-cli replaces polygon."""
     lean = fake_lean.install(tmp_path / "bin")
     monkeypatch.setenv("PATH", lean.path)
     (tmp_path / "lean.json").write_text('{"data-folder": "data", "organization-id": "0123456789"}')

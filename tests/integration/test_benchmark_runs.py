@@ -26,6 +26,7 @@ from benchmarks.results import ScenarioResult, minimum_requests
 from benchmarks.scenarios import Scenario, ScenarioKind
 from benchmarks.vendor import running_vendor
 from server.lean.series import Resolution
+from tests.support.benchmark_results import scenario
 from tests.support.command_line import ROOT, Answer, CommandLine, answer_of, wait_until
 from tests.support.harness import NOW, calendar, sessions
 
@@ -63,17 +64,8 @@ def home(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
-def scenario(**changes: Any) -> Scenario:
-    settings = {
-        "name": "tiny",
-        "kind": ScenarioKind.COLD,
-        "symbols": ("AAPL", "SPY"),
-        "resolution": Resolution.MINUTE,
-        "first": date(2024, 1, 29),
-        "days": 6,
-        "bars": 7,
-    }
-    return Scenario(**(settings | changes))
+def tiny(**changes: Any) -> Scenario:
+    return scenario(**({"name": "tiny", "first": date(2024, 1, 29), "days": 6, "bars": 7} | changes))
 
 
 def measured(home: Path, one: Scenario, *contenders: str, runs: int = 1) -> ScenarioResult:
@@ -92,7 +84,7 @@ def test_all_contenders_write_the_same_files(home: Path, resolution: str, bars: 
     Two symbols from 29 January to 5 February: the vendor's client sends a request for each symbol and month (for
     seconds: day), LEAN's pattern one for the exchanges and one for each symbol.
     """
-    result = measured(home, scenario(resolution=Resolution(resolution), bars=bars))
+    result = measured(home, tiny(resolution=Resolution(resolution), bars=bars))
 
     batches = {"minute": 2 * 2, "second": 2 * 6, "daily": 2}[resolution]
     requests = requests_of(result)
@@ -108,7 +100,7 @@ def test_all_contenders_write_the_same_files(home: Path, resolution: str, bars: 
 
 def test_only_polygon_uses_a_warm_cache(home: Path) -> None:
     """Without files but with the HTTP cache it sends no request in any round; the others send all of theirs."""
-    result = measured(home, scenario(kind=ScenarioKind.WARM_CACHE), "polygon", "massive", "wire", runs=2)
+    result = measured(home, tiny(kind=ScenarioKind.WARM_CACHE), "polygon", "massive", "wire", runs=2)
     own = result.contender("polygon").samples
 
     assert [(one.requests, one.bytes) for one in own] == [(0, 0)] * 2
@@ -119,7 +111,7 @@ def test_only_polygon_uses_a_warm_cache(home: Path) -> None:
 
 def test_present_days_are_not_fetched(home: Path) -> None:
     """No request is sent for present files; contenders that do not check send all requests."""
-    result = measured(home, scenario(kind=ScenarioKind.PRESENT), "polygon", "massive", runs=2)
+    result = measured(home, tiny(kind=ScenarioKind.PRESENT), "polygon", "massive", runs=2)
 
     assert [(one.requests, one.cache_hits) for one in result.contender("polygon").samples] == [(0, 0)] * 2
     assert requests_of(result)["massive"] == 4
@@ -127,7 +119,7 @@ def test_present_days_are_not_fetched(home: Path) -> None:
 
 def test_one_day_of_each_month_is_fetched(home: Path) -> None:
     """29 January and 1 February of two symbols: at least one request each, no more than one for each day."""
-    result = measured(home, scenario(kind=ScenarioKind.GAPS), "polygon", runs=2)
+    result = measured(home, tiny(kind=ScenarioKind.GAPS), "polygon", runs=2)
 
     assert all(2 <= one.requests <= 2 * 2 for one in result.contender("polygon").samples)
     assert all(one.cache_hits == 0 for one in result.contender("polygon").samples)
@@ -139,7 +131,7 @@ def test_the_next_run_completes_a_killed_one(home: Path) -> None:
     Requests and days sent twice are counted over both runs. Half of the 240 days exist after the kill. The incremental
     contender fetches at most that half again and some days between two missing ones; the other fetches all of them.
     """
-    one = scenario(kind=ScenarioKind.CRASH, days=120, bars=60)
+    one = tiny(kind=ScenarioKind.CRASH, days=120, bars=60)
     benchmark = Benchmark(home=home, calendar=calendar(), runs=1, latency=0.05)
 
     result = benchmark.measure(one, choose_contenders(("polygon", "massive")))
@@ -157,7 +149,7 @@ def test_the_free_plan_is_simulated(home: Path) -> None:
     budget and gives up; LEAN's ten attempts succeed.
     """
     symbols = tuple(f"S{number}" for number in range(10))
-    one = scenario(kind=ScenarioKind.BUDGET, per_minute=5, symbols=symbols, days=3, bars=3)
+    one = tiny(kind=ScenarioKind.BUDGET, per_minute=5, symbols=symbols, days=3, bars=3)
 
     result = measured(home, one, "polygon", "massive", "lean-request-pattern")
 
@@ -181,7 +173,7 @@ def test_other_files_end_the_measurement(home: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(SyntheticMarket, "files", wrong)
 
     with pytest.raises(FilesDifferError, match=r"tiny: massive wrote wrong files: .*aapl/20240129_trade.zip"):
-        measured(home, scenario(), "massive")
+        measured(home, tiny(), "massive")
 
 
 def test_a_failing_contender_ends_the_measurement(home: Path) -> None:
@@ -206,7 +198,7 @@ def test_a_failing_contender_ends_the_measurement(home: Path) -> None:
 
 def test_a_scenario_can_be_measured_again(home: Path) -> None:
     """In the same folder, as the performance assertions do to take the best of several measurements."""
-    results = [measured(home, scenario(days=2, bars=2), "wire") for _ in range(2)]
+    results = [measured(home, tiny(days=2, bars=2), "wire") for _ in range(2)]
 
     assert [requests_of(result)["wire"] for result in results] == [2, 2]
 
@@ -215,7 +207,7 @@ def test_folders_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """Data folders are in a temporary folder, which is removed afterwards."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with temporary_folder(tmp_path) as folder:
-        measured(folder, scenario(days=2, bars=2), "wire")
+        measured(folder, tiny(days=2, bars=2), "wire")
         assert list(folder.iterdir())
 
     assert list(tmp_path.iterdir()) == []
@@ -250,7 +242,7 @@ def test_live_runs_use_the_contenders_counts(home: Path) -> None:
 
     Days are the last settled ones; scenarios that need the local server say why they are not run.
     """
-    one = scenario(bars=5)
+    one = tiny(bars=5)
     days = one.sessions(calendar(), date(2024, 6, 3))
     market = MarketSpec(symbols=one.symbols, resolution="minute", days=days, bars=5)
     with running_vendor(VendorSpec(market=market, key=SECRET)) as vendor:

@@ -74,7 +74,7 @@ def test_coverage_in_json_has_the_events_of_the_range(command: CommandLine) -> N
 
 
 def test_coverage_says_that_a_file_is_damaged(command: CommandLine) -> None:
-    """It tells of days otherwise, so the exit code stays."""
+    """The command is about days, so the exit code stays."""
     put(command, "factor", "spy", "rubbish")
 
     answer = command.run("coverage", "SPY", *MINUTES)
@@ -87,7 +87,7 @@ def test_coverage_says_that_a_file_is_damaged(command: CommandLine) -> None:
 
 
 def test_verify_opens_factor_and_map_files(command: CommandLine) -> None:
-    """It counts them apart, and says nothing where there are none."""
+    """It counts them apart, and says nothing where none exist."""
     verify = ("verify", "--resolution", "minute")
     assert "map files" not in command.run(*verify).out
     put(command, "factor", "spy", FACTORS)
@@ -130,7 +130,7 @@ def test_verify_names_damaged_ones(command: CommandLine, kind: str, text: str, s
 
 
 def test_leans_samples_are_verified_whole(command: CommandLine, lean_sample_data: Path) -> None:
-    """No false alarm on the files that LEAN comes with, daily bars since 1998 beside them."""
+    """No false alarm on the files that LEAN comes with, with daily bars since 1998."""
     usa = command.data / "equity/usa"
     for folder in ("daily", "factor_files", "map_files"):
         shutil.copytree(lean_sample_data / "equity/usa" / folder, usa / folder)

@@ -103,7 +103,7 @@ def test_the_image_builds_the_package_with_its_pages() -> None:
     assert "build" in json.loads((ROOT / "server" / "web" / "assets" / "package.json").read_bytes())["scripts"]
 
 
-def test_the_image_serves_as_nobody_in_particular() -> None:
+def test_the_image_serves_as_an_unprivileged_user() -> None:
     """It runs as a user of no rights, and its command is one of ours that listens on the port it exposes."""
     stage = last_stage()
     options = served(json.loads(stage["CMD"]))

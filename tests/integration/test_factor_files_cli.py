@@ -272,7 +272,7 @@ def test_two_processes_ask_once(command: CommandLine, served: Serve) -> None:
 
 
 def test_a_killed_process_leaves_nothing_that_the_next_one_minds(command: CommandLine, served: Serve) -> None:
-    """Killed while the dividends are on the wire: no file, and the next run makes both."""
+    """Killed during the request for dividends: no file, and the next run makes both."""
     held = threading.Event()
 
     def hold(request: Request, n: int) -> None:

@@ -57,7 +57,7 @@ def test_output_and_errors_come_line_by_line_in_order() -> None:
 
 
 def test_lines_come_while_the_program_runs() -> None:
-    """What a line tells can be acted on before the end: here it cancels a program that would take a minute."""
+    """A line can be acted on before the end: here it cancels a program that would take a minute."""
     token = CancelToken()
 
     outcome = run_command(

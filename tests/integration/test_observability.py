@@ -110,7 +110,7 @@ def test_each_metric_named_is_exported(exported: dict[str, set[str]]) -> None:
 
 
 def test_each_metric_exported_is_shown(exported: dict[str, set[str]]) -> None:
-    """Every metric of ours stands in a panel, by itself or through a rule's record."""
+    """Every metric of ours is in a panel, by itself or through a rule's record."""
     sources = {rule["record"]: metrics_of(rule["expr"]) for rule in rules() if "record" in rule}
     shown = set().union(*map(metrics_of, panel_expressions()))
     shown |= set().union(*(sources[name] for name in shown & set(sources)))
@@ -201,7 +201,7 @@ def test_each_alert_is_evaluated() -> None:
 
 
 def test_promtool_accepts_the_configuration() -> None:
-    """The scrape configuration is Prometheus's, and names the rules beside it."""
+    """The scrape configuration is Prometheus's, and names the rules next to it."""
     promtool("check", "config", "--syntax-only", FOLDER / "prometheus.yml")
     config = yaml.safe_load((FOLDER / "prometheus.yml").read_text("utf-8"))
 

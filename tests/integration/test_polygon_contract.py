@@ -13,7 +13,7 @@ from tests.support import faults
 from tests.support.harness import Rig, sessions
 from tests.support.market import Market
 from tests.support.polygon_server import KEY, PolygonServer
-from tests.unit.provider_contract import ProviderContract, Subject
+from tests.support.provider_contract import ProviderContract, Subject
 
 DAYS = sessions(date(2024, 3, 7), 4)
 

@@ -16,14 +16,8 @@ from server.plugins.polygon_provider import provider
 from tests.support import faults
 from tests.support.harness import Rig, csv_of, lean_files, lose_files, sessions
 from tests.support.market import Market
-from tests.support.polygon_server import PolygonServer
+from tests.support.polygon_downloads import DAILY, DAYS, MARKET, MINUTE, SECOND, Serve
 from tests.support.reports import counted
-
-Serve = Callable[..., PolygonServer]
-
-DAYS = sessions(date(2024, 3, 4), 8)  # the clocks change on the 10th
-MARKET = Market.synthetic(["SPY", "BRK.B"], DAYS, bars_per_day=30) | Market.synthetic(["SPY"], DAYS, "daily")
-MINUTE, DAILY, SECOND = Resolution.MINUTE, Resolution.DAILY, Resolution.SECOND
 
 
 @pytest.mark.parametrize("resolution", [MINUTE, DAILY])
@@ -55,7 +49,7 @@ def test_all_pages_of_an_answer_are_kept(polygon_server: Serve, tmp_path: Path) 
     assert (report.api_calls, report.http_cache_hits) == (0, 2)
 
 
-def test_kept_answers_serve_whoever_has_another_key(polygon_server: Serve, tmp_path: Path) -> None:
+def test_cached_responses_serve_a_user_with_another_key(polygon_server: Serve, tmp_path: Path) -> None:
     """What is kept is found by its address alone."""
     server = polygon_server(MARKET)
     Rig(tmp_path, server.url).download("SPY", DAYS)
@@ -85,7 +79,7 @@ def spoil_answers(path: Path, change: Callable[[bytes], bytes]) -> None:
     ],
     ids=["rubbish", "cut", "flipped", "empty"],
 )
-def test_a_damaged_answer_in_the_cache_is_asked_for_anew(
+def test_a_damaged_response_in_the_cache_is_requested_again(
     polygon_server: Serve, tmp_path: Path, change: Callable[[bytes], bytes]
 ) -> None:
     """One request, the right files, and the next time it is in the cache again."""
@@ -123,7 +117,7 @@ DAMAGES = pytest.mark.parametrize("damage", [cut_file, rubbish_file, holed_file]
 
 
 @DAMAGES
-def test_a_damaged_http_cache_is_begun_anew(
+def test_a_damaged_http_cache_is_created_again(
     polygon_server: Serve, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     """The download goes on as if there were none; the run after it has a sound one."""
@@ -144,7 +138,9 @@ def test_a_damaged_http_cache_is_begun_anew(
 
 
 @DAMAGES
-def test_a_damaged_ledger_is_begun_anew(polygon_server: Serve, tmp_path: Path, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_ledger_is_created_again(
+    polygon_server: Serve, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
     """The files are looked at again and found present; nothing is asked for, nothing lost."""
     server = polygon_server(MARKET)
     rig = Rig(tmp_path, server.url)
@@ -162,7 +158,7 @@ def test_a_damaged_ledger_is_begun_anew(polygon_server: Serve, tmp_path: Path, d
 
 
 def test_a_state_folder_that_cannot_be_made_only_costs_time(polygon_server: Serve, tmp_path: Path) -> None:
-    """Where a file stands in its place the run says so and writes nothing."""
+    """Where a file is in its place the run says so and writes nothing."""
     from server.core.errors import WriteFailedError
 
     server = polygon_server(MARKET)

@@ -15,26 +15,14 @@ from server.core.cancel import CancelToken
 from server.data_download.availability import DayState
 from server.data_download.report import DownloadReport
 from server.data_download.request import DownloadRequest
-from server.lean.series import Resolution
 from tests.support import faults
 from tests.support.faults import Fault
-from tests.support.harness import Rig, leftovers, sessions
+from tests.support.harness import Rig, leftovers
 from tests.support.market import Market
 from tests.support.patience import PATIENCE
-from tests.support.polygon_server import PolygonServer, Request
+from tests.support.polygon_downloads import DAYS, MARKET, MINUTE, Serve, path_of
+from tests.support.polygon_server import Request
 from tests.support.reports import counted
-
-Serve = Callable[..., PolygonServer]
-
-DAYS = sessions(date(2024, 3, 4), 8)  # the clocks change on the 10th
-MARKET = Market.synthetic(["SPY", "BRK.B"], DAYS, bars_per_day=30) | Market.synthetic(["SPY"], DAYS, "daily")
-MINUTE, DAILY, SECOND = Resolution.MINUTE, Resolution.DAILY, Resolution.SECOND
-
-
-def path_of(rig: Rig, day: date, symbol: str = "spy") -> Path:
-    """Where a day's minutes are."""
-    return rig.data / "equity" / "usa" / "minute" / symbol / f"{day:%Y%m%d}_trade.zip"
-
 
 # --- at once ---
 

@@ -145,7 +145,7 @@ FINAL = [
 
 
 @pytest.mark.parametrize(("fault", "code", "words"), FINAL, ids=lambda value: value if isinstance(value, str) else "")
-def test_what_will_not_pass_is_told_at_once(
+def test_what_will_not_pass_is_reported_at_once(
     polygon_server: Serve, tmp_path: Path, clockwork: FakeTime, fault: Fault, code: str, words: list[str]
 ) -> None:
     """One request, no retry, one line with the vendor's words; nothing is written or remembered, cached answers
@@ -170,10 +170,10 @@ def test_what_will_not_pass_is_told_at_once(
     assert rig.csv() == lean_files(MARKET, "SPY", DAYS, Resolution.MINUTE)
 
 
-def test_a_request_id_is_told_for_the_vendors_support(
+def test_a_request_id_is_shown_for_the_vendors_support(
     polygon_server: Serve, tmp_path: Path, clockwork: FakeTime
 ) -> None:
-    """The id of the refused answer stands in the reason."""
+    """The reason has the id of the refused request."""
     server = polygon_server(MARKET, faults=[faults.plan_timeframe()])
     report = rig_for(server, tmp_path, clockwork).download("SPY", DAYS)
 

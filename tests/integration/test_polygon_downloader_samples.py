@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -11,17 +10,10 @@ import pytest
 from server.lean.series import Resolution
 from server.plugins.polygon_provider import budget
 from tests.support.cassettes import UseCassette
-from tests.support.harness import FakeTime, Rig, lean_decimal, sessions
+from tests.support.harness import FakeTime, Rig, lean_decimal
 from tests.support.market import Market, clock
-from tests.support.polygon_server import PolygonServer
+from tests.support.polygon_downloads import DAILY, MINUTE, SECOND, Serve
 from tests.support.reports import counted
-
-Serve = Callable[..., PolygonServer]
-
-DAYS = sessions(date(2024, 3, 4), 8)  # the clocks change on the 10th
-MARKET = Market.synthetic(["SPY", "BRK.B"], DAYS, bars_per_day=30) | Market.synthetic(["SPY"], DAYS, "daily")
-MINUTE, DAILY, SECOND = Resolution.MINUTE, Resolution.DAILY, Resolution.SECOND
-
 
 # --- LEAN's own data and the vendor's own answers ---
 
@@ -160,7 +152,7 @@ def test_the_recorded_week_in_figures(cassette: UseCassette, tmp_path: Path) -> 
         ("error-404", "ZZZZZ", date(2023, 1, 3), date(2023, 1, 10), "symbol_not_found", "Ticker not found"),
     ],
 )
-def test_recorded_refusals_are_told_in_the_vendors_words(
+def test_recorded_refusals_are_reported_in_the_vendors_words(
     cassette: UseCassette, tmp_path: Path, name: str, symbol: str, start: date, end: date, code: str, words: str
 ) -> None:
     """One request, the text and the request id."""

@@ -221,7 +221,7 @@ def test_a_ticker_without_events(polygon_server: Serve, tmp_path: Path, data: Re
     assert (events.splits, events.dividends, events.notices) == ((), (), ())
 
 
-def test_what_cannot_be_used_is_told(polygon_server: Serve, tmp_path: Path, data: ReferenceData) -> None:
+def test_what_cannot_be_used_is_reported(polygon_server: Serve, tmp_path: Path, data: ReferenceData) -> None:
     """A repeat is dropped in silence; other money and impossible days have their sentence."""
     data.split("SHOP", date(2022, 6, 29), 1, 10)
     data.split("SHOP", date(2022, 6, 29), "1.0", "1e+01")

@@ -42,7 +42,7 @@ def fail(held: Any, kind: str) -> tuple[Any, None]:
 
 
 def open_files(held: Any) -> tuple[None, list[str]]:
-    """What the process has open, beside its standard streams."""
+    """What the process has open, standard streams excepted."""
     return None, sorted(
         str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if int(link.name) > 2 and link.exists()
     )

@@ -89,7 +89,7 @@ def python(tmp_path_factory: pytest.TempPathFactory, package: Path) -> Path:
 
 
 def build_options() -> list[str]:
-    """Build with the setuptools of this environment; where there is none that will do, pip fetches one."""
+    """Build with the setuptools of this environment; where these are missing or too old, pip fetches them."""
     try:
         version = metadata.version("setuptools")
     except metadata.PackageNotFoundError:

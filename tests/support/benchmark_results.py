@@ -1,4 +1,4 @@
-"""Results of a small scenario, for tests of statistics, tables and files."""
+"""A small scenario, and results of it, for tests of runs, statistics, tables and files."""
 
 from __future__ import annotations
 

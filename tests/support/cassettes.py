@@ -32,7 +32,7 @@ def key_to_record_with() -> str:
     """The user's key.
 
     Raises:
-        pytest.UsageError: There is none.
+        pytest.UsageError: No key is set.
     """
     for name in KEY_NAMES:
         if key := os.environ.get(name, "").strip():
@@ -42,7 +42,7 @@ def key_to_record_with() -> str:
 
 @contextmanager
 def use_cassette(name: str, *, folder: Path = FOLDER, key: str | None = None) -> Iterator[Any]:
-    """Answer requests from a cassette; with a key, record it afresh (if it is one that can be).
+    """Answer requests from a cassette; with a key, record it again (if it is one that can be).
 
     Whatever library sends the requests, only what the cassette holds is answered; anything else is an error.
     """

@@ -85,7 +85,7 @@ class CorporateRig:
         return self.data / USA / f"{kind}_files" / f"{symbol.lower()}.csv"
 
     def text(self, kind: str, symbol: str) -> str | None:
-        """The text of a file, or None if there is none."""
+        """The text of a file, or None if it does not exist."""
         path = self.path(kind, symbol)
         return path.read_text() if path.exists() else None
 

@@ -190,7 +190,7 @@ def refuse_leaks(key: str) -> None:
     if not key:
         ask("Your Polygon.io API Key")
     if any(key in text for text in (*sys.argv, *os.environ.values())):
-        print("THE KEY STANDS IN AN ARGUMENT OR IN THE ENVIRONMENT", flush=True)
+        print("THE KEY IS IN AN ARGUMENT OR IN THE ENVIRONMENT", flush=True)
         sys.exit(3)
 
 

@@ -111,7 +111,7 @@ def run(mode: str, arguments: argparse.Namespace, data_folder: Path, output: Pat
 
 
 def look(data_folder: Path, symbols: list[str], resolution: str, days: list[date]) -> tuple[list[str], list[str]]:
-    """The files LEAN asks for, there or not: a quote file beside each trade file, and the hourly benchmark."""
+    """The files LEAN asks for, there or not: a quote file for each trade file, and the hourly benchmark."""
     wanted = ["equity/usa/hour/spy.zip"]
     for symbol in (symbol.lower() for symbol in symbols):
         if resolution == "daily":

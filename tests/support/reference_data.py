@@ -58,7 +58,7 @@ class ReferenceData:
     refused: dict[str, Fault] = field(default_factory=dict)
 
     def split(self, ticker: str, day: date | str, old: Number, new: Number, **more: Any) -> None:
-        """Add a split: `new` shares for `old` ones. A number that is a text is written as it stands (``"2e+06"``)."""
+        """Add a split: `new` shares for `old` ones. A number that is a text is written unchanged (``"2e+06"``)."""
         row = {"execution_date": str(day), "split_from": _Text(old), "split_to": _Text(new), "ticker": ticker}
         self.splits.append({"id": f"E{len(self.splits):064x}", **row, "adjustment_type": "forward_split", **more})
 
@@ -143,7 +143,7 @@ class ReferenceData:
 
 
 class _Text(str):
-    """A number that is written into JSON just as it stands."""
+    """A number that is written into JSON unchanged."""
 
     def __new__(cls, value: Number) -> _Text:
         return super().__new__(cls, value)

@@ -13,8 +13,12 @@ from server.core.secret import Secret
 from server.data_download.provider import ProviderContext
 from server.plugins.polygon_provider.config import DEFAULT_URL, PolygonConfig
 from server.plugins.polygon_provider.reference import PolygonReference
-from tests.support.harness import NOW, calendar, no_wait
-from tests.support.polygon_server import KEY
+from tests.support import faults
+from tests.support.faults import Fault
+from tests.support.harness import NOW, FakeTime, calendar, no_wait
+from tests.support.polygon_server import KEY, PolygonServer
+
+Serve = Callable[..., PolygonServer]
 
 
 class ReferenceRig:
@@ -66,3 +70,18 @@ class ReferenceRig:
     def messages(self, kind: str) -> list[str]:
         """The messages of a kind."""
         return [event.message for event in self.events if event.kind == kind]
+
+
+def rig_for(server: PolygonServer, root: Path, clockwork: FakeTime, **config: Any) -> ReferenceRig:
+    """A rig with that time, and few tries."""
+    return ReferenceRig(root, server.url, pause=clockwork.pause, **{"retry_attempts": 3, **config})
+
+
+def events_of(rig: ReferenceRig) -> Any:
+    """Ask for the events of AAPL."""
+    return rig.ask(lambda source: source.events("AAPL"))
+
+
+def results(value: Any) -> Fault:
+    """The good answer with other results."""
+    return faults.edited(lambda answer: {**answer, "results": value})

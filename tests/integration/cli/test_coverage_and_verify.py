@@ -133,7 +133,7 @@ def test_verify_names_damaged_files_and_repairs_them(command: CommandLine, serve
 
 
 def test_verify_repairs_a_daily_zip(command: CommandLine, served: Serve) -> None:
-    """All days that it once held come back; the damaged one is kept beside it."""
+    """All days that it once held come back; the damaged file is kept next to the new one."""
     served()
     command.run("download", "SPY", *DAILY)
     path = command.data / "equity" / "usa" / "daily" / "spy.zip"

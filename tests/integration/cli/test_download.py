@@ -111,7 +111,7 @@ def test_days_without_bars_are_no_failure(command: CommandLine, served: Serve) -
 
 
 def test_the_data_folder_may_be_named(command: CommandLine, served: Serve) -> None:
-    """By the flag above the environment above lean.json, each relative to where it stands."""
+    """By the flag above the environment above lean.json, each relative to where it is given."""
     served()
     nested = command.folder / "work" / "deep"
     nested.mkdir(parents=True)

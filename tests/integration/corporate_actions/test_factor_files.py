@@ -77,14 +77,14 @@ def test_refresh_requests_again_on_the_same_day(rig_on: RigOn) -> None:
     """Cached responses are ignored; an unchanged file is not written."""
     rig, server = rig_on()
     rig.build("AAPL")
-    stood = rig.path("factor", "AAPL").stat().st_mtime_ns
+    written_at = rig.path("factor", "AAPL").stat().st_mtime_ns
     server.reset()
 
     (made,) = rig.build("AAPL", refresh=True).outcomes
 
     assert SPLITS in requested_paths(server)
     assert (made.files.factor_file, made.files.map_file) == ("unchanged", "unchanged")
-    assert rig.path("factor", "AAPL").stat().st_mtime_ns == stood
+    assert rig.path("factor", "AAPL").stat().st_mtime_ns == written_at
 
 
 def test_a_new_split_the_next_day_changes_only_the_rows_before_it(rig_on: RigOn) -> None:

@@ -62,7 +62,7 @@ def test_a_day_that_was_empty_four_times_is_believed() -> None:
 
 
 def test_a_damaged_day_is_fetched_even_if_it_was_empty_once() -> None:
-    """What stands there and cannot be read is missing."""
+    """A file that cannot be read is missing."""
     gap = found(known(on_disk=set(DAYS[1:]), damaged={DAYS[0]}, empty={DAYS[0]: asked(timedelta(0), 1)}))
 
     assert gap is not None

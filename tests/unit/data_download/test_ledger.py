@@ -49,7 +49,7 @@ def test_looking_makes_no_file(ledger: Ledger, path: Path) -> None:
 
 
 def test_files_are_remembered_by_symbol_resolution_and_day(ledger: Ledger, path: Path) -> None:
-    """Size, time of change and rows; for a daily zip the days it holds; also after the ledger was closed."""
+    """Size, modification time and rows; for a daily zip the days it holds; also after the ledger was closed."""
     daily = FileMark(99, 1_700_000_000_000_000_001, 5, tuple(DAYS))
     ledger.record_files(Series("SPY", MINUTE), [(DAYS[0], FileMark(10, 123, 390)), (DAYS[1], FileMark(11, 124, 391))])
     ledger.record_files(Series("SPY", DAILY), [(None, daily)])
@@ -133,7 +133,7 @@ def test_two_ledgers_over_one_file_see_each_other(path: Path) -> None:
 
 
 def test_without_a_place_it_is_kept_in_memory(tmp_path: Path) -> None:
-    """Where a file stands in the folder's place, or none is given: it works for as long as it is open."""
+    """Where a file is in the folder's place, or none is given: it works for as long as it is open."""
     (tmp_path / "file").write_bytes(b"")
     for place in (None, tmp_path / "file" / "ledger.sqlite"):
         ledger = Ledger(place)
@@ -221,7 +221,7 @@ def filled(path: Path) -> Ledger:
     return Ledger(path)
 
 
-def test_damage_that_shows_when_rows_are_read_begins_it_anew(path: Path) -> None:
+def test_damage_that_shows_when_rows_are_read_creates_it_again(path: Path) -> None:
     """The first page is sound, the others are not: reading gives nothing, and writing works."""
     filled(path).close()
     content = path.read_bytes()
@@ -235,7 +235,7 @@ def test_damage_that_shows_when_rows_are_read_begins_it_anew(path: Path) -> None
     ledger.close()
 
 
-def test_a_full_disk_is_told_as_such(ledger: Ledger, path: Path) -> None:
+def test_a_full_disk_is_reported_as_such(ledger: Ledger, path: Path) -> None:
     """Not SQLite's error but ours, which names the file; what was known is still known."""
     ledger.record_days(Series("SPY", MINUTE), now=NOW, empty=DAYS[:1])
     with closing(sqlite3.connect(path)) as connection:

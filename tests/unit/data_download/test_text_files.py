@@ -43,7 +43,7 @@ def test_a_text_is_written_checked_and_known_as_ours(folder: DataFolder) -> None
 
 
 def test_what_does_not_read_back_well_is_not_put_in_place(folder: DataFolder) -> None:
-    """The old file stands, is still ours, and nothing else was left."""
+    """The old file stays, is still ours, and nothing else was left."""
     folder.writer.write_text("BRK.B", PATH, "one\n", str)
 
     def refuse(text: str) -> None:

@@ -70,7 +70,7 @@ def rule(value: float, factor: int) -> str:
 
 
 def one_row(value: float, name: str) -> str:
-    """The text of one number where it stands in a row."""
+    """The text of one number at its place in a row."""
     (text,) = render(bars([instant(DAY, OPENING)], **{name: [value]}), Resolution.MINUTE, [DAY])
     return text.csv.decode().split(",")[1 + COLUMNS.index(name)]
 
@@ -343,7 +343,7 @@ def test_what_a_good_csv_holds() -> None:
     assert check(GOOD_DAILY, Resolution.DAILY) == FileContent(2, (date(2024, 3, 7), date(2024, 3, 8)))
 
 
-def test_daily_rows_are_told_apart_by_day() -> None:
+def test_daily_rows_are_divided_by_day() -> None:
     """Each row under its day, without its line end."""
     assert layout_of(Series("SPY", Resolution.DAILY)).rows_by_day(GOOD_DAILY + b"\r\n", None) == {
         date(2024, 3, 7): b"20240307 00:00,1,1,1,1,1",

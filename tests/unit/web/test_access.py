@@ -86,7 +86,7 @@ def test_which_addresses_are_this_machines_only(host: str, loopback: bool) -> No
 
 @pytest.mark.parametrize("token", [None, "", " ", "\n"])
 def test_others_need_a_token(token: str | None) -> None:
-    """Blanks are none."""
+    """Blanks are not a token."""
     assert OURS.token is None
     with pytest.raises(ConfigurationError, match="BACKTEST_SERVER_TOKEN"):
         Access.of("0.0.0.0", token)
@@ -131,7 +131,7 @@ def test_other_programs_cookies_do_not_matter(header: str) -> None:
 
 
 @pytest.mark.parametrize("shown", ["", "x", "let-me-in-please", "0" * 64])
-def test_a_wrong_cookie_lets_nobody_in(shown: str) -> None:
+def test_a_wrong_cookie_lets_no_visitor_in(shown: str) -> None:
     """Not even one with the token itself."""
     assert not CLOSED.admits_token({"cookie": f"{COOKIE}={shown}"})
     assert not CLOSED.admits_token({"cookie": f"x{COOKIE}={CLOSED.session}"})

@@ -83,7 +83,7 @@ def test_a_variable_that_does_not_fit(
 def test_a_lean_json_that_does_not_fit(
     command: CommandLine, server: PolygonServer, text: str, words: str, by_flag: bool
 ) -> None:
-    """Where it does not parse, line and column; else the setting and where it stands. Found upward or named."""
+    """Where it does not parse, line and column; else the setting and where it is. Found upward or named."""
     (command.folder / "lean.json").write_text(text)
     flags = ("--lean-config", "lean.json") if by_flag else ()
 

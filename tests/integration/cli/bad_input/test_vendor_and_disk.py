@@ -94,7 +94,7 @@ def test_a_dead_host(command: CommandLine) -> None:
 
 
 def test_a_dead_host_and_no_data_folder(command: CommandLine) -> None:
-    """It is not made for a run that came to nothing."""
+    """It is not made for a run that sent no request."""
     command.set(POLYGON_API_URL="http://127.0.0.1:9")
     before = command.files()
 
@@ -104,7 +104,7 @@ def test_a_dead_host_and_no_data_folder(command: CommandLine) -> None:
 
 
 def test_a_first_run_that_was_answered_keeps_its_state(command: CommandLine, server: PolygonServer) -> None:
-    """What was asked counts for the budget, and what was kept is not asked again."""
+    """What was asked counts for the budget, and cached responses are not requested again."""
     server.faults.append(faults.not_entitled())
 
     assert command.run(*DOWNLOAD).code == 1

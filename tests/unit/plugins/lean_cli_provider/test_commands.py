@@ -140,7 +140,7 @@ def test_daily_bars_take_one_run_whatever_the_days() -> None:
 
 
 def test_no_gap_no_run() -> None:
-    """Nothing missing, nothing to run; a gap without days is none."""
+    """Nothing missing, nothing to run; a gap without days is ignored."""
     assert plan_runs([]) == []
     assert plan_runs([gap("SPY", Resolution.DAILY)]) == []
 
@@ -149,7 +149,7 @@ def test_no_gap_no_run() -> None:
 
 
 def test_the_arguments_are_complete_and_without_the_key() -> None:
-    """Each option that the CLI would ask for stands there, and ends in the lean.json that holds the key."""
+    """Each option that the CLI would ask for is there, and ends in the lean.json that holds the key."""
     config = LeanCliConfig(api_key=Secret(KEY), image="quantconnect/lean:16000")
     run = Run(
         wanted={

@@ -42,13 +42,13 @@ def body(results: str, **more: Any) -> bytes:
 
 
 def splits(text: str) -> tuple[list[tuple[str, Split]], list[str]]:
-    """What a list of splits, as it stands in JSON, is read as."""
+    """What a list of splits in JSON is read as."""
     answer: Any = read_reference_page(body(text), REQUEST, list[SplitRecord])
     return splits_of(answer.results or (), "ABC")
 
 
 def dividends(text: str) -> tuple[list[tuple[str, Dividend]], list[str]]:
-    """What a list of dividends, as it stands in JSON, is read as."""
+    """What a list of dividends in JSON is read as."""
     answer: Any = read_reference_page(body(text), REQUEST, list[DividendRecord])
     return dividends_of(answer.results or (), "ABC")
 
@@ -105,7 +105,7 @@ def test_what_is_no_number_is_no_answer(old: str) -> None:
 
 @pytest.mark.parametrize("amount", ["0.1", "2.65", "0.59375", "1e-3", "300"])
 def test_a_dividend_is_as_declared(amount: str) -> None:
-    """The amount as it stands, and not the one that is adjusted for splits."""
+    """The amount as declared, and not the one that is adjusted for splits."""
     row = f'{{"ticker":"ABC","ex_dividend_date":"2012-08-09","cash_amount":{amount},"split_adjusted_cash_amount":9.9}}'
 
     assert dividends(f"[{row}]") == ([("", Dividend(ex_date=date(2012, 8, 9), amount=Decimal(amount)))], [])
@@ -200,7 +200,7 @@ def test_there_may_be_none(results: str) -> None:
 
 
 def test_ticker_changes_ascend() -> None:
-    """The vendor lists the newest first; a repeat is none."""
+    """The vendor lists the newest first; a repeat is not a change."""
     found = renames(("2022-06-09", "META"), ("2012-05-18", "FB"), ("2012-05-18", "FB"))
 
     assert found.changes == (
@@ -332,7 +332,7 @@ def test_any_answer_gives_events_or_a_documented_error(text: bytes) -> None:
 
 @given(text=BODIES)
 def test_any_answer_gives_tickers_or_a_documented_error(text: bytes) -> None:
-    """A history has the ticker asked for, on days that ascend; or there is none."""
+    """A history has the ticker asked for, on days that ascend; or it does not exist."""
     history = use(text, EventsRecord, lambda found: renames_of(found, "ABC")) or Renames()
     use(text, list[TickerRecord], lambda rows: last_listing_of(rows or ()))
     use(text, TickerRecord, lambda row: row and listing_of(row))

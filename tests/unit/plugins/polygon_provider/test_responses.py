@@ -70,7 +70,7 @@ def test_an_answer_is_read_with_what_matters() -> None:
 
 
 def test_results_may_be_absent() -> None:
-    """As the vendor leaves them out where there are none."""
+    """The vendor leaves them out where nothing was traded."""
     body = answer()
     del body["results"]
 
@@ -78,7 +78,7 @@ def test_results_may_be_absent() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"status":"OK","results":[{"v":1', b"\xff\xfe"])
-def test_what_is_no_json_is_told_apart(body: bytes) -> None:
+def test_what_is_no_json_is_an_error_of_its_own(body: bytes) -> None:
     """Such a body may be better the next time."""
     with pytest.raises(msgspec.DecodeError) as caught:
         decode_page(body)
@@ -86,7 +86,7 @@ def test_what_is_no_json_is_told_apart(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b"null", b'{"status":1}', b'{"status":"OK","results":[{"t":1}]}'])
-def test_what_is_json_but_no_answer_is_told_apart(body: bytes) -> None:
+def test_what_is_json_but_no_answer_is_a_validation_error(body: bytes) -> None:
     """Such a body will not be better the next time."""
     with pytest.raises(msgspec.ValidationError):
         decode_page(body)

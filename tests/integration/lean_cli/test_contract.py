@@ -17,7 +17,7 @@ from server.plugins.lean_cli_provider.config import LeanCliConfig
 from server.plugins.lean_cli_provider.provider import LeanCliProvider
 from tests.support import fake_lean
 from tests.support.harness import calendar, sessions
-from tests.unit.provider_contract import ProviderContract, Subject
+from tests.support.provider_contract import ProviderContract, Subject
 
 KEY = "pQ9secretKEY+of/mine"
 DAYS = sessions(date(2024, 1, 9), 4)

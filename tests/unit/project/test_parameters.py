@@ -349,7 +349,7 @@ def test_the_forms_of_public_projects_are_read(read, text: str) -> None:
 
 def test_the_examples_parameters_are_read() -> None:
     """The project in examples/ gives all parameters."""
-    found = read_project_parameters(Path(__file__).parents[2] / "examples" / "ZacQC")
+    found = read_project_parameters(Path(__file__).parents[3] / "examples" / "ZacQC")
 
     assert (found.symbols, found.resolution) == (("AAPL",), Resolution.DAILY)
     assert (found.start, found.end) == (date(2023, 1, 3), date(2023, 1, 10))

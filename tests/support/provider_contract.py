@@ -134,15 +134,15 @@ def gap_of(series: Series, days: Sequence[date]) -> Gap:
 
 
 class ProviderContract:
-    """The suite. A subclass gives the fixture `subject`."""
+    """The suite. A subclass must override the fixture `subject`."""
 
     @pytest.fixture
     def subject(self) -> Subject:
         """The provider under test."""
-        raise NotImplementedError("give the provider under test")
+        pytest.fail(f"{type(self).__name__} must override the fixture `subject`")
 
     def fetch(self, subject: Subject, gaps: Sequence[Gap], sink: NotingSink | None = None) -> NotingSink:
-        """Fetch, as the host does: an error that is raised stands for every day not delivered."""
+        """Fetch, as the host does: an error that is raised is the reason for every day not delivered."""
         sink = sink or NotingSink()
         sink.wanted |= {(gap.series, day) for gap in gaps for day in gap.days}
         provider = subject.open(sink.token)
@@ -267,8 +267,8 @@ class ProviderContract:
         assert sink.days == {}
         assert subject.contacts() == 0
 
-    def test_the_key_is_told_to_nobody(self, subject: Subject) -> None:
-        """Neither by the provider's own repr nor in what it tells the host."""
+    def test_the_key_is_not_exposed(self, subject: Subject) -> None:
+        """Neither by the provider's own repr nor in the events that it emits."""
         sink = NotingSink()
         provider = subject.open(sink.token)
         provider.fetch([gap_of(subject.series()[0], subject.days)], sink)

@@ -1,4 +1,4 @@
-"""The vocabulary: words and names that code and documents do not use, each with what to write instead."""
+"""The vocabulary: words and names that code, tests and documents do not use, each with what to write instead."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from attrs import frozen
 
 from server.cli import cli
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PACKAGES = ("server", "backtest_server_api", "benchmarks")
+TESTS = ROOT / "tests"
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 WORDS = {
@@ -137,10 +138,22 @@ def in_names(tree: ast.Module, name: str) -> Iterator[Finding]:
         place = f"{name}:{line}"
         if (instead := NAMES.get(defined, NAMES.get(defined.lstrip("_")))) is not None:
             yield Finding(place, defined, instead)
-        elif PARTS_OF_NAMES & set(words_of(defined)):
+        elif has_unused_part(defined):
             yield Finding(place, defined, "a name without this word")
         elif defined in classes and PARTICIPLES.search(defined) and defined not in NOT_PARTICIPLES:
             yield Finding(place, defined, "a noun")
+
+
+def in_names_of_tests(tree: ast.Module, name: str) -> Iterator[Finding]:
+    """Search the names that a module of tests defines for words only: local names such as ``odd`` are free there."""
+    for defined, line in sorted(set(named(tree)), key=lambda one: (one[1], one[0])):
+        if has_unused_part(defined):
+            yield Finding(f"{name}:{line}", defined, "a name without this word")
+
+
+def has_unused_part(name: str) -> bool:
+    """Whether a word that no name has is a part of this one."""
+    return bool(PARTS_OF_NAMES & set(words_of(name)))
 
 
 def words_of(name: str) -> list[str]:
@@ -154,6 +167,13 @@ def modules() -> Iterator[tuple[Path, str]]:
         for path in sorted((ROOT / package).rglob("*.py")):
             if "node_modules" not in path.parts:
                 yield path, path.relative_to(ROOT).as_posix()
+
+
+def modules_of_tests() -> Iterator[tuple[Path, str]]:
+    """The tests and their support, each with its path from the root; without this module, which lists the words."""
+    for path in sorted(TESTS.rglob("*.py")):
+        if path != Path(__file__):
+            yield path, path.relative_to(ROOT).as_posix()
 
 
 def help_texts(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
@@ -195,6 +215,16 @@ def test_modules(path: Path, name: str) -> None:
     assert not found, report(iter(found))
 
 
+@pytest.mark.parametrize(
+    ("path", "name"), list(modules_of_tests()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_modules_of_tests(path: Path, name: str) -> None:
+    """So do the tests; the names that only modules of the product must not have are free there."""
+    source = path.read_text("utf-8")
+    found = [*in_names_of_tests(ast.parse(source), name), *in_text(source, name)]
+    assert not found, report(iter(found))
+
+
 def test_what_is_found() -> None:
     """The search finds words in any case and parts of names, and passes over words that only look alike."""
     text = "Nobody is\ntold anew.\nNone is None; a standard, the wired room, roomy; there is none"
@@ -212,4 +242,7 @@ def test_what_is_found() -> None:
         ("x.py:4", "odd"),
         ("x.py:4", "tell_nobody"),
         ("x.py:5", "_theirs"),
+    ]
+    assert [(one.place, one.found) for one in in_names_of_tests(ast.parse(source), "x.py")] == [
+        ("x.py:4", "tell_nobody"),
     ]

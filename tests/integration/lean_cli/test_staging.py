@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from loguru import logger
@@ -22,14 +21,7 @@ from tests.support.lean_cli_setup import (
     WEDNESDAY,
     Setup,
     gap,
-    make_setup,
 )
-
-
-@pytest.fixture
-def setup(tmp_path: Path) -> Setup:
-    """A LEAN folder as `lean init` leaves it, and the fake installed."""
-    return make_setup(tmp_path)
 
 
 @pytest.fixture
@@ -41,7 +33,7 @@ def log() -> Iterator[list[str]]:
     logger.remove(handler)
 
 
-def test_the_key_stands_in_the_private_lean_json_alone(setup: Setup) -> None:
+def test_the_key_is_in_the_private_lean_json_alone(setup: Setup) -> None:
     """Not in an argument, not in the environment; mode 0600 in a folder of mode 0700; gone afterwards."""
     setup.fetch(gap("SPY", WEDNESDAY))
 
@@ -55,7 +47,7 @@ def test_the_key_stands_in_the_private_lean_json_alone(setup: Setup) -> None:
 
 
 def test_a_key_in_the_output_is_masked(setup: Setup, log: list[str]) -> None:
-    """Whichever stream it stands in and whatever its case; the output goes to the log as it comes."""
+    """Whichever stream it is in and whatever its case; the output goes to the log as it comes."""
     setup.lean.behave("leak")
 
     setup.fetch(gap("SPY", WEDNESDAY))
@@ -110,7 +102,7 @@ def test_what_a_killed_run_left_is_swept_and_what_a_live_one_uses_is_not(setup: 
 
 
 def test_a_state_folder_that_cannot_be_made_is_a_clear_error(setup: Setup) -> None:
-    """Here a file stands in its place."""
+    """Here a file is in its place."""
     setup.state.write_text("")
 
     with pytest.raises(WriteFailedError, match=r"private folder for the LEAN CLI cannot be made in .*staging"):

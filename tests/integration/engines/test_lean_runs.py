@@ -1,0 +1,143 @@
+"""Runs of LEAN's CLI: the command, and what is read from the results."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from server.core.json import to_json
+from server.engines.results import sort_failed_requests
+from tests.support.lean_workspace import DAYS, LEAN_JSON, write_minute
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for lean is a script")
+
+
+def test_the_command_is_leans_own(run, workspace: SimpleNamespace) -> None:
+    """Project, output and lean.json lie below one folder; data is local; nothing is updated or asked."""
+    result = run()
+
+    seen = json.loads(workspace.seen.read_text())
+    argv = seen["argv"]
+    assert argv[:2] == ["backtest", str(workspace.project)]
+    assert argv[argv.index("--output") + 1] == str(workspace.project / "backtests" / "2024-02-01_12-30-15")
+    assert argv[argv.index("--data-provider-historical") + 1] == "Local"
+    assert "--no-update" in argv
+    assert seen["cwd"] == str(workspace.root)
+    assert result.results_folder == workspace.project / "backtests" / "2024-02-01_12-30-15"
+
+
+def test_the_users_lean_json_is_left_alone(run, workspace: SimpleNamespace) -> None:
+    """The CLI rewrites the file it is given: it gets a private copy, with this data folder and without keys."""
+    run()
+
+    seen = json.loads(workspace.seen.read_text())
+    assert (workspace.root / "lean.json").read_text() == LEAN_JSON
+    assert seen["config"] == {"data-folder": str(workspace.data), "organization-id": "abc"}
+    assert seen["mode"] == "600"
+    assert sorted(path.name for path in workspace.root.iterdir()) == ["Strategy", "lean.json"]
+
+
+def test_the_algorithm_gets_the_request_as_parameters(run, workspace: SimpleNamespace) -> None:
+    """The request's values go in as parameters with the project's own, which the CLI would forget."""
+    (workspace.project / "config.json").write_text('{"parameters": {"ema-fast": 10}} // mine')
+
+    run()
+
+    argv = json.loads(workspace.seen.read_text())["argv"]
+    given = {argv[i + 1]: argv[i + 2] for i, argument in enumerate(argv) if argument == "--parameter"}
+    assert given == {
+        "ema-fast": "10",
+        "backtest-symbols": "SPY",
+        "backtest-resolution": "minute",
+        "backtest-start": "2024-01-08",
+        "backtest-end": "2024-01-10",
+    }
+
+
+def test_two_runs_in_one_second_keep_their_results_apart(run, workspace: SimpleNamespace) -> None:
+    """A results folder that exists is never written over."""
+    first, second = run(), run()
+
+    assert first.results_folder != second.results_folder
+    assert second.results_folder == workspace.project / "backtests" / "2024-02-01_12-30-15-2"
+
+
+def test_lines_are_passed_on_while_it_runs(run) -> None:
+    """What LEAN prints goes to the listeners."""
+    lines: list[str] = []
+
+    run(progress=lines.append)
+
+    assert any(line.startswith("Successfully ran") for line in lines)
+
+
+def test_statistics_equity_and_data_points_are_read(run) -> None:
+    """LEAN's figures come by LEAN's names; the equity's midnight values belong to the day that ends."""
+    result = run()
+
+    assert (result.engine, result.days, result.bars) == ("lean", 3, 2 * 1_390)
+    assert result.statistics["Sharpe Ratio"] == "1.25"
+    assert result.statistics["Data Points"] == "2780"
+    assert result.equity == (DAYS, (100_500.0, 101_000.0, 101_500.0))
+    assert "2,780 data points" in result.summary[0]
+    assert result.summary[1] == "Net Profit 1.500%, Drawdown 0.300%, Sharpe Ratio 1.25, Total Orders 2"
+    json.dumps(to_json(result))
+
+
+def test_a_missing_trade_file_is_a_warning_though_lean_ended_well(run) -> None:
+    """Failed requests for wanted files are reported; those for quotes and the benchmark are only counted."""
+    result = run()
+
+    assert result.failed_data_requests == ("equity/usa/minute/spy/20240110_trade.zip",)
+    assert result.statistics["Failed Data Requests"] == "1"
+    assert result.statistics["Failed Data Requests For Quotes And Benchmark"] == "4"
+    assert "1 of 7 data requests failed, not counting 4 for quotes" in result.summary[2]
+    assert result.notes == (
+        "1 of the requested files were missing, so the figures are wrong: "
+        "equity/usa/minute/spy/20240110_trade.zip; download them and run again",
+    )
+
+
+def test_nothing_is_noted_when_all_wanted_data_is_there(run, workspace: SimpleNamespace) -> None:
+    """A folder of trade bars that is complete gives no warning."""
+    write_minute(workspace.data, "spy", DAYS[2])
+
+    result = run()
+
+    assert (result.failed_data_requests, result.notes) == ((), ())
+
+
+def test_an_algorithm_with_its_own_dates_has_a_note(run) -> None:
+    """Where LEAN ran other dates than asked for, the result says so, and that data outside was missing."""
+    result = run("own-dates")
+
+    assert result.days == 0
+    assert any("set its own dates, 2023-01-08 to 2023-01-09, not 2024-01-08" in note for note in result.notes)
+    assert any("LEAN processed no data; are the" in note for note in result.notes)
+
+
+def test_failed_requests_are_sorted_by_what_they_mean() -> None:
+    """Wanted trade files, other data, and what a folder of trade bars never holds."""
+    found = sort_failed_requests(
+        [
+            "/equity/usa/minute/spy/20240110_trade.zip",
+            "equity/usa/minute/spy/20240110_quote.zip",
+            "equity\\usa\\minute\\spy\\20240110_trade.zip",
+            "equity/usa/hour/spy.zip",
+            "equity/usa/hour/qqq.zip",
+            "equity/usa/minute/qqq/20240110_trade.zip",
+            "alternative/interest-rate/usa/interest-rate.csv",
+        ],
+        {"equity/usa/minute/spy/20240110_trade.zip"},
+    )
+
+    assert found.wanted == ("equity/usa/minute/spy/20240110_trade.zip",)
+    assert found.other == ("equity/usa/hour/qqq.zip", "equity/usa/minute/qqq/20240110_trade.zip")
+    assert found.usual == (
+        "equity/usa/minute/spy/20240110_quote.zip",
+        "equity/usa/hour/spy.zip",
+        "alternative/interest-rate/usa/interest-rate.csv",
+    )
