@@ -271,7 +271,9 @@ def _symbols(table: _ScenarioTable, count: int | None, place: str) -> list[str]:
 
 def _problem(one: Scenario) -> str:
     """Return what is invalid, or an empty text."""
-    max_bars = _MAX_BARS[one.resolution]
+    max_bars = _MAX_BARS.get(one.resolution)
+    if max_bars is None:
+        return f"the resolution must be one of {', '.join(_MAX_BARS)}"
     checks = {
         "its name must be one word": one.name.strip() and not any(char.isspace() for char in one.name),
         "symbols must be a number of at least 1, or a list without repetitions": one.symbols

@@ -12,7 +12,6 @@ import click
 from server.cli.common import (
     PLACE,
     RESOLUTIONS,
-    as_resolution,
     cancel_on_signals,
     folder_options,
     json_option,
@@ -21,6 +20,7 @@ from server.cli.common import (
     provider_option,
     range_options,
 )
+from server.lean.series import Resolution, parse_symbol
 from server.terminal.messages import print_error
 from server.terminal.progress import progress_display
 from server.terminal.reports import print_backtest, print_failures
@@ -34,8 +34,6 @@ class _Symbols(click.ParamType[tuple[str, ...]]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """Read symbols separated by commas."""
-        from server.lean.series import parse_symbol
-
         try:
             return tuple(parse_symbol(symbol.strip(" ")) for symbol in value.split(","))
         except ValueError as error:
@@ -90,12 +88,11 @@ def backtest(
         request = BacktestRequest(
             project=project,
             symbols=symbols,
-            resolution=as_resolution(resolution) if resolution else None,
+            resolution=Resolution(resolution) if resolution else None,
             start=start,
             end=end,
         )
         result = manager.run(request, cancel)
-        manager.close()
     if as_json:
         print_json(result)
     else:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from server.lean.series import Resolution
+from server.lean.series import Resolution, parse_symbol
 from server.terminal.messages import print_warning
 
 if TYPE_CHECKING:
@@ -52,8 +52,6 @@ class _Symbol(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Read a symbol as LEAN writes it."""
-        from server.lean.series import parse_symbol
-
         try:
             return parse_symbol(value)
         except ValueError as error:
@@ -83,11 +81,6 @@ def symbols_argument(*, required: bool = True) -> Callable[[_Command], _Command]
     return click.argument("symbols", nargs=-1, required=required, type=SYMBOL)
 
 
-def resolution_option(*, required: bool = True) -> Callable[[_Command], _Command]:
-    """Return the option --resolution."""
-    return click.option("--resolution", type=click.Choice(RESOLUTIONS), required=required, help="Length of a bar.")
-
-
 def range_options(*, required: bool = True) -> Callable[[_Command], _Command]:
     """Return the options --start and --end."""
 
@@ -107,6 +100,7 @@ def folder_options(command: _Command) -> _Command:
     return click.option("--data-folder", type=PLACE, help="LEAN's data folder.")(command)
 
 
+resolution_option = click.option("--resolution", type=click.Choice(RESOLUTIONS), required=True, help="Length of a bar.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 provider_option = click.option("--provider", metavar="NAME", help="The provider of missing data.")
 
@@ -120,14 +114,9 @@ def parsed_request(symbols: Sequence[str], resolution: str, start: date, end: da
     from server.data_download.request import DownloadRequest
 
     try:
-        return DownloadRequest(symbols=tuple(symbols), resolution=as_resolution(resolution), start=start, end=end)
+        return DownloadRequest(symbols=tuple(symbols), resolution=Resolution(resolution), start=start, end=end)
     except ValueError as error:
         raise click.UsageError(str(error), click.get_current_context()) from error
-
-
-def as_resolution(name: str) -> Resolution:
-    """Return the resolution of this name."""
-    return Resolution(name)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from server.terminal.messages import print_error
 
 @click.command()
 @symbols_argument()
-@resolution_option()
+@resolution_option
 @range_options()
 @folder_options
 @json_option

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @symbols_argument()
-@resolution_option()
+@resolution_option
 @range_options()
 @provider_option
 @folder_options

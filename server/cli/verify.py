@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from server.cli.common import (
-    as_resolution,
     cancel_on_signals,
     folder_options,
     json_option,
@@ -19,6 +18,7 @@ from server.cli.common import (
     resolution_option,
     symbols_argument,
 )
+from server.lean.series import Resolution
 from server.terminal.messages import print_error
 from server.terminal.progress import progress_display
 from server.terminal.reports import print_failures, print_report
@@ -26,7 +26,7 @@ from server.terminal.reports import print_failures, print_report
 
 @click.command()
 @symbols_argument(required=False)
-@resolution_option()
+@resolution_option
 @click.option("--repair", is_flag=True, help="Download the days of damaged files again.")
 @provider_option
 @folder_options
@@ -46,7 +46,7 @@ def verify(
     from server.data_download.request import DownloadRequest
     from server.data_download.verify import verify as verify_files
 
-    wanted = as_resolution(resolution)
+    wanted = Resolution(resolution)
     report = None
     with (
         progress_display(quiet=as_json, every_line=debug) as display,

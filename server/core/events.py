@@ -6,11 +6,12 @@ Removing one does not change a download.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
-from attrs import evolve, field, fields, frozen
+from attrs import Factory, define, evolve, field, fields, frozen
 
 from server.core.json import json_options
 
@@ -90,6 +91,33 @@ class Event:
     @resolution.default
     def _resolution_of_series(self) -> Resolution | None:
         return self.series.resolution if self.series else None
+
+
+@define
+class EventCounts:
+    """The counts of events, added up, and the notices for the report (an `EventListener`). Thread-safe."""
+
+    api_calls: int = 0
+    cache_hits: int = 0
+    retries: int = 0
+    bytes: int = 0
+    bars: int = 0
+    notices: list[str] = Factory(list)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
+
+    def __call__(self, event: Event, /) -> None:
+        """Add an event."""
+        with self._lock:
+            if event.kind == "notice" and not event.transient and event.message not in self.notices:
+                self.notices.append(event.message)
+            self._add(event)
+
+    def _add(self, event: Event) -> None:
+        self.api_calls += event.api_calls
+        self.cache_hits += event.cache_hits
+        self.retries += event.retries
+        self.bytes += event.bytes
+        self.bars += event.bars
 
 
 class EventListener(Protocol):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, frozen
 
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled, ConfigurationError
-from server.core.events import Event, EventStream
+from server.core.events import Event, EventCounts, EventStream
 from server.corporate_actions.context import PHASE, CorporateActionsContext
 from server.corporate_actions.events import tickers_of
 from server.corporate_actions.existing_file import ExistingFile
@@ -160,31 +159,17 @@ class BuildRequest:
 
 
 @define
-class BuildResult:
-    """Result of a `BuildRequest`. Counts are of requests, as in `DownloadReport`."""
+class BuildResult(EventCounts):
+    """Result of a `BuildRequest`, and the counts of its events."""
 
     outcomes: list[BuildOutcome] = Factory(list)
     failures: dict[str, BacktestServerError] = Factory(dict)
-    notices: list[str] = Factory(list)
-    api_calls: int = 0
-    cache_hits: int = 0
-    retries: int = 0
-    bytes: int = 0
     cancelled: bool = False
-    _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
 
     @property
     def never_reached_vendor(self) -> bool:
         """Whether no request was answered: a wrong key, or a vendor that is not reachable."""
         return bool(self.failures) and all(error.unreachable for error in self.failures.values())
-
-    def __call__(self, event: Event, /) -> None:
-        """Add the counts of an event, and its message if it belongs in the report (an `EventListener`)."""
-        with self._lock:
-            for name in ("api_calls", "cache_hits", "retries", "bytes"):
-                setattr(self, name, getattr(self, name) + getattr(event, name))
-            if event.kind == "notice" and not event.transient and event.message not in self.notices:
-                self.notices.append(event.message)
 
 
 @frozen(kw_only=True)

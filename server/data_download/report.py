@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -11,7 +10,7 @@ from typing import Literal
 from attrs import Factory, define, field, frozen
 
 from server.core.errors import BacktestServerError
-from server.core.events import Event
+from server.core.events import Event, EventCounts
 from server.core.json import json_options
 from server.data_download.availability import DayState
 from server.data_download.plan import DownloadPlan
@@ -106,31 +105,16 @@ class DownloadReport:
 
 
 @define
-class DownloadCounts:
-    """The counts of a report, added up from events (an `EventListener`). Thread-safe."""
+class DownloadCounts(EventCounts):
+    """The counts of a report; the requests for factor and map files are counted separately."""
 
-    api_calls: int = 0
-    cache_hits: int = 0
-    retries: int = 0
-    bytes: int = 0
-    bars: int = 0
     corporate_api_calls: int = 0
-    notices: list[str] = Factory(list)
-    _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
 
-    def __call__(self, event: Event, /) -> None:
-        """Add an event."""
-        with self._lock:
-            if event.kind == "notice" and not event.transient and event.message not in self.notices:
-                self.notices.append(event.message)
-            if event.phase == CORPORATE_ACTIONS:
-                self.corporate_api_calls += event.api_calls
-                return
-            self.api_calls += event.api_calls
-            self.cache_hits += event.cache_hits
-            self.retries += event.retries
-            self.bytes += event.bytes
-            self.bars += event.bars
+    def _add(self, event: Event) -> None:
+        if event.phase == CORPORATE_ACTIONS:
+            self.corporate_api_calls += event.api_calls
+        else:
+            super()._add(event)
 
 
 @frozen(kw_only=True)

@@ -35,7 +35,6 @@ class EngineRequest:
         start, end: First and last day, both included, New York.
         data_folder: LEAN's data folder.
         days: The trading days from start to end, ascending.
-        output_folder: The folder for results; None lets the engine choose.
 
     Raises:
         ValueError: A symbol is not a US equity symbol.
@@ -48,7 +47,6 @@ class EngineRequest:
     end: date
     data_folder: Path
     days: tuple[date, ...]
-    output_folder: Path | None = None
 
 
 @frozen(kw_only=True)

@@ -7,14 +7,16 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import get_args
 
 from server.core.errors import ConfigurationError, ToolMissingError
 from server.core.secret import Secret
 from server.engines.base import Engine
+from server.settings.core import EngineName
 from server.settings.lean_json import find_lean_json
 from server.trading_calendar import USEquityTradingCalendar
 
-ENGINES = ("auto", "lean", "smoke")
+ENGINES = get_args(EngineName)
 
 DOCKER_SECONDS = 3.0
 """Seconds within which Docker must respond to count as running."""

@@ -28,9 +28,10 @@ from server.core.errors import (
     ToolMissingError,
     WriteFailedError,
 )
-from server.core.secret import Secret
+from server.core.secret import Secret, without_secrets
 from server.core.subprocess_runner import CommandOutcome, CommandRequest, run_command
 from server.core.text import list_text
+from server.engines.adjusted_history import load_history
 from server.engines.base import EngineRequest, EngineResult
 from server.engines.results import LeanResults, algorithm_error, read_results
 from server.lean.json_with_comments import parse_json_with_comments
@@ -43,6 +44,8 @@ TIME_LIMIT = 6 * 3600.0
 
 NOT_FOR_LEAN = ("backtest-server", "polygon-api-key")
 """Keys of lean.json that the private copy omits: LEAN does not need them to read local files."""
+
+_NOT_FOR_LEAN_VARIABLES = ("BACKTEST_SERVER_TOKEN",)
 
 # What LEAN's CLI prints when it cannot start LEAN, the error that this becomes, and its text.
 _START_FAILURES: tuple[tuple[tuple[str, ...], type[BacktestServerError], str], ...] = (
@@ -101,7 +104,7 @@ class LeanEngine:
         Args:
             lean_config: LEAN's configuration file.
             clock: Returns the current instant in UTC.
-            environ: The environment for LEAN's CLI.
+            environ: The environment for LEAN's CLI, which gets it without keys and the server's token.
             executable: The name or path of LEAN's CLI.
             time_limit: Seconds after which a backtest is stopped.
             secrets: What is masked in LEAN's output.
@@ -118,7 +121,7 @@ class LeanEngine:
         started_at = self._clock()
         root = self._lean_config.resolve().parent
         project, folder = _project(request, root)
-        output = _output_folder(request, folder, root, started_at)
+        output = _output_folder(folder, started_at)
         try:
             with _private_config(self._lean_config, request.data_folder) as config:
                 outcome = run_command(
@@ -126,7 +129,7 @@ class LeanEngine:
                         argv=(self._executable, *_arguments(project, folder, output, config, request)),
                         cwd=root,
                         # The default of 80 columns would break file names and messages.
-                        env={**self._environ, "COLUMNS": "400"},
+                        env={**self._child_environ(), "COLUMNS": "400"},
                         time_limit=self._time_limit,
                         secrets=self._secrets,
                     ),
@@ -134,13 +137,15 @@ class LeanEngine:
                     on_line=progress,
                 )
             self._raise_for(outcome, output, request.data_folder)
-            layouts = [layout_of(Series(symbol, request.resolution)) for symbol in request.symbols]
-            wanted = {layout.path(day) for layout in layouts for day in layout.files(request.days)}
-            results = read_results(output, wanted)
+            results = read_results(output, _trade_files(request))
         finally:
             with suppress(OSError):
                 output.rmdir()  # only if nothing was written
         return _result(request, results, output, started_at, self._clock())
+
+    def _child_environ(self) -> dict[str, str]:
+        kept = without_secrets(self._environ, self._secrets)
+        return {name: value for name, value in kept.items() if name not in _NOT_FOR_LEAN_VARIABLES}
 
     def _raise_for(self, outcome: CommandOutcome, output: Path, data_folder: Path) -> None:
         if outcome.cancelled:
@@ -178,25 +183,18 @@ def _project(request: EngineRequest, root: Path) -> tuple[Path, Path]:
     return project, project.parent if project.is_file() else project
 
 
-def _output_folder(request: EngineRequest, folder: Path, root: Path, now: datetime) -> Path:
-    """Create a folder for the results below that of lean.json; the CLI fails with one elsewhere."""
-    if request.output_folder is not None:
-        output = request.output_folder.resolve()
-        if not output.is_relative_to(root):
-            raise ConfigurationError(f"the output folder {output} does not lie below {root}, where lean.json is")
-        candidates = [output]
-    else:
-        stamp = folder / "backtests" / f"{now:%Y-%m-%d_%H-%M-%S}"
-        candidates = [stamp, *(stamp.with_name(f"{stamp.name}-{number}") for number in range(2, 100))]
-    for output in candidates:
+def _output_folder(folder: Path, now: datetime) -> Path:
+    """Create a folder for the results in the project's folder; the CLI fails with one that is not below lean.json's."""
+    stamp = folder / "backtests" / f"{now:%Y-%m-%d_%H-%M-%S}"
+    for output in (stamp, *(stamp.with_name(f"{stamp.name}-{number}") for number in range(2, 100))):
         try:
-            output.mkdir(parents=True, exist_ok=request.output_folder is not None)
+            output.mkdir(parents=True)
         except FileExistsError:
             continue
         except OSError as error:
             raise WriteFailedError(f"the results folder {output} cannot be made: {error.strerror or error}") from error
         return output
-    raise WriteFailedError(f"{candidates[0]} is not a folder that results could go to")
+    raise WriteFailedError(f"{stamp} is not a folder that results could go to")
 
 
 @contextmanager
@@ -223,6 +221,16 @@ def _arguments(project: Path, folder: Path, output: Path, config: Path, request:
     for name, value in _parameters(folder, request).items():
         arguments += ["--parameter", name, value]
     return arguments
+
+
+def _trade_files(request: EngineRequest) -> set[str]:
+    """Return the files of trade bars that LEAN reads for the request, each under the ticker of its day."""
+    found: set[str] = set()
+    for symbol in request.symbols:
+        for ticker, days in load_history(request.data_folder, symbol, request.days).days_by_ticker:
+            layout = layout_of(Series(ticker, request.resolution))
+            found.update(layout.path(day) for day in layout.files(days))
+    return found
 
 
 def _parameters(folder: Path, request: EngineRequest) -> dict[str, str]:

@@ -46,11 +46,10 @@ RAW_PRICES = (
 
 @frozen
 class DayPrices:
-    """One symbol's regular session: first open and last close in dollars, and the number of bars."""
+    """One symbol's regular session: first open and last close in dollars."""
 
     open: float
     close: float
-    bars: int
 
 
 @define
@@ -149,7 +148,7 @@ class SmokeEngine:
         contents.bars += int(counts.sum())
         contents.unused += int((held - counts).sum())
         return {
-            days[at]: DayPrices(float(bars.open[first[at]]), float(bars.close[end[at] - 1]), int(counts[at]))
+            days[at]: DayPrices(float(bars.open[first[at]]), float(bars.close[end[at] - 1]))
             for at in np.flatnonzero(counts).tolist()
         }
 
@@ -158,8 +157,7 @@ def _adjusted(history: AdjustedHistory, sessions: Mapping[date, DayPrices]) -> d
     prices = np.array([(day.open, day.close) for day in sessions.values()], np.float64).reshape(-1, 2)
     opens, closes = (adjust_prices(history.rows, list(sessions), column) for column in prices.T)
     return {
-        day: DayPrices(float(open_), float(close), raw.bars)
-        for (day, raw), open_, close in zip(sessions.items(), opens, closes, strict=True)
+        day: DayPrices(float(open_), float(close)) for day, open_, close in zip(sessions, opens, closes, strict=True)
     }
 
 

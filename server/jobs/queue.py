@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from attrs import define, field
 from loguru import logger
@@ -16,16 +16,29 @@ MAX_RUNNING = 2
 """Number of jobs that run at once; others wait in order."""
 
 
-class JobHandle(Protocol):
-    """What the work of a job uses while it runs."""
+@define
+class JobHandle:
+    """What the work of a job uses while it runs.
 
+    Attributes:
+        identity: The id of the job.
+        cancel: Cancelled when the job is to stop.
+        result: The result so far.
+    """
+
+    identity: str
+    queue: JobQueue
     cancel: CancelToken
+    result: Mapping[str, Any] = field(factory=dict)
 
     def emit(self, data: Mapping[str, Any]) -> None:
         """Store an event and notify the watchers."""
+        self.queue.emit(self.identity, data)
 
     def update(self, result: Mapping[str, Any]) -> None:
         """Store the result so far."""
+        self.result = result
+        self.queue.store.update(self.identity, JobState.RUNNING, result)
 
 
 JobRunner = Callable[[Job, JobHandle], tuple[JobState, Mapping[str, Any]]]
@@ -135,7 +148,7 @@ class JobQueue:
                     self._changed.notify_all()
 
     def _run(self, identity: str, token: CancelToken) -> None:
-        handle = _Handle(identity, self, token)
+        handle = JobHandle(identity, self, token)
         if not self._move(identity, JobState.RUNNING, {}):
             return  # it was cancelled while it waited
         try:
@@ -166,20 +179,3 @@ class JobQueue:
 
 def _event(state: JobState, store: JobStore) -> dict[str, Any]:
     return {"kind": "state", "at": store.clock().isoformat(), "state": state.value}
-
-
-@define
-class _Handle:
-    identity: str
-    queue: JobQueue
-    cancel: CancelToken
-    result: Mapping[str, Any] = field(factory=dict)
-
-    def emit(self, data: Mapping[str, Any]) -> None:
-        """Store an event and notify the watchers."""
-        self.queue.emit(self.identity, data)
-
-    def update(self, result: Mapping[str, Any]) -> None:
-        """Store the result so far."""
-        self.result = result
-        self.queue.store.update(self.identity, JobState.RUNNING, result)

@@ -10,6 +10,7 @@ import platform
 import threading
 from collections.abc import Iterable
 from itertools import product
+from typing import get_args
 
 from attrs import frozen
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, Info, generate_latest
@@ -25,6 +26,7 @@ from server.data_download.report import DownloadReport
 from server.jobs import Job, JobState, JobStore
 from server.lean.series import Resolution
 from server.observability.baseline import Baseline
+from server.settings.core import EngineName
 
 PREFIX = "backtest_server_"
 OTHER = "other"
@@ -32,7 +34,7 @@ OTHER = "other"
 
 DAY_OUTCOMES = ("present", "downloaded", "provisional", "empty", "failed", "cancelled")
 DOWNLOAD_OUTCOMES = ("fetched", "fallback", "present", "failed", "cancelled")
-ENGINES = ("lean", "smoke")
+ENGINES = tuple(name for name in get_args(EngineName) if name != "auto")
 
 _STATUSES = frozenset({200, 400, 401, 403, 404, 408, 429, 500, 502, 503, 504})
 _DOWNLOAD_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
@@ -217,7 +219,7 @@ def download_outcome(report: DownloadReport) -> str:
 
 def engine_label(job: Job) -> str:
     """Return the label of a job's engine: its name if it is known."""
-    name = job.result.get("engine_name")
+    name = str(job.result.get("engine_name"))
     return name if name in ENGINES else OTHER
 
 

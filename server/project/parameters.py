@@ -52,11 +52,6 @@ class ProjectParameters:
     end: date | None
     source: Path
 
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Those of symbols, start and end that the file does not give (the resolution is optional)."""
-        return tuple(name for name in ("symbols", "start", "end") if getattr(self, name) is None)
-
 
 def read_project_parameters(project: Path, *, skip: Collection[str] = ()) -> ProjectParameters:
     """Read ``config/parameters.py`` of a LEAN project.

@@ -19,7 +19,7 @@ from server.settings.lean_json import find_lean_json, read_lean_json
 from server.settings.reader import PROVIDERS, SECTION, SettingField, SettingsReader
 from server.settings.values import ProviderName, Source
 
-Engine = Literal["auto", "lean", "smoke"]
+EngineName = Literal["auto", "lean", "smoke"]
 CorporateActionsMode = Literal["auto", "off"]
 
 NATIVE_PROVIDER = "polygon"
@@ -42,7 +42,7 @@ CORE_SETTINGS = (
     _core("data-provider", ProviderName, "BACKTEST_SERVER_DATA_PROVIDER", "provider"),
     _core("fallback-data-provider", ProviderName | None, "BACKTEST_SERVER_FALLBACK_DATA_PROVIDER"),
     _core("use-polygon-native-downloader", bool, "USE_POLYGON_NATIVE_DOWNLOADER"),
-    _core("engine", Engine, "BACKTEST_SERVER_ENGINE", "engine"),
+    _core("engine", EngineName, "BACKTEST_SERVER_ENGINE", "engine"),
     _core("corporate-actions", CorporateActionsMode, "BACKTEST_SERVER_CORPORATE_ACTIONS"),
 )
 HOST_VARIABLES = frozenset({*RESERVED_VARIABLES, *(name for setting in CORE_SETTINGS for name in setting.env)})
@@ -85,7 +85,7 @@ class Settings:
     data_provider: str = NATIVE_PROVIDER
     fallback_data_provider: str | None = None
     use_polygon_native_downloader: bool = True
-    engine: Engine = "auto"
+    engine: EngineName = "auto"
     corporate_actions: CorporateActionsMode = "auto"
     sources: Mapping[str, Source] = field(factory=dict)
     reader: SettingsReader = field(factory=SettingsReader, repr=False, eq=False)

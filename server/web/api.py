@@ -91,7 +91,7 @@ def start_backtest(body: models.BacktestBody, server: Server, request: Request) 
     wanted = BacktestRequest(
         project=find_project(server.projects, body.project) if body.project is not None else None,
         symbols=tuple(body.symbols) if body.symbols else None,
-        resolution=Resolution(body.resolution) if body.resolution else None,
+        resolution=body.resolution,
         start=body.start,
         end=body.end,
         engine=body.engine,
@@ -105,7 +105,7 @@ def start_download(body: models.DownloadBody, server: Server, request: Request) 
     """Queue a download: the data of a backtest, without an engine."""
     wanted = BacktestRequest(
         symbols=tuple(body.symbols),
-        resolution=Resolution(body.resolution),
+        resolution=body.resolution,
         start=body.start,
         end=body.end,
         provider=server.known_provider(body.provider),
@@ -202,16 +202,16 @@ def calendar(
 
 
 @router.get("/symbols", responses=_READING)
-def symbols(server: Server, resolution: Annotated[models.ResolutionName, Query()]) -> models.Symbols:
+def symbols(server: Server, resolution: Annotated[Resolution, Query()]) -> models.Symbols:
     """The symbols that have files of a resolution."""
-    return models.Symbols(symbols=server.workspace.folder.catalog.tickers(Resolution(resolution)))
+    return models.Symbols(symbols=server.workspace.folder.catalog.tickers(resolution))
 
 
 @router.get("/coverage", responses=_READING)
 def coverage(
     server: Server,
     symbol: Annotated[list[models.SymbolText], Query(min_length=1, max_length=50)],
-    resolution: Annotated[models.ResolutionName, Query()],
+    resolution: Annotated[Resolution, Query()],
     start: Start,
     end: End,
 ) -> models.CoverageAnswer:
@@ -227,7 +227,7 @@ def coverage(
 def bars(
     server: Server,
     symbol: SymbolPath,
-    resolution: Annotated[models.ResolutionName, Query()],
+    resolution: Annotated[Resolution, Query()],
     start: Start,
     end: End,
     points: Annotated[int, Query(ge=10, le=10_000)] = 1000,
@@ -259,9 +259,9 @@ def _most_days(resolution: Resolution) -> int:
     return _MOST_FILES_OF_MINUTES if layout.bar_ms >= 60_000 else _MOST_FILES_OF_SECONDS
 
 
-def _range(names: list[str], resolution: str, start: date, end: date) -> DownloadRequest:
+def _range(names: list[str], resolution: Resolution, start: date, end: date) -> DownloadRequest:
     try:
-        return DownloadRequest(symbols=tuple(names), resolution=Resolution(resolution), start=start, end=end)
+        return DownloadRequest(symbols=tuple(names), resolution=resolution, start=start, end=end)
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
 

@@ -12,10 +12,9 @@ from server.backtest import BacktestRequest, BacktestResult
 from server.coverage import Coverage
 from server.jobs import JobState
 from server.lean.series import Resolution, parse_symbol
+from server.settings.core import EngineName
 from server.web.json_schema import Instant, JsonOf
 
-ResolutionName = Resolution
-"""The length of a bar, by LEAN's name."""
 SymbolText = Annotated[
     str,
     Field(max_length=18, pattern=r"^[A-Za-z][A-Za-z0-9]{0,9}(\.[A-Za-z0-9]{1,3}){0,2}$", examples=["SPY"]),
@@ -47,10 +46,10 @@ class BacktestBody(_Strict):
 
     project: str | None = Field(default=None, max_length=200, description="A project's name, as /api/projects gives it")
     symbols: list[SymbolText] | None = Field(default=None, min_length=1, max_length=MAX_SYMBOLS)
-    resolution: ResolutionName | None = None
+    resolution: Resolution | None = None
     start: Day | None = Field(default=None, description="First day, included")
     end: Day | None = Field(default=None, description="Last day, included")
-    engine: Literal["auto", "lean", "smoke"] | None = None
+    engine: EngineName | None = None
     provider: str | None = Field(default=None, max_length=60)
 
 
@@ -58,7 +57,7 @@ class DownloadBody(_Strict):
     """Data to download."""
 
     symbols: list[SymbolText] = Field(min_length=1, max_length=MAX_SYMBOLS)
-    resolution: ResolutionName
+    resolution: Resolution
     start: Day
     end: Day
     provider: str | None = Field(default=None, max_length=60)
@@ -113,7 +112,7 @@ class Project(BaseModel):
 
     name: str
     symbols: list[str] | None = None
-    resolution: ResolutionName | None = None
+    resolution: Resolution | None = None
     start: date | None = None
     end: date | None = None
     problem: str | None = None
@@ -143,7 +142,7 @@ class BarsAnswer(BaseModel):
     """Bars as columns: `time` in ms since 1970 UTC, prices in dollars; each point merges `bars_per_point` bars."""
 
     symbol: str
-    resolution: ResolutionName
+    resolution: Resolution
     time: list[int]
     open: list[float]
     high: list[float]

@@ -92,7 +92,6 @@ def test_a_cancel_ends_the_run_at_once(run) -> None:
         ({"project": None}, "LEAN runs a project; name its folder"),
         ({"project": Path("/nowhere")}, "there is no LEAN project at /nowhere"),
         ({"project": Path("/usr")}, "does not lie below"),
-        ({"output_folder": Path("/usr/results")}, "the output folder /usr/results does not lie below"),
     ],
 )
 def test_requests_that_do_not_fit_are_refused_before_lean_runs(

@@ -140,7 +140,7 @@ def test_the_drawdown_counts_from_the_starting_capital() -> None:
 
 def test_nothing_is_bought_at_no_price() -> None:
     """A first open of zero buys nothing; the next one does."""
-    sessions = {"X": {MON: DayPrices(0.0, 5.0, 1), TUE: DayPrices(10.0, 11.0, 1)}}
+    sessions = {"X": {MON: DayPrices(0.0, 5.0), TUE: DayPrices(10.0, 11.0)}}
 
     assert equal_weight_equity(sessions, (MON, TUE), start=100.0) == pytest.approx([100.0, 110.0])
 

@@ -54,7 +54,7 @@ def test_a_whole_file_is_read(read, tmp_path: Path) -> None:
         end=date(2024, 1, 31),
         source=tmp_path / "config" / "parameters.py",
     )
-    assert found.missing == ()
+    assert None not in (found.symbols, found.start, found.end)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,8 @@ def test_missing_parameters_are_none_and_named(read) -> None:
     found = read('END = "2024-01-31"\ndef symbols():\n    return ["SPY"]\n')
 
     assert (found.symbols, found.resolution, found.start, found.end) == (None, None, None, date(2024, 1, 31))
-    assert found.missing == ("symbols", "start")
+    assert (found.symbols, found.start) == (None, None)
+    assert found.end is not None
 
 
 def test_the_more_specific_name_wins(read) -> None:
@@ -353,4 +354,4 @@ def test_the_examples_parameters_are_read() -> None:
 
     assert (found.symbols, found.resolution) == (("AAPL",), Resolution.DAILY)
     assert (found.start, found.end) == (date(2023, 1, 3), date(2023, 1, 10))
-    assert found.missing == ()
+    assert None not in (found.symbols, found.start, found.end)
