@@ -42,6 +42,7 @@ def main() -> int:
                 "config": config,
                 "mode": f"{config_path.stat().st_mode & 0o777:o}",
                 "cwd": str(Path.cwd()),
+                "environ": dict(os.environ),
             }
         )
     )
@@ -118,9 +119,19 @@ def look(data_folder: Path, symbols: list[str], resolution: str, days: list[date
             wanted.append(f"equity/usa/daily/{symbol}.zip")
         else:
             for kind in ("trade", "quote"):
-                wanted += [f"equity/usa/{resolution}/{symbol}/{day:%Y%m%d}_{kind}.zip" for day in days]
+                wanted += [
+                    f"equity/usa/{resolution}/{ticker_on(data_folder, symbol, day)}/{day:%Y%m%d}_{kind}.zip"
+                    for day in days
+                ]
     found = [path for path in wanted if (data_folder / path).is_file()]
     return found, [path for path in wanted if path not in found]
+
+
+def ticker_on(data_folder: Path, symbol: str, day: date) -> str:
+    """The ticker of a day: that of the map file's first row not before it, as in LEAN's MapFile.GetMappedSymbol."""
+    path = data_folder / "equity/usa/map_files" / f"{symbol}.csv"
+    rows = [line.split(",") for line in path.read_text().split()] if path.is_file() else []
+    return next((row[1] for row in rows if row[0] >= f"{day:%Y%m%d}"), symbol)
 
 
 def equity(days: list[date]) -> list[list[float]]:

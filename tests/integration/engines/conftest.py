@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from server.core.cancel import CancelToken
+from server.core.secret import Secret
 from server.engines.base import EngineRequest, EngineResult
 from server.engines.lean_cli import LeanEngine
 from server.lean.series import Resolution
@@ -51,14 +52,17 @@ def run(workspace: SimpleNamespace) -> Callable[..., EngineResult]:
         time_limit: float = 60.0,
         cancel: CancelToken | None = None,
         progress: Callable[[str], None] = lambda line: None,
+        environ: Mapping[str, str] | None = None,
+        secrets: Sequence[Secret] = (),
         **changes: object,
     ) -> EngineResult:
         engine = LeanEngine(
             workspace.root / "lean.json",
             lambda: NOW,
-            {**workspace.environ, "FAKE_LEAN": mode},
+            {**workspace.environ, "FAKE_LEAN": mode, **(environ or {})},
             executable=str(workspace.bin / "lean"),
             time_limit=time_limit,
+            secrets=secrets,
         )
         fields: dict[str, object] = {
             "project": workspace.project,

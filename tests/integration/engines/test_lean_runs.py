@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from server.core.json import to_json
+from server.core.secret import Secret
 from server.engines.results import sort_failed_requests
 from tests.support.lean_workspace import DAYS, LEAN_JSON, write_minute
 
@@ -99,6 +100,34 @@ def test_a_missing_trade_file_is_a_warning_though_lean_ended_well(run) -> None:
         "1 of the requested files were missing, so the figures are wrong: "
         "equity/usa/minute/spy/20240110_trade.zip; download them and run again",
     )
+
+
+def test_a_missing_file_of_an_earlier_ticker_is_a_wanted_file(run, workspace: SimpleNamespace) -> None:
+    """LEAN reads a renamed share under the ticker of each day."""
+    maps = workspace.data / "equity/usa/map_files"
+    maps.mkdir(parents=True)
+    (maps / "spy.csv").write_text("20200102,old\n20240108,old\n20501231,spy\n")
+
+    result = run()
+
+    assert result.failed_data_requests == (
+        "equity/usa/minute/old/20240108_trade.zip",
+        "equity/usa/minute/spy/20240110_trade.zip",
+    )
+    assert len(result.notes) == 1
+    assert "2 of the requested files were missing, so the figures are wrong" in result.notes[0]
+
+
+def test_leans_cli_gets_no_secret_in_its_environment(run, workspace: SimpleNamespace) -> None:
+    """Neither a provider's key, under whatever name, nor the server's token; the rest of the environment stays."""
+    keys = {"POLYGON_API_KEY": "k3y-of-polygon", "OTHER": "key=k3y-of-polygon", "BACKTEST_SERVER_TOKEN": "t0ken"}
+
+    run(environ={**keys, "DOCKER_HOST": "unix:///docker.sock"}, secrets=[Secret("k3y-of-polygon")])
+
+    seen = json.loads(workspace.seen.read_text())["environ"]
+    assert seen["DOCKER_HOST"] == "unix:///docker.sock"
+    assert not seen.keys() & keys.keys()
+    assert "k3y-of-polygon" not in json.dumps(seen)
 
 
 def test_nothing_is_noted_when_all_wanted_data_is_there(run, workspace: SimpleNamespace) -> None:
