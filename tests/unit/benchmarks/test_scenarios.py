@@ -90,6 +90,7 @@ def test_symbols_can_be_made_up() -> None:
         (("days = 3", 'days = "3"'), "scenario small: Expected `int`, got `str`"),
         (("days = 3", "days = 0"), "scenario small: days and runs must be at least 1"),
         (("bars = 390", "bars = 961"), "scenario small: bars must be 1 to 960 for minute bars"),
+        (('"minute"', '"hour"'), "scenario small: the resolution must be one of daily, minute, second"),
         (('"SPY"', '"no symbol"'), "scenario small: 'no symbol' is not a US equity symbol"),
         (('"SPY"', '"AAPL"'), "symbols must be a number of at least 1, or a list without repetitions"),
         (('"small"', '"two words"'), "its name must be one word"),
