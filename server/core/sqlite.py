@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -133,7 +134,7 @@ def _connect(
     connection = sqlite3.connect(target, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
     try:
         connection.execute(f"PRAGMA synchronous = {'NORMAL' if durable else 'OFF'}")
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection, busy_seconds)
         if target != ":memory:" and os.stat(target).st_size <= CHECKED_SIZE:
             (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if result != "ok":
@@ -145,6 +146,20 @@ def _connect(
         connection.close()
         raise
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection, busy_seconds: float) -> None:
+    """Switch to a write-ahead log. SQLite does not wait for the lock that this takes on a new file, so this does."""
+    deadline = time.monotonic() + busy_seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+        else:
+            return
+        time.sleep(0.01)
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -213,3 +213,32 @@ def test_a_place_that_cannot_hold_a_file_is_no_damage(tmp_path: Path, kind: str)
 
     assert not is_damage(caught.value)
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_new_file_waits_for_another_process_that_creates_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite itself does not wait for the lock that changes the journal of a new file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    waits: list[float] = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        def end_the_other(seconds: float) -> None:
+            waits.append(seconds)
+            other.execute("CREATE TABLE others (name TEXT)")
+            other.commit()
+
+        monkeypatch.setattr(sqlite.time, "sleep", end_the_other)
+        with closing(open_database(path, schema=SCHEMA, version=1, warn=pytest.fail)) as opened:
+            tables = {name for (name,) in opened.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+    assert len(waits) == 1
+    assert tables == {"notes", "others"}
+
+
+def test_a_file_that_stays_locked_is_an_error(path: Path) -> None:
+    """After the time limit."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            open_database(path, schema=SCHEMA, version=1, warn=pytest.fail, busy_seconds=0)
