@@ -15,7 +15,7 @@ from typing import Any, cast
 import pluggy
 from attrs import field, frozen
 
-from server.core.errors import ConfigurationError
+from server.core.errors import ConfigurationError, describe_exception
 from server.core.events import Event
 from server.core.words import quoted_name
 from server.plugins import hookspecs
@@ -107,7 +107,10 @@ class Plugins:
                 from loguru import logger
 
                 logger.bind(plugin=implementation.plugin_name).opt(exception=error).warning(
-                    "the plugin {} fails in {} and is not called again: {}", implementation.plugin_name, hook, error
+                    "the plugin {} fails in {} and is not called again: {}",
+                    implementation.plugin_name,
+                    hook,
+                    describe_exception(error),
                 )
                 with self._lock:  # several threads may find the same one failing
                     if self._manager.is_registered(implementation.plugin):
@@ -175,7 +178,7 @@ def _register(manager: pluggy.PluginManager, name: str, load: Any) -> str | None
     except (Exception, SystemExit) as error:
         if manager.has_plugin(name):
             manager.unregister(name=name)
-        return f"it cannot be loaded: {type(error).__name__}: {' '.join(str(error).split())}"
+        return f"it cannot be loaded: {describe_exception(error)}"
     return None
 
 
@@ -189,7 +192,7 @@ def _gather(
         try:
             specs = list(cast("Iterable[object]", implementation.function() or ()))
         except (Exception, SystemExit) as error:
-            reason = f"it fails to name its providers: {type(error).__name__}: {' '.join(str(error).split())}"
+            reason = f"it fails to name its providers: {describe_exception(error)}"
             problems.append(PluginProblem(plugin=name, reason=reason))
             continue
         for spec in specs:

@@ -389,3 +389,28 @@ def test_every_hook_of_the_contract_has_a_test() -> None:
     for hook in hooks:
         assert any(name.startswith(f"test_{hook}_") for name in tests), hook
         assert vars(hookspecs)[hook].__doc__, hook
+
+
+UNPRINTABLE = """
+class NoTextError(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+"""
+
+
+def test_an_exception_without_text_stays_with_its_plugin(install: Install) -> None:
+    """While it is loaded, while it names its providers, and in a hook; the others work."""
+    install("loads", f"{UNPRINTABLE}raise NoTextError()")
+    install("names", f"{UNPRINTABLE}@hookimpl\ndef backtest_data_providers():\n    raise NoTextError()")
+    install("hooks", f"{UNPRINTABLE}@hookimpl\ndef backtest_progress(event):\n    raise NoTextError()")
+
+    plugins = build_plugin_manager()
+    plugins.notify(Event(kind="notice", message="one"))
+
+    assert set(plugins.providers) == {"polygon", "lean-cli"}
+    assert reasons(plugins) == {
+        "loads": "it cannot be loaded: NoTextError",
+        "names": "it fails to name its providers: NoTextError",
+    }
