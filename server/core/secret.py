@@ -5,7 +5,11 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from server.core.errors import BacktestServerError
 
 MASK = "**********"
 
@@ -54,12 +58,11 @@ def without_secrets(environ: Mapping[str, str], secrets: Sequence[Secret]) -> di
     return {name: value for name, value in environ.items() if mask_secrets(value, secrets) == value}
 
 
-def mask_error(error: Exception, secrets: Iterable[Secret]) -> None:
-    """Replace each secret in the text of an exception (see `mask_secrets`)."""
-    text = str(error)
-    masked = mask_secrets(text, secrets)
-    if masked != text:
-        error.args = (masked,)
+def mask_error(error: BacktestServerError, secrets: Iterable[Secret]) -> None:
+    """Replace each secret in the text and the request id of an error (see `mask_secrets`)."""
+    secrets = tuple(secrets)
+    error.args = (mask_secrets(str(error), secrets),)
+    error.request_id = mask_secrets(error.request_id, secrets) if error.request_id else None
 
 
 @functools.lru_cache(maxsize=64)

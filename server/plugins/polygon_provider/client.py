@@ -18,7 +18,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_bef
 
 from server.core.errors import BacktestServerError, Cancelled
 from server.core.events import Event, EventStream
-from server.core.secret import mask_secrets
+from server.core.secret import mask_error
 from server.data_download.errors import BadResponseError, ProviderUnavailable, RateLimitError
 from server.plugins.polygon_provider.budget import FREE_PLAN, RequestBudget
 from server.plugins.polygon_provider.cache import ResponseCache
@@ -148,16 +148,11 @@ class PolygonClient:
             cached = None if request.refresh else self._from_cache(request, target, read)
             return cached or self._from_network(request, target, read, store)
         except RetryableError as retryable:
-            self._mask(retryable.error)
+            mask_error(retryable.error, [self._config.api_key])
             raise
         except BacktestServerError as error:
-            self._mask(error)
+            mask_error(error, [self._config.api_key])
             raise
-
-    def _mask(self, error: BacktestServerError) -> None:
-        secrets = [self._config.api_key]
-        error.args = (mask_secrets(str(error), secrets),)
-        error.request_id = mask_secrets(error.request_id, secrets) if error.request_id else None
 
     def _from_cache(self, request: Request, target: str, read: Read[Page]) -> FetchedPage[Page] | None:
         """Return the cached page, None if it is not cached or is rejected."""

@@ -32,7 +32,7 @@ class RetryableError(Exception):
     """
 
     def __init__(self, error: BacktestServerError, *, attempts: int | None = None, wait: float | None = None) -> None:
-        super().__init__(str(error))
+        super().__init__()  # not the text of the error, which may contain the key until it is masked
         self.error = error
         self.attempts = attempts
         self.wait = wait

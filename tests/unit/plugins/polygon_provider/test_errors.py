@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import traceback
 
 import pytest
 
 from server.core.errors import BacktestServerError
-from server.core.secret import Secret
+from server.core.secret import MASK, Secret
 from server.data_download.errors import (
     AuthenticationError,
     BadResponseError,
@@ -95,3 +96,15 @@ def test_a_key_in_the_vendors_words_is_masked(kit: MakeKit, form: str, status: i
     shown = f"{caught.value} {caught.value.request_id} {made.events}"
     assert form not in shown
     assert "bad key **********!" in shown
+
+
+def test_the_key_is_in_no_error_of_the_chain(kit: MakeKit) -> None:
+    """Nor in the request id; the vendor repeats the key in both."""
+    body = json.dumps({"status": "ERROR", "request_id": KEY, "error": f"the key {KEY} is busy"}).encode()
+    made = kit(*[Reply(500, body)] * 40)
+
+    with pytest.raises(ProviderUnavailable) as caught:
+        made.get()
+
+    assert caught.value.request_id == MASK
+    assert KEY not in "".join(traceback.format_exception(caught.value))
