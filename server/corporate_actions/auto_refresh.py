@@ -16,6 +16,7 @@ from attrs import evolve, field, frozen
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled
 from server.core.events import Event, EventStream
+from server.core.text import list_text
 from server.corporate_actions.context import PHASE, CorporateActionsContext
 from server.corporate_actions.model import Renames
 from server.data_download.ledger import CorporateCheck
@@ -49,12 +50,11 @@ class AutoRefresh:
             for symbol, check in self._unchecked(symbols, request)
             if not self._failed_recently(check) and not self._path(_MAP_FILES, symbol).exists()
         ]
-        written = False
         with suppress(Exception):  # any source may be installed; `after` reports what still fails
             if due:
                 self.context.check()
-                written = self._build_maps(due, events, cancel)
-        return written
+                self._build_maps(due, events, cancel)
+        return any(self._path(_MAP_FILES, symbol).exists() for symbol in due)
 
     def after(
         self, symbols: Sequence[str], request: DownloadRequest, events: EventStream, cancel: CancelToken
@@ -75,16 +75,21 @@ class AutoRefresh:
         self._report(policy.outcomes, failed, events)
         return (*policy.outcomes, *(self._kept_files(symbol, reason) for symbol, reason in failed.items()))
 
-    def _build_maps(self, symbols: Sequence[str], events: EventStream, cancel: CancelToken) -> bool:
+    def _build_maps(self, symbols: Sequence[str], events: EventStream, cancel: CancelToken) -> None:
         from server.corporate_actions.build import map_after_first
 
-        written = False
-        with self.context.opened(events, cancel, renames=self._renames) as service:
-            for symbol, renamed in zip(symbols, list(map_after_first(service.was_renamed, symbols)), strict=True):
-                if renamed:
+        def build(symbol: str) -> None:
+            try:
+                if service.was_renamed(symbol):
                     with self.context.locked(symbol, events, cancel):
-                        written |= service.build_map(symbol).files.map_file == "written"
-        return written
+                        service.build_map(symbol)
+            except BacktestServerError as error:
+                if not error.concerns_one_symbol:
+                    raise
+
+        with self.context.opened(events, cancel, renames=self._renames) as service:
+            for _ in map_after_first(build, symbols):
+                pass
 
     def _build(
         self, due: Mapping[str, date | None], policy: _RefreshPolicy, events: EventStream, cancel: CancelToken
@@ -242,10 +247,10 @@ def _events_of(files: CorporateFiles) -> Iterator[Event]:
 
 
 def _missing_notice(symbols: Sequence[str], reason: str) -> str:
-    shown, more = symbols[:_NAMES_SHOWN], len(symbols) - _NAMES_SHOWN
-    names = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    names = list_text(symbols, _NAMES_SHOWN)
     verb, pronoun = ("has", "its") if len(symbols) == 1 else ("have", "their")
     return (
         f"{names} {verb} no factor file, so LEAN does not adjust {pronoun} prices for splits and dividends: {reason}. "
-        f"When that is solved: backtest-server factor-files {' '.join(shown)}; or set corporate-actions to off"
+        f"When that is solved: backtest-server factor-files {' '.join(symbols[:_NAMES_SHOWN])}; "
+        "or set corporate-actions to off"
     )
