@@ -7,7 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Protocol
 
-from attrs import field, frozen
+from attrs import frozen
 
 
 @frozen(kw_only=True)
@@ -76,7 +76,7 @@ class Renames:
     """The tickers of one share, ascending by their first day; empty if the vendor lists none."""
 
     changes: tuple[TickerChange, ...] = ()
-    notices: tuple[str, ...] = field(default=(), converter=tuple)
+    notices: tuple[str, ...] = ()
 
 
 class CorporateActionSource(Protocol):

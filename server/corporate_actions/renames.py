@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date, timedelta
 from itertools import pairwise
-from typing import Any
 
 from attrs import evolve, frozen
 
@@ -76,8 +75,7 @@ def plausible_renames(
     if doubt is None:
         return evolve(renames, changes=tuple(accepted))
     notice = f"the list of the tickers of {symbol} is not plausible, so no rename is taken from it: {doubt}"
-    notices: Any = (*renames.notices, notice)  # mypy does not know what a converter takes
-    return Renames(notices=notices)
+    return Renames(notices=(*renames.notices, notice))
 
 
 def _list_doubt(symbol: str, changes: tuple[TickerChange, ...]) -> str | None:

@@ -43,16 +43,11 @@ class BuildOutcome:
 
 @frozen(kw_only=True)
 class _Share:
-    """What the source lists about a share, and the rows of its map file.
-
-    Attributes:
-        current_ticker: The share's ticker if the symbol is an earlier one of it; then the rest is empty.
-    """
+    """What the source lists about a share, and the rows of its map file."""
 
     listing: Listing | None
     renames: Renames
     rows: list[MapRow]
-    current_ticker: str | None = None
 
 
 @frozen(kw_only=True)
@@ -72,7 +67,6 @@ class CorporateActions:
     last_day: date
     replace: bool = False
     renames: dict[str, Renames] = field(factory=dict)
-    _shares: dict[str, _Share] = field(factory=dict, init=False)
 
     def was_renamed(self, symbol: str) -> bool:
         """Return whether the vendor lists earlier tickers of the share.
@@ -104,13 +98,16 @@ class CorporateActions:
             FactorFileError: A close that is needed is missing, or does not fit; nothing was written.
             BacktestServerError: Something else that they need is not available; nothing was written.
         """
-        share, own_events = self._request(symbol)
-        if share.current_ticker is not None:
+        current = current_ticker(symbol, self._renames(symbol))
+        if current is not None:
             return _not_built(
                 symbol,
-                f"{symbol} is now {share.current_ticker}, whose files cover the days of {symbol}; use "
-                f"{share.current_ticker} instead (backtest-server factor-files {share.current_ticker})",
+                f"{symbol} is now {current}, whose files cover the days of {symbol}; use {current} instead "
+                f"(backtest-server factor-files {current})",
             )
+        with ThreadPoolExecutor(1, thread_name_prefix="corporate-events") as pool:
+            requested = pool.submit(self.source.events, symbol)
+            share, own_events = self._share(symbol), requested.result()
         existing_map = self._existing_map(symbol)
         foreign_rows = existing_map.rows if not (self.replace or existing_map.ours) else None
         known = foreign_rows or share.rows  # LEAN uses the file that exists
@@ -160,27 +157,8 @@ class CorporateActions:
             self.renames[symbol] = self.source.renames(symbol)
         return self.renames[symbol]
 
-    def _request(self, symbol: str) -> tuple[_Share, Events]:
-        """Request what the share is and the events of its newest ticker, concurrently.
-
-        The ticker changes are requested first: a symbol that is an earlier ticker of a share needs nothing else.
-        """
-        if current_ticker(symbol, self._renames(symbol)) is not None:
-            return self._share(symbol), Events()
-        with ThreadPoolExecutor(1, thread_name_prefix="corporate-events") as pool:
-            events = pool.submit(self.source.events, symbol)
-            return self._share(symbol), events.result()
-
     def _share(self, symbol: str) -> _Share:
-        if symbol not in self._shares:
-            self._shares[symbol] = self._find_share(symbol)
-        return self._shares[symbol]
-
-    def _find_share(self, symbol: str) -> _Share:
         listed = self._renames(symbol)
-        current = current_ticker(symbol, listed)
-        if current is not None:
-            return _Share(listing=None, renames=listed, rows=[], current_ticker=current)
         listing = self.source.listing(symbol)
         traded = self.bars.days_traded(change_windows(listed), self.last_day)
         renames = plausible_renames(symbol, listed, listing, self.calendar, last_day=self.last_day, traded=traded)
@@ -207,8 +185,8 @@ class CorporateActions:
         closes, missing = self.bars.closes({day: ticker_for(symbol, known, day) for day in needed})
         notices: list[str] = []
         permanent = [day for day, bar in missing.items() if bar.is_permanent]
-        first_bar = self._first_bar(symbol, known)
-        if permanent and len(permanent) == len(missing) and first_bar is not None and max(permanent) < first_bar:
+        first_bar = self._first_bar(symbol, known) if permanent and len(permanent) == len(missing) else None
+        if first_bar is not None and max(permanent) < first_bar:
             notices.append(
                 f"the factor file of {symbol} begins on {first_bar}, the first day with bars: closes that older events "
                 f"need are not available ({missing[max(permanent)].reason}); LEAN reads nothing before that day"

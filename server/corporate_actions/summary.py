@@ -9,17 +9,12 @@ from pathlib import Path
 
 from attrs import frozen
 
-from server.corporate_actions.paths import (
-    factor_file_path,
-    load_factor_rows,
-    load_map_rows,
-    map_file_path,
-    read_text,
-)
+from server.core.text import count_text
+from server.corporate_actions.paths import factor_file_path, map_file_path, read_text
 from server.corporate_actions.verify import factor_fault, map_fault
 from server.lean.errors import FormatError
-from server.lean.factor_file import FactorRow
-from server.lean.map_file import spans_by_ticker
+from server.lean.factor_file import FactorRow, parse_factor_file
+from server.lean.map_file import parse_map_file, spans_by_ticker
 from server.lean.price_adjustment import CorporateEvent, corporate_events
 from server.lean.text_lines import LAST_DATE
 from server.trading_calendar import USEquityTradingCalendar
@@ -73,8 +68,8 @@ class FactorFile:
             return "factor file without rows"
         newest = f", the newest on {self.last_event}" if self.last_event else ""
         return (
-            f"factor file from {self.first_day}: {_count(self.splits, 'split')}, "
-            f"{_count(self.dividends, 'dividend')}{newest}"
+            f"factor file from {self.first_day}: {count_text(self.splits, 'split')}, "
+            f"{count_text(self.dividends, 'dividend')}{newest}"
         )
 
 
@@ -173,7 +168,7 @@ def _factor_file(
         if text is None:
             return None
         fault = factor_fault(text)
-        rows = [] if fault else load_factor_rows(data_folder, symbol) or []
+        rows = [] if fault else parse_factor_file(text)
         events = _events(rows, calendar)
     except FormatError as error:
         return FactorFile(damaged=str(error))
@@ -211,7 +206,7 @@ def _map_file(data_folder: Path, symbol: str) -> MapFile | None:
         if text is None:
             return None
         fault = map_fault(text)
-        rows = [] if fault else load_map_rows(data_folder, symbol) or []
+        rows = [] if fault else parse_map_file(text)
         spans = spans_by_ticker(rows, rows[0].date, min(rows[-1].date, LAST_DATE)) if rows else []
     except FormatError as error:
         return MapFile(damaged=str(error))
@@ -224,7 +219,3 @@ def _map_file(data_folder: Path, symbol: str) -> MapFile | None:
 
 def _plain(number: Fraction) -> str:
     return f"{float(number):.0f}" if number >= _MANY else f"{float(number):.6g}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

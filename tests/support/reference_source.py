@@ -48,8 +48,9 @@ class ReferenceRig:
             state_folder=self.state,
             clock=lambda: self.now,
             cancel=cancel or CancelToken(),
+            refresh=refresh,
         )
-        return PolygonReference(self.config, context, self.stream(), refresh=refresh, pause=self.pause)
+        return PolygonReference(self.config, context, self.stream(), pause=self.pause)
 
     def stream(self) -> EventStream:
         """The stream that fills `events`."""

@@ -8,18 +8,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
 from loguru import logger
 
 from server.core.errors import ConfigurationError
 from server.core.events import Event
-from server.core.subprocess_runner import (
-    Cancellable,
-    CommandOutcome,
-    CommandRequest,
-    display_command,
-    run_command,
-)
+from server.core.subprocess_runner import CommandOutcome, CommandRequest, display_command, run_command
 from server.data_download.availability import Gap
 from server.data_download.errors import BadResponseError
 from server.data_download.provider import Capabilities, DataSink, ProviderContext
@@ -37,18 +30,6 @@ from server.plugins.lean_cli_provider.staging import (
     private_settings,
 )
 from server.settings.lean_json import find_lean_json, read_lean_json
-
-
-@frozen
-class _Either:
-    """Cancelled when one of two is."""
-
-    one: Cancellable
-    other: Cancellable
-
-    @property
-    def cancelled(self) -> bool:
-        return self.one.cancelled or self.other.cancelled
 
 
 class LeanCliProvider:
@@ -93,15 +74,14 @@ class LeanCliProvider:
             return
         executable = self._find_executable()
         settings = self._settings()
-        stop = _Either(self._context.cancel, sink)
         for number, run in enumerate(runs, 1):
-            if stop.cancelled:
+            if sink.cancelled:
                 return
             message = f"LEAN CLI, run {number} of {len(runs)}: {run.title}"
             sink.events.emit(Event(kind="notice", message=message))
             with open_staging(self._context.state_folder / "staging", settings) as staging:
                 prepare_data_folder(staging, run.wanted, self._context.data_folder)
-                outcome = run_command(self._request(executable, run, staging), cancel=stop, on_line=self._log.debug)
+                outcome = run_command(self._request(executable, run, staging), cancel=sink, on_line=self._log.debug)
                 self._log.debug(f"ended with exit code {outcome.exit_code} after {outcome.elapsed:.1f} s")
                 if not outcome.cancelled:
                     self._deliver(run, staging.data, outcome, sink)

@@ -39,4 +39,4 @@ def _create(config: PolygonConfig, context: ProviderContext) -> DataProvider:
 def _corporate_actions(config: PolygonConfig, context: ProviderContext, events: EventStream) -> CorporateActionSource:
     from server.plugins.polygon_provider.reference import PolygonReference
 
-    return PolygonReference(config, context, events, refresh=context.refresh)
+    return PolygonReference(config, context, events)

@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 from server.core.errors import BacktestServerError, Cancelled, ConfigurationError
 from server.core.events import Event, EventStream
-from server.core.secret import mask_secrets
+from server.core.secret import mask_error, mask_secrets
 from server.corporate_actions.events import gather
 from server.corporate_actions.model import Dividend, Events, Listing, Renames, Split
 from server.data_download.errors import BadResponseError, PlanLimitError, SymbolNotFoundError
@@ -84,22 +84,19 @@ class PolygonReference:
         context: ProviderContext,
         events: EventStream,
         *,
-        refresh: bool = False,
         pause: Callable[[float], bool] | None = None,
     ) -> None:
         """Open nothing.
 
         Args:
             config: The settings.
-            context: The folder of the cache, the clock and the cancellation.
+            context: The folder of the cache, the clock, the cancellation, and whether cached responses are ignored.
             events: Receives requests, retries and notices.
-            refresh: Whether cached responses are ignored.
             pause: Replaces waiting: sleeps for a number of seconds and returns whether the run was cancelled.
         """
         self._config = config
         self._context = context
         self._stream = events
-        self._refresh = refresh
         self._stop = context.cancel.child()
         self._pause = pause or self._stop.wait
         self._lock = threading.Lock()
@@ -186,7 +183,7 @@ class PolygonReference:
         return listing_of(page.results)
 
     def _request(self, ticker: str, subject: str) -> ReferenceRequest:
-        return ReferenceRequest(ticker=ticker, subject=subject, refresh=self._refresh)
+        return ReferenceRequest(ticker=ticker, subject=subject, refresh=self._context.refresh)
 
     def _listed(self, listed: _ListEndpoint[Record], symbol: str) -> list[Record]:
         """Return all records, from the older address if the newer one is not served to this key."""
@@ -258,7 +255,7 @@ class PolygonReference:
                 )
             return self._connection.client
 
-    def _masked(self, notices: Iterable[str]) -> Any:
+    def _masked(self, notices: Iterable[str]) -> tuple[str, ...]:
         """Remove the API key, which the vendor's text may contain, from notices."""
         return tuple(mask_secrets(notice, [self._config.api_key]) for notice in notices)
 
@@ -282,7 +279,7 @@ class PolygonReference:
             future.set_result(call())
         except BaseException as error:
             if isinstance(error, BacktestServerError):
-                error.args = self._masked(map(str, error.args))
+                mask_error(error, [self._config.api_key])
             future.set_exception(error)
 
 

@@ -271,5 +271,4 @@ def _left_out(sentence: str, given: str | int | None) -> str:
 
 def _rejected(symbol: str, what: str) -> Renames:
     notice = f"Polygon's list of the tickers of {symbol} is not believed, so no rename is taken from it: it {what}"
-    notices: Any = (on_one_line(notice),)  # mypy does not see the type that a converter accepts
-    return Renames(notices=notices)
+    return Renames(notices=(on_one_line(notice),))

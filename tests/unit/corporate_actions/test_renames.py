@@ -24,7 +24,7 @@ def day(text: str) -> date:
 
 def changes(*pairs: tuple[str, str], notices: tuple[str, ...] = ()) -> Renames:
     found = tuple(TickerChange(first_day=day(when), ticker=ticker) for when, ticker in pairs)
-    return Renames(changes=found, notices=notices)  # type: ignore[arg-type]
+    return Renames(changes=found, notices=notices)
 
 
 RECORDED = changes(("2012-05-18", "FB"), ("2022-06-11", "META"))
