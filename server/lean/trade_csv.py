@@ -176,7 +176,10 @@ def render_dated(bars: Bars, days: Sequence[date], bar_ms: int, name: str) -> li
     start = within - within % bar_ms
     repeated = np.flatnonzero((place[1:] == place[:-1]) & (start[1:] == start[:-1]))
     if len(repeated):
-        raise FormatError(f"there are 2 {name} bars of {days[int(place[repeated[0]])]}")
+        row = int(repeated[0])
+        minutes = int(start[row]) // _MS_PER_MINUTE
+        at = f" {minutes // 60:02d}:{minutes % 60:02d}" if bar_ms < MS_PER_DAY else ""
+        raise FormatError(f"there are 2 {name} bars of {days[int(place[row])]}{at}")
     numbers = np.fromiter((day.year * 10_000 + day.month * 100 + day.day for day in days), np.int64, len(days))
     return render_rows(bars, days, place, [Column(numbers[place]), _CLOCK_TEXT[start // _MS_PER_MINUTE]])
 

@@ -225,6 +225,11 @@ def test_daily_rows_begin_with_the_day_and_midnight() -> None:
         ([instant(DAY, OPENING + 1)], Resolution.SECOND, "does not begin on a whole second"),
         ([instant(DAY, OPENING + 1000)], Resolution.MINUTE, "does not begin on a whole minute"),
         ([instant(DAY, 0), instant(DAY, 3_600_000)], Resolution.DAILY, "2 daily bars of 2024-03-08"),
+        (
+            [instant(DAY, 9 * 3_600_000), instant(DAY, 34_200_000)],
+            Resolution.HOUR,
+            "2 hour bars of 2024-03-08 09:00",
+        ),
     ],
 )
 def test_bars_that_belong_to_no_file_are_refused(times: list[int], resolution: Resolution, message: str) -> None:
