@@ -9,6 +9,8 @@ from typing import Any
 ARCHIVE = Path("benchmarks") / "results"
 """The archive's folder, relative to the working directory."""
 
+_SPEED_DIFFERENCE = 0.15
+
 
 def find_scenario(run: dict[str, Any], title: str) -> dict[str, Any] | None:
     """Return the scenario with this title, or None if the run does not have it."""
@@ -32,17 +34,29 @@ def ratio_to_wire(run: dict[str, Any], title: str) -> float | None:
     return own / transfer if own and transfer else None
 
 
-def archived_ratio(runs: Sequence[dict[str, Any]], title: str, *, exclude_commit: str) -> float | None:
-    """Return `ratio_to_wire` of the newest run on the local server that measured the scenario.
+def archived_ratio(
+    runs: Sequence[dict[str, Any]], title: str, *, exclude_commit: str, reference_s: float
+) -> float | None:
+    """Return `ratio_to_wire` of the newest comparable run that measured the scenario.
+
+    A run is comparable if it used the local server, and a machine whose speed differs by at most 15 %.
 
     Args:
         runs: Archived runs, newest first.
         title: The scenario's title.
         exclude_commit: Runs of this commit are not considered.
+        reference_s: The time of the fixed computation on this machine, in seconds, see `environment.reference_seconds`.
     """
     for run in runs:
-        live = isinstance(run.get("environment"), dict) and run["environment"].get("live")
-        ratio = None if live or run.get("commit") == exclude_commit else ratio_to_wire(run, title)
-        if ratio is not None:
-            return ratio
+        if run.get("commit") != exclude_commit and _is_comparable(run.get("environment"), reference_s):
+            ratio = ratio_to_wire(run, title)
+            if ratio is not None:
+                return ratio
     return None
+
+
+def _is_comparable(environment: object, reference_s: float) -> bool:
+    if not isinstance(environment, dict) or environment.get("live"):
+        return False
+    archived = environment.get("reference_s")
+    return isinstance(archived, (int, float)) and abs(archived / reference_s - 1) <= _SPEED_DIFFERENCE

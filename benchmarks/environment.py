@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import time
+import zlib
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from urllib.parse import urlsplit
 from server import __version__
 
 _PACKAGES = ("numpy", "requests", "requests-cache", "msgspec", "isal", "massive")
+_REFERENCE_TRIES = 7
+_REFERENCE_NUMBERS = 100_000
 _ROOT = Path(__file__).parents[1]
 _CODE = ("server", "benchmarks", ":(exclude)benchmarks/results")
 
@@ -37,12 +41,29 @@ def describe(*, live_url: str | None, latency: float) -> dict[str, Any]:
         "latency_s": None if live_url else latency,
         "processor": _processor(),
         "cores": os.cpu_count(),
+        "reference_s": reference_seconds(),
         "memory_gb": _memory(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "backtest-server": __version__,
         **{name: version for name in _PACKAGES if (version := _version(name))},
     }
+
+
+def reference_seconds() -> float:
+    """Return the best time of a fixed computation, in seconds: the speed of one core of this machine.
+
+    A download that waits for responses is a mixture of latency, which is set, and computation, so that its ratio to
+    raw transfers can be compared between two runs only if the machines were about equally fast.
+    """
+    return round(min(_timed_computation() for _ in range(_REFERENCE_TRIES)), 4)
+
+
+def _timed_computation() -> float:
+    started = time.perf_counter()
+    text = ",".join(str(number * 7919 % 65_521) for number in range(_REFERENCE_NUMBERS))
+    zlib.compress(text.encode(), 6)
+    return time.perf_counter() - started
 
 
 def commit() -> tuple[str, bool]:

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from server.data_download.provider import DataSink
     from server.lean.series import Series
 
-_MOST = 4
-_TASKS_EACH = 4
+MAX_WORKERS = 4
+"""Worker processes at once, at most."""
+
+TASKS_PER_WORKER = 4
 """Fewer tasks than this for each process would not pay for it."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -175,7 +177,8 @@ class Workers:
 def worker_count(tasks: int) -> int:
     """The number of processes that pay for this number of tasks; only Linux forks them safely."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
-    wanted = min(cores + 1, _MOST, tasks // _TASKS_EACH)  # one more than cores, since each waits for the disk, too
+    # one more than cores, since each waits for the disk, too
+    wanted = min(cores + 1, MAX_WORKERS, tasks // TASKS_PER_WORKER)
     return wanted if cores > 1 and wanted > 1 else 0
 
 

@@ -97,9 +97,14 @@ def test_it_is_not_slower_than_the_archived_run(name: str, benchmark: Benchmark,
     Otherwise it is measured again, and the best of all runs counts.
     """
     commit, _ = environment.commit()
-    archived = archived_ratio(read_runs(ROOT / ARCHIVE), SHORT[name].title, exclude_commit=commit)
+    archived = archived_ratio(
+        read_runs(ROOT / ARCHIVE),
+        SHORT[name].title,
+        exclude_commit=commit,
+        reference_s=environment.reference_seconds(),
+    )
     if archived is None:
-        pytest.skip("no archived run of another commit has this scenario")
+        pytest.skip("no archived run of another commit on a machine of this speed has this scenario")
     results = [measured(SHORT[name])]
     while (ratio := best(results, OWN) / best(results, WIRE)) > archived * WORSE_AT_MOST and len(results) < TRIES:
         results.append(benchmark.measure(SHORT[name], choose_contenders((OWN, WIRE))))

@@ -19,7 +19,7 @@ DAYS = sessions(date(2024, 3, 7), 4)
 
 
 class TestPolygon(ProviderContract):
-    """Against the local server, at all three resolutions."""
+    """Against the local server, at every resolution that it offers."""
 
     @pytest.fixture
     def subject(self, tmp_path: Path, polygon_server: Callable[..., PolygonServer]) -> Subject:

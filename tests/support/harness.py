@@ -51,7 +51,7 @@ class FakeTime:
 
     def __init__(self, wall: float = 1_700_000_000.0) -> None:
         self._lock = threading.Lock()
-        self._wall = wall
+        self.wall = wall
         self._passed = 0.0
         self.waits: list[float] = []
 
@@ -61,7 +61,7 @@ class FakeTime:
 
     def time(self) -> float:
         """Seconds since 1970."""
-        return self._wall + self._passed
+        return self.wall + self._passed
 
     def time_ns(self) -> int:
         """Nanoseconds since 1970."""

@@ -25,7 +25,7 @@ from server.plugins.polygon_provider.responses import Page, next_target
 from server.plugins.polygon_provider.windows import TIMESPANS, Window, cached_windows, plan_windows
 from server.plugins.polygon_provider.worker_tasks import choose_days, read_response
 
-_WAITING = 8
+WAITING_RESPONSES = 8
 """Responses that wait for a worker, so that requests stay in flight."""
 
 _POLL_SECONDS = 0.1
@@ -68,7 +68,7 @@ class PolygonProvider:
         workers = Workers(large, lambda: sink.cancelled)
         try:
             _Run(client, sink, windows, workers, self._config.api_url, self._stop).run(
-                self._config.max_concurrent_requests + workers.at_once + _WAITING
+                self._config.max_concurrent_requests + workers.at_once + WAITING_RESPONSES
             )
         finally:
             workers.close()

@@ -43,4 +43,5 @@ def test_the_environment_says_against_what() -> None:
     assert live["against"] == "the live API, api.example.com"
     assert (live["live"], live["latency_s"]) == (True, None)
     assert {"processor", "cores", "python", "numpy"} <= local.keys()
+    assert 0 < local["reference_s"] < 5
     assert not {"host", "hostname", "node", "user"} & local.keys()

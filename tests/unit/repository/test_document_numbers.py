@@ -42,7 +42,7 @@ def test_numbers_are_those_of_the_code() -> None:
     assert f"An address that cannot be reached is tried {UNREACHED_ATTEMPTS} times" in text
     assert f"since {FIRST_DAY}" in text
     assert f"It ran for {TIME_LIMIT / 3600:g} hours" in page("lean_unix_run.md")
-    assert (provider._WAITING, workers._MOST, workers._TASKS_EACH, MAX_RUNNING) == (8, 4, 4, 2)
+    assert (provider.WAITING_RESPONSES, workers.MAX_WORKERS, workers.TASKS_PER_WORKER, MAX_RUNNING) == (8, 4, 4, 2)
     architecture = one_line(page("architecture.md"))
     assert "for each response that can be worked on at once, and eight more" in architecture
     assert "one more than there are cores, at most four, and at least four windows for each" in architecture

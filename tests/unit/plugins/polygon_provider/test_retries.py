@@ -44,7 +44,7 @@ def test_the_time_for_one_request_is_bounded(kit: MakeKit) -> None:
 def test_a_429_waits_into_the_next_minute(kit: MakeKit) -> None:
     """The vendor counts by the minute and says nothing about when: with some jitter, so that not all come at once."""
     made = kit(Reply(429, json.dumps({"status": "ERROR", "error": TOO_MANY}).encode()))
-    made.time._wall = 1_700_000_000.0 - 1_700_000_000.0 % 60 + 41
+    made.time.wall = 1_700_000_000.0 - 1_700_000_000.0 % 60 + 41
     made.get()
 
     assert 19.2 <= sum(made.time.waits) <= 21
