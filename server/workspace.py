@@ -147,6 +147,7 @@ class Workspace:
             open_source=open_hosted(hosted, open_source),
             check=hosted.check,
             open_downloader=open_downloader,
+            accepted=self.settings.accepted_doubts,
         )
 
     def _steps(self, provider: str) -> list[DownloadStep]:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 )
 @click.option("--refresh", is_flag=True, help="Send all requests again, although the files were built today.")
 @click.option("--replace", is_flag=True, help="Also replace files that another program wrote.")
+@click.option("--extend", is_flag=True, help="Add later events to files that another program wrote; keep their rows.")
 @provider_option
 @folder_options
 @click.option("--dry-run", is_flag=True, help="Print what would be requested and written; send nothing.")
@@ -50,6 +51,7 @@ def factor_files(
     since: date | None,
     refresh: bool,
     replace: bool,
+    extend: bool,
     provider: str | None,
     data_folder: Path | None,
     lean_config: Path | None,
@@ -64,7 +66,11 @@ def factor_files(
     from server.core.errors import BacktestServerError, ConfigurationError
     from server.corporate_actions.build import BuildRequest, build_on_request, plan_builds
 
-    request = BuildRequest(symbols=tuple(dict.fromkeys(symbols)), since=since, refresh=refresh, replace=replace)
+    request = BuildRequest(
+        symbols=tuple(dict.fromkeys(symbols)), since=since, refresh=refresh, replace=replace, extend=extend
+    )
+    if replace and extend:
+        raise ConfigurationError("--replace and --extend exclude each other; give one of them")
     with (
         progress_display(quiet=True, every_line=debug) as display,
         open_workspace(
@@ -118,6 +124,8 @@ def _print(result: BuildResult) -> None:
         print(f"{files.symbol}: factor file {files.factor_file}, map file {files.map_file}{_extent(outcome)}")
         for notice in files.notices if files.factor_file != "none" else ():
             print(f"  note: {notice}")
+        for sentence in outcome.findings.sentences:
+            print(f"  note: {sentence}")
         for kind, found in (("factor", outcome.factor_differences), ("map", outcome.map_differences)):
             if found.count:
                 print(f"  the existing {kind} file differs in {found.count} rows; the newest:")
@@ -171,6 +179,9 @@ def _payload(context: CorporateActionsContext, request: BuildRequest, result: Bu
                 "dividends": len(outcome.events.dividends),
                 "factor_differences": _differences(outcome.factor_differences),
                 "map_differences": _differences(outcome.map_differences),
+                "other_holders": to_json(outcome.findings.other_holders),
+                "doubts": to_json(outcome.findings.doubts),
+                "later_events": to_json(outcome.findings.later_events),
             }
             for outcome in result.outcomes
         ],
@@ -231,4 +242,6 @@ def _would(plan: PlannedBuild, existing: ExistingFile[Any], request: BuildReques
         return f"would be written to {existing.path}"
     if existing.ours or request.replace:
         return f"would be written to {existing.path} if it changes"
+    if request.extend:
+        return f"would be extended in {existing.path} if the vendor lists later events"
     return f"would be compared with {existing.path}, which another program wrote"

@@ -1,6 +1,8 @@
 """Builds factor and map files alongside a download of bars: at most once a day for each symbol.
 
-If the day's check was made, nothing is loaded and no request is sent. No failure here fails the download.
+Events have coverage by day, like bars: it is recorded for which range they were asked and compared with the closes, and
+when. A range that was asked five or more sessions after its end is settled; it is not asked again. If nothing is due,
+nothing is loaded and no request is sent. No failure here fails the download.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from server.core.events import Event, EventStream
 from server.core.text import list_text
 from server.corporate_actions.context import PHASE, CorporateActionsContext
 from server.corporate_actions.model import Renames
+from server.data_download.findings import Findings, joined
 from server.data_download.ledger import CorporateCheck
 from server.data_download.report import CorporateFiles
 from server.data_download.request import DownloadRequest
@@ -59,7 +62,7 @@ class AutoRefresh:
     def after(
         self, symbols: Sequence[str], request: DownloadRequest, events: EventStream, cancel: CancelToken
     ) -> tuple[CorporateFiles, ...]:
-        """Build the files of the symbols that were not checked today."""
+        """Build the files of the symbols that have to be checked."""
         unchecked = dict(self._unchecked(symbols, request))
         if not unchecked:
             return ()
@@ -104,30 +107,48 @@ class AutoRefresh:
             first = policy.outcomes[0]
             policy.outcomes[0] = evolve(first, notices=(*first.notices, notice))
 
+    def findings(self, request: DownloadRequest) -> Findings:
+        """Return what the checks of the symbols found on the days of a request."""
+        checks = self.context.folder.ledger.corporate_checks(request.symbols)
+        found = joined([check.findings for check in checks.values()])
+        return found.within(request.start, request.end).accepting(self.context.accepted)
+
     # --- what is due ---
 
+    def compared(self, symbol: str, request: DownloadRequest) -> tuple[date, date]:
+        """Return the range whose closes are compared with the events: the request's and what was compared before."""
+        first, last = self._range(request)
+        check = self.context.folder.ledger.corporate_checks([symbol]).get(symbol)
+        if check and check.provider == self.context.provider and check.asked_from and check.asked_through:
+            return min(first, check.asked_from), max(last, check.asked_through)
+        return first, last
+
+    def _range(self, request: DownloadRequest) -> tuple[date, date]:
+        """The days of a request up to the last settled session."""
+        return request.start, max(request.start, min(request.end, self.context.last_settled()))
+
     def is_due(self, symbol: str, request: DownloadRequest) -> bool:
-        """Return whether the ledger has no successful check of today that covers the request."""
+        """Return whether the ledger has no successful check that covers the request."""
         return not self._is_checked(symbol, self.context.folder.ledger.corporate_checks([symbol]).get(symbol), request)
 
     def _unchecked(
         self, symbols: Sequence[str], request: DownloadRequest
     ) -> Iterator[tuple[str, CorporateCheck | None]]:
-        """The symbols that were not checked today, each with its last check."""
+        """The symbols that have to be checked, each with its last check."""
         checks = self.context.folder.ledger.corporate_checks(symbols)
         for symbol in symbols:
             check = checks.get(symbol)
-            if not self._is_checked(symbol, check, request) and not self._all_foreign(symbol):
+            if not self._is_checked(symbol, check, request):
                 yield symbol, check
 
     def _is_checked(self, symbol: str, check: CorporateCheck | None, request: DownloadRequest) -> bool:
+        first, last = self._range(request)
         return (
             check is not None
             and check.provider == self.context.provider
             and not check.trouble
-            and self.context.is_today(check.checked_at)
-            and check.asked_from is not None
-            and check.asked_from <= request.start
+            and check.compared(first, last)
+            and (self.context.is_settled(last, check.checked_at) or self.context.is_today(check.checked_at))
             and (not check.made or all(self._path(folder, symbol).exists() for folder in (_FACTOR_FILES, _MAP_FILES)))
         )
 
@@ -138,18 +159,6 @@ class AutoRefresh:
             and bool(check.trouble)
             and self.context.is_recent(check.checked_at, RETRY_AFTER)
         )
-
-    def _all_foreign(self, symbol: str) -> bool:
-        """Whether both files exist and another program wrote them: then nothing would be written."""
-        for folder in (_FACTOR_FILES, _MAP_FILES):
-            path = self._path(folder, symbol)
-            try:
-                content = path.read_bytes()
-            except OSError:
-                return False
-            if self.context.folder.ledger.wrote(f"{EQUITY_USA}/{folder}/{path.name}", content):
-                return False
-        return True
 
     def _path(self, folder: str, symbol: str) -> Path:
         return self.context.folder.path / EQUITY_USA / folder / f"{symbol.lower()}.csv"
@@ -197,9 +206,8 @@ class _RefreshPolicy:
     outcomes: list[CorporateFiles] = field(factory=list)
     finished: set[str] = field(factory=set)
 
-    @property
-    def needed_from(self) -> date:
-        return self.request.start
+    def compared(self, symbol: str) -> tuple[date, date]:
+        return self.refresh.compared(symbol, self.request)
 
     def is_due(self, symbol: str) -> bool:
         if self.refresh.is_due(symbol, self.request):
@@ -226,9 +234,7 @@ class _RefreshPolicy:
         self.failures[symbol] = _reason(error)
         if isinstance(error, BacktestServerError):
             with suppress(BacktestServerError):  # a full disk, for example, which may be the error itself
-                self.refresh.context.record(
-                    symbol, asked_from=self.request.start, since=self.due[symbol], trouble=str(error)
-                )
+                self.refresh.context.record(symbol, compared=None, since=self.due[symbol], trouble=str(error))
 
 
 def _reason(error: Exception) -> str:

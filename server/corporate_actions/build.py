@@ -12,6 +12,7 @@ from attrs import Factory, define, frozen
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled, ConfigurationError
 from server.core.events import Event, EventCounts, EventStream
+from server.corporate_actions.closes import days_on_disk
 from server.corporate_actions.context import PHASE, CorporateActionsContext
 from server.corporate_actions.events import tickers_of
 from server.corporate_actions.existing_file import ExistingFile
@@ -30,15 +31,10 @@ _Result = TypeVar("_Result")
 
 
 class BuildPolicy(Protocol):
-    """What is due, and what a result means. Methods are called in the order of the symbols unless stated otherwise.
+    """What is due, and what a result means. Methods are called in the order of the symbols unless stated otherwise."""
 
-    Attributes:
-        needed_from: The first day for which the files are needed.
-    """
-
-    @property
-    def needed_from(self) -> date:
-        """The first day for which the files are needed."""
+    def compared(self, symbol: str) -> tuple[date, date] | None:
+        """Return the first and last day whose closes are compared with the events; None for the days on disk."""
 
     def is_due(self, symbol: str) -> bool:
         """Return whether a symbol still has to be built; called from several threads, under the symbol's lock."""
@@ -59,6 +55,7 @@ def build_files(
     cancel: CancelToken,
     refresh: bool = False,
     replace: bool = False,
+    extend: bool = False,
     renames: dict[str, Renames] | None = None,
 ) -> None:
     """Build both files of symbols, several at once. After an error that concerns all symbols no other is begun.
@@ -69,9 +66,9 @@ def build_files(
         policy: What is due, and what a failure does.
         events: Receives what happens.
         cancel: Stops the work when cancelled.
-        refresh, replace, renames: See `CorporateActionsContext.opened`.
         refresh: Whether cached responses are ignored.
         replace: Whether foreign files are replaced.
+        extend: Whether later events are added to foreign files.
         renames: Known ticker changes by symbol.
 
     Raises:
@@ -89,17 +86,22 @@ def build_files(
             with context.locked(symbol, events, cancel):
                 if not policy.is_due(symbol):
                     return None
-                outcome = service.build(symbol, symbols[symbol])
-                first_day = min(outcome.first_day or policy.needed_from, policy.needed_from)
-                built = outcome.first_day is not None
-                context.record(symbol, asked_from=first_day, since=symbols[symbol], made=built)
+                compared = policy.compared(symbol)
+                outcome = service.build(symbol, symbols[symbol], compared)
+                context.record(
+                    symbol,
+                    compared=compared,
+                    since=symbols[symbol],
+                    made=outcome.files.factor_file != "none",
+                    findings=outcome.findings,
+                )
                 return outcome
         except Exception as error:
             if not (isinstance(error, BacktestServerError) and error.concerns_one_symbol):
                 shared_errors.append(error)
             return error
 
-    with context.opened(events, cancel, refresh=refresh, replace=replace, renames=renames) as service:
+    with context.opened(events, cancel, refresh=refresh, replace=replace, extend=extend, renames=renames) as service:
         for symbol, result in zip(symbols, map_after_first(build, list(symbols)), strict=True):
             if isinstance(result, Exception):
                 policy.failed(symbol, result)
@@ -150,12 +152,14 @@ class BuildRequest:
         since: The first day of the factor files; None for each share's first day.
         refresh: Send requests again although they were sent today, and ignore cached responses.
         replace: Also replace files that another program wrote.
+        extend: Add later events to files that another program wrote.
     """
 
     symbols: tuple[str, ...]
     since: date | None = None
     refresh: bool = False
     replace: bool = False
+    extend: bool = False
 
 
 @define
@@ -193,9 +197,13 @@ class PlannedBuild:
 class _RequestPolicy:
     """Builds every symbol, and collects results and errors."""
 
-    needed_from: date
+    context: CorporateActionsContext
     result: BuildResult
     events: EventStream
+
+    def compared(self, symbol: str) -> tuple[date, date] | None:
+        days = days_on_disk(self.context.folder.path, symbol)
+        return (min(days), min(max(days), self.context.last_settled())) if days else None
 
     def is_due(self, symbol: str) -> bool:
         return True
@@ -238,11 +246,12 @@ def build_on_request(
     build_files(
         context,
         {plan.symbol: request.since for plan in plans if not plan.done_today},
-        _RequestPolicy(needed_from=context.today, result=result, events=events),
+        _RequestPolicy(context=context, result=result, events=events),
         events=events,
         cancel=cancel,
         refresh=request.refresh,
         replace=request.replace,
+        extend=request.extend,
     )
     notice = zip_notice(context.folder.path, [outcome.files for outcome in result.outcomes])
     result.notices += [notice] if notice else []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Literal
 
 from attrs import frozen
@@ -14,11 +17,15 @@ from server.core.errors import Cancelled
 from server.corporate_actions.renames import ChangeWindow
 from server.data_download.availability import DayState
 from server.data_download.catalog import first_day_on_disk
+from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
 from server.data_download.errors import DownloadError, PlanLimitError
 from server.data_download.request import DownloadRequest
-from server.lean.layout import layout_of
+from server.lean.errors import FormatError
+from server.lean.layout import layout_of, parse_path
 from server.lean.series import Resolution, Series
+from server.lean.trade_csv import salvaged_days
+from server.lean.zip import first_member
 
 _UNITS = 10_000
 """LEAN's equity prices are in ten thousandths of a dollar (LEAN: ``LeanData.GenerateLine``)."""
@@ -103,42 +110,49 @@ class DailyBars:
             closes |= {day: Decimal(rows[day].split(b",")[4].decode()) / _UNITS for day in present}
         return closes, missing
 
-    def days_traded(self, windows: Iterable[ChangeWindow], last_day: date) -> dict[str, set[date]]:
-        """Return by ticker the days around each change of ticker on which it traded.
+    def days_traded(self, window: ChangeWindow, last_day: date) -> dict[str, set[date]]:
+        """Return by ticker the days around a change of ticker on which it traded.
 
-        If the plan does not include all days around a change, or there are no bars at all, nothing is known about
-        it: its tickers are not in the result.
+        If the plan does not include all days around the change, or there are no bars at all, nothing is known about
+        it, and the result is empty.
 
         Args:
-            windows: The days around each change.
+            window: The days around the change.
             last_day: The newest settled session.
 
         Raises:
             BacktestServerError: Bars that are needed to know could not be downloaded.
         """
         calendar = self._downloader.calendar
-        traded: dict[str, set[date]] = {}
-        for window in windows:
-            days = calendar.trading_days(max(window.first, calendar.first_day), min(window.last, last_day))
-            around: dict[str, set[date]] = {}
-            missing: list[MissingBar] = []
-            for ticker in (window.old, window.new):
-                absent = self.fetch(Series(ticker, Resolution.DAILY), days)
-                missing += absent.values()
-                around[ticker] = set(days) - set(absent)
-            temporary = next((bar for bar in missing if not bar.is_permanent), None)
-            if temporary is not None:
-                raise DownloadError(
-                    f"the day on which {window.old} became {window.new} is not known: {temporary.reason}"
-                )
-            if any(around.values()) and all(bar.kind == "empty" for bar in missing):
-                for ticker, traded_days in around.items():
-                    traded.setdefault(ticker, set()).update(traded_days)
-        return traded
+        days = calendar.trading_days(max(window.first, calendar.first_day), min(window.last, last_day))
+        around: dict[str, set[date]] = {}
+        missing: list[MissingBar] = []
+        for ticker in (window.old, window.new):
+            absent = self.fetch(Series(ticker, Resolution.DAILY), days)
+            missing += absent.values()
+            around[ticker] = set(days) - set(absent)
+        temporary = next((bar for bar in missing if not bar.is_permanent), None)
+        if temporary is not None:
+            raise DownloadError(f"the day on which {window.old} became {window.new} is not known: {temporary.reason}")
+        return around if any(around.values()) and all(bar.kind == "empty" for bar in missing) else {}
+
+    def history(self, ticker: str, days: Sequence[date]) -> dict[date, Decimal | None]:
+        """Download those of these sessions that are missing, and return all closes that are known then.
+
+        Raises:
+            Cancelled: It was cancelled.
+        """
+        series = Series(ticker, Resolution.DAILY)
+        self.fetch(series, days)
+        return known_closes(self._folder, ticker)
 
     def first_day(self, ticker: str) -> date | None:
         """Return the first day with bars of any resolution on disk."""
         return first_day_on_disk(self._folder.path, ticker)
+
+    def days_on_disk(self, ticker: str) -> set[date]:
+        """Return the days with bars of any resolution on disk."""
+        return days_on_disk(self._folder.path, ticker)
 
     def _download(self, series: Series, days: Sequence[date]) -> dict[date, MissingBar]:
         """Download a range of days; returns the reasons of those that failed."""
@@ -159,3 +173,37 @@ class DailyBars:
             return layout.rows_by_day(layout.member_content(path.read_bytes(), None), None)
         except OSError as error:  # it was verified a moment ago
             raise DownloadError(f"{path} cannot be read: {error.strerror}", series=series) from error
+
+
+def known_closes(folder: DataFolder, ticker: str) -> dict[date, Decimal | None]:
+    """Return the raw closes of a ticker on disk, and None for sessions known to be without a bar, ascending.
+
+    Closes of sessions that are not settled are not known. A file that cannot be read has none.
+    """
+    series = Series(ticker, Resolution.DAILY)
+    layout = layout_of(series)
+    try:
+        content = layout.member_content((folder.path / layout.path(None)).read_bytes(), None)
+        rows = layout.rows_by_day(content, None)
+    except (OSError, FormatError):
+        rows = {}
+    closes: dict[date, Decimal | None] = dict.fromkeys(folder.ledger.empty_days(series))
+    closes |= {day: Decimal(row.split(b",")[4].decode()) / _UNITS for day, row in rows.items()}
+    for day in folder.ledger.provisional_days(series):
+        closes.pop(day, None)
+    return dict(sorted(closes.items()))
+
+
+def days_on_disk(root: Path, ticker: str) -> set[date]:
+    """Return the days with bars of any resolution on disk: from the names of files of one day, else from their rows."""
+    found: set[date] = set()
+    for resolution in Resolution:
+        layout = layout_of(Series(ticker, resolution))
+        with suppress(OSError, FormatError):
+            if layout.one_file:
+                _, content = first_member((root / layout.path(None)).read_bytes())
+                found.update(salvaged_days(content))
+            else:
+                paths = (parse_path(f"{layout.folder}/{name}") for name in os.listdir(root / layout.folder))
+                found.update(path[1] for path in paths if path and path[0] == layout.series and path[1])
+    return found

@@ -15,6 +15,7 @@ from server.core.events import Event, EventStream
 from server.corporate_actions.model import CorporateActionSource, Renames
 from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
+from server.data_download.findings import AcceptedDoubt, Findings
 from server.data_download.ledger import CorporateCheck
 from server.data_download.report import CORPORATE_ACTIONS
 from server.lean.series import NEW_YORK
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 PHASE = CORPORATE_ACTIONS
 """The phase of the events of this package."""
+
+SETTLED_SESSIONS = 5
+"""Sessions after a range from which on the vendor's list of its events counts as complete."""
 
 _LOCK_POLL_SECONDS = 0.1
 _FORWARDED_KINDS = ("request", "retry", "wait", "notice")
@@ -39,6 +43,7 @@ class CorporateActionsContext:
         open_source: Opens the source; the flag says whether cached responses are ignored.
         check: Raises a `BacktestServerError` if the provider cannot send requests at all; opens nothing.
         open_downloader: Creates a downloader of bars without accompanying steps, for closes.
+        accepted: The doubts that the user accepts.
         clock: The instant now, in UTC.
     """
 
@@ -49,6 +54,7 @@ class CorporateActionsContext:
     open_source: Callable[[CancelToken, EventStream, bool], CorporateActionSource]
     check: Callable[[], object]
     open_downloader: Callable[[EventStream], DataDownloader]
+    accepted: frozenset[AcceptedDoubt] = frozenset()
 
     @property
     def today(self) -> date:
@@ -69,8 +75,20 @@ class CorporateActionsContext:
         """Return whether an instant, in seconds since 1970 UTC, is not longer ago than this."""
         return self.clock().timestamp() - seconds <= within.total_seconds()
 
+    def is_settled(self, day: date, seconds: float) -> bool:
+        """Return whether an instant, in seconds since 1970 UTC, was five or more sessions after a day."""
+        asked = min(datetime.fromtimestamp(seconds, NEW_YORK).date(), self.calendar.last_day)
+        return day < asked and len(self.calendar.trading_days(day + timedelta(days=1), asked)) >= SETTLED_SESSIONS
+
     def record(
-        self, symbol: str, *, asked_from: date, since: date | None = None, made: bool = True, trouble: str = ""
+        self,
+        symbol: str,
+        *,
+        compared: tuple[date, date] | None,
+        since: date | None = None,
+        made: bool = True,
+        trouble: str = "",
+        findings: Findings | None = None,
     ) -> None:
         """Store the result of a check made now in the ledger (see `CorporateCheck`).
 
@@ -80,10 +98,12 @@ class CorporateActionsContext:
         check = CorporateCheck(
             provider=self.provider,
             checked_at=self.clock().timestamp(),
-            asked_from=asked_from,
+            asked_from=compared[0] if compared else None,
+            asked_through=compared[1] if compared else None,
             since=since,
             made=made,
             trouble=trouble,
+            findings=findings or Findings(),
         )
         self.folder.ledger.record_corporate_check(symbol, check)
 
@@ -95,6 +115,7 @@ class CorporateActionsContext:
         *,
         refresh: bool = False,
         replace: bool = False,
+        extend: bool = False,
         renames: dict[str, Renames] | None = None,
     ) -> Iterator[CorporateActions]:
         """Open the source, and close it at the end; an event is emitted for each request.
@@ -103,8 +124,8 @@ class CorporateActionsContext:
             events: Receives what happens.
             cancel: Stops the work when cancelled.
             refresh: Whether cached responses are ignored.
-            replace, renames: See `CorporateActions`.
             replace: Whether foreign files are replaced.
+            extend: Whether later events are added to foreign files.
             renames: Known ticker changes by symbol.
         """
         from server.corporate_actions.closes import DailyBars
@@ -125,6 +146,7 @@ class CorporateActionsContext:
                 bars=DailyBars(self.open_downloader(EventStream(self.clock, [forward])), cancel),
                 last_day=self.last_settled(),
                 replace=replace,
+                extend=extend,
                 renames={} if renames is None else renames,
             )
         finally:

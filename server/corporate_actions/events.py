@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import TypeVar
@@ -145,32 +145,63 @@ def ticker_for(symbol: str, rows: Sequence[MapRow], day: date) -> str:
     return ticker_on(rows, min(max(day, rows[0].date), rows[-1].date)) or symbol
 
 
-def events_of_share(rows: Sequence[MapRow], events: Mapping[str, Events]) -> Events:
+def unattributed_events(rows: Sequence[MapRow], events: Mapping[str, Events]) -> dict[str, list[date]]:
+    """Return by ticker the ex-dates of events that are listed only under another ticker than the share's of that day.
+
+    A vendor that restates lists the events of a share under its later ticker, too; but at that time another share may
+    have had it.
+
+    Args:
+        rows: The share's map file, see `events_of_share`.
+        events: By ticker.
+    """
+    counted = _counted(rows, events)
+    dates = {(type(event), event.ex_date) for event in counted}
+    found: dict[str, list[date]] = {}
+    for ticker, listed in events.items():
+        days = {event.ex_date for event in listed.every if (type(event), event.ex_date) not in dates}
+        if days:
+            found[ticker] = sorted(days)
+    return found
+
+
+def events_of_share(
+    rows: Sequence[MapRow], events: Mapping[str, Events], restated: Mapping[str, Collection[date]] | None = None
+) -> Events:
     """Return the events of a share from those listed under each of its tickers.
 
     An event counts if it is listed under the share's ticker of its ex-date: at other times another share may have had
-    that ticker. One that is not listed under the right ticker is left out, with a notice.
+    that ticker. One that is not listed under the right ticker counts if it is known that no other share had the ticker
+    then; otherwise it is left out, with a notice.
 
     Args:
         rows: The share's map file; its first ticker counts for all days before, its last one for all days after.
         events: By ticker.
+        restated: By ticker, ex-dates on which no other share had it.
     """
-    splits: list[Split] = []
-    dividends: list[Dividend] = []
-    unattributed: dict[str, list[Split | Dividend]] = {}
-    for ticker, listed in events.items():
-        every: list[Split | Dividend] = [*listed.splits, *listed.dividends]
-        unattributed[ticker] = [event for event in every if not _had_ticker(rows, ticker, event)]
-        splits += [split for split in listed.splits if _had_ticker(rows, ticker, split)]
-        dividends += [dividend for dividend in listed.dividends if _had_ticker(rows, ticker, dividend)]
-    counted = {*splits, *dividends}
+    restated = restated or {}
+    counted = _counted(rows, events)
+    dates = {(type(event), event.ex_date) for event in counted}
     notices = [notice for listed in events.values() for notice in listed.notices]
-    for ticker, others in unattributed.items():
+    for ticker, listed in events.items():
+        others = [event for event in listed.every if event not in counted]
+        counted.update(
+            event
+            for event in others
+            if event.ex_date in restated.get(ticker, ()) and (type(event), event.ex_date) not in dates
+        )
         days = sorted({event.ex_date for event in others if event not in counted})
         if days:
             span = f"{days[0]}" if len(days) == 1 else f"{len(days)} days from {days[0]} to {days[-1]}"
             notices.append(f"events listed under {ticker} on {span} are left out: the share had another ticker then")
-    return gather([("", split) for split in splits], [("", dividend) for dividend in dividends], notices)
+    splits = [("", event) for event in counted if isinstance(event, Split)]
+    dividends = [("", event) for event in counted if isinstance(event, Dividend)]
+    return gather(splits, dividends, notices)
+
+
+def _counted(rows: Sequence[MapRow], events: Mapping[str, Events]) -> set[Split | Dividend]:
+    """The events that are listed under the share's ticker of their ex-date."""
+    return {event for ticker, listed in events.items() for event in listed.every if _had_ticker(rows, ticker, event)}
 
 
 def _had_ticker(rows: Sequence[MapRow], ticker: str, event: Split | Dividend) -> bool:

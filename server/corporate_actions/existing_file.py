@@ -7,9 +7,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from server.data_download.data_folder import DataFolder
+from server.data_download.ledger import digest
 from server.data_download.report import FileOutcome
 from server.lean.errors import FormatError
 from server.lean.factor_file import PRICE_DIGITS, REFERENCE_DIGITS, SPLIT_DIGITS, FactorRow, field_texts
@@ -62,6 +63,15 @@ class ExistingFile(Generic[Row]):
         ours = folder.ledger.wrote(relative, content)
         return cls(path=relative, parse=parse, content=content, rows=rows, problem=problem, ours=ours)
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether there is a file that another program wrote."""
+        return self.content is not None and not self.ours
+
+    def recognized(self, own: bool) -> ExistingFile[Row]:
+        """Return the file as this program's own if it equals what this program writes, whoever wrote it."""
+        return evolve(self, ours=True) if own and self.content is not None else self
+
     def replace_with(self, text: str, folder: DataFolder, symbol: str, *, replace_foreign: bool) -> FileOutcome:
         """Write the text to the path, unless the file already holds it or another program wrote the file.
 
@@ -75,11 +85,24 @@ class ExistingFile(Generic[Row]):
             WriteFailedError: The file could not be written and is unchanged.
         """
         if self.content == text.encode():
+            if not folder.ledger.wrote(self.path, self.content):
+                folder.ledger.record_text(self.path, digest(self.content), only=True)
             return "unchanged"
-        if self.content is not None and not self.ours and not replace_foreign:
+        if self.is_foreign and not replace_foreign:
             return "kept"
         folder.writer.write_text(symbol, self.path, text, self.parse)
         return "written"
+
+    def extend_to(self, text: str, folder: DataFolder, symbol: str) -> FileOutcome:
+        """Replace a file of another program by one with later events; the previous one is kept beside it.
+
+        Raises:
+            WriteFailedError: The file could not be written and is unchanged.
+        """
+        if self.content == text.encode():
+            return "unchanged"
+        folder.writer.extend_text(symbol, self.path, text, self.parse)
+        return "extended"
 
     def notices(self, symbol: str, kind: str, outcome: FileOutcome) -> list[str]:
         """Return a notice if the file was kept because another program wrote it.

@@ -44,6 +44,12 @@ class Events:
     dividends: tuple[Dividend, ...] = ()
     notices: tuple[str, ...] = ()
 
+    @property
+    def every(self) -> list[Split | Dividend]:
+        """Splits and dividends, ascending by date."""
+        both: list[Split | Dividend] = [*self.splits, *self.dividends]
+        return sorted(both, key=lambda event: event.ex_date)
+
 
 @frozen(kw_only=True)
 class TickerChange:
@@ -61,6 +67,7 @@ class Listing:
         exchange: Market identifier code of the primary exchange, such as XNAS; None if not listed.
         listed: First trading day, if known.
         delisted: Last trading day, if the share is known to be delisted; None while it trades or if not known.
+        figi: Composite FIGI, which identifies the share in its country whatever its ticker; empty if not known.
     """
 
     ticker: str
@@ -69,6 +76,7 @@ class Listing:
     exchange: str | None = None
     listed: date | None = None
     delisted: date | None = None
+    figi: str = ""
 
 
 @frozen(kw_only=True)

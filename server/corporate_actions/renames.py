@@ -1,19 +1,20 @@
-"""Decides which of a vendor's ticker changes are accepted. Pure.
+"""Decides which of a vendor's ticker changes are accepted. Pure; what traded and who held a ticker comes from a lookup.
 
 The vendor's list of them is experimental: dates drift by days, and entries are wrong or missing. A wrong rename sends
-LEAN to another share's files, so the list is accepted as a whole or not at all. A list with a contradiction is rejected
-with a notice; a date is corrected by the days on which the tickers traded.
+LEAN to another share's files, so each change has to fit the days on which its two tickers traded. A change that does
+not fit is left out, with a doubt; the others stay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
-from itertools import pairwise
+from typing import Protocol
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from server.corporate_actions.model import Listing, Renames, TickerChange
+from server.data_download.findings import Doubt
 from server.trading_calendar import USEquityTradingCalendar
 
 DRIFT = timedelta(days=10)
@@ -29,121 +30,156 @@ class ChangeWindow:
     first: date
     last: date
 
-
-def change_windows(renames: Renames) -> list[ChangeWindow]:
-    """Return the window of each change, ascending. The days traded in them are an argument of `plausible_renames`."""
-    return [
-        ChangeWindow(old.ticker, new.ticker, new.first_day - DRIFT, new.first_day + DRIFT)
-        for old, new in pairwise(renames.changes)
-    ]
+    @classmethod
+    def of(cls, old: str, new: str, listed_day: date) -> ChangeWindow:
+        """The days around the listed date of a change."""
+        return cls(old, new, listed_day - DRIFT, listed_day + DRIFT)
 
 
-def plausible_renames(
+class RenameEvidence(Protocol):
+    """What is known about tickers besides the list of changes. Both methods may send requests."""
+
+    def traded(self, window: ChangeWindow) -> Mapping[str, Collection[date]]:
+        """Return by ticker the days of a window on which it traded; empty if that is not known."""
+
+    def is_other_holder(self, ticker: str, day: date) -> bool | None:
+        """Return whether another share had a ticker on a day; None if that is not known."""
+
+
+@frozen(kw_only=True)
+class AcceptedRenames:
+    """The changes that fit, ascending, and a doubt for each that does not."""
+
+    changes: tuple[TickerChange, ...] = ()
+    notices: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+
+    @property
+    def renames(self) -> Renames:
+        """The changes and notices."""
+        return Renames(changes=self.changes, notices=self.notices)
+
+
+def accept_renames(
     symbol: str,
     renames: Renames,
     listing: Listing | None,
     calendar: USEquityTradingCalendar,
+    evidence: RenameEvidence,
     *,
     last_day: date,
-    traded: Mapping[str, Collection[date]] | None = None,
-) -> Renames:
-    """Return the ticker changes if all of them are plausible; else no changes, and a notice with the reason.
+) -> AcceptedRenames:
+    """Return the ticker changes that are plausible, from the newest to the oldest.
 
-    The list is rejected if it does not ascend, names one ticker twice (in a row, or again after another), does not
-    end with the symbol, or has a change before the listing, after the delisting or after the last session.
+    An entry is accepted if the change from its ticker to the next accepted one fits; else it is left out, with a
+    doubt, and the entry before it is tried. A list that does not end with the symbol is not about it: none is
+    accepted.
 
-    A change on a day without trading is rejected, too. It is not moved to the next session: META's change of Thursday
-    2022-06-09 has been listed under Saturday 2022-06-11, and the Monday after would put two days of META among FB's.
-    Only trading decides: if the first day of the new ticker in the window is the session after the last day of the
-    old one, that is the day of the change, whatever date the vendor lists. If the days traded do not fit together
-    (both on one day, a day of neither in between), the change is rejected even on a trading day.
+    Trading decides: if the old ticker traded until the session before, and the new one began, that is the day of the
+    change, whatever date the vendor lists (META's change of 2022-06-09 has been listed under Saturday 2022-06-11). A
+    ticker that goes on trading, or traded before, must have passed to another share on that day (GOOG became GOOGL
+    and passed to class C). Sessions on which neither traded, between the two, are a halt: accepted, with a doubt.
+    If nothing is known about the days, the listed date counts where it is a session and not before the listing.
 
     Args:
         symbol: The ticker that was requested.
-        renames: What the vendor lists.
-        listing: Reference data of that ticker, if there are any.
+        renames: What the vendor lists, ascending.
+        listing: Reference data of that ticker, if there are any. Its first day is known to be late, and alone proves
+            nothing.
         calendar: The trading calendar.
+        evidence: What traded, and who held a ticker.
         last_day: The newest session.
-        traded: By ticker, the days in each of `change_windows` on which it traded. A change with neither ticker in it
-            keeps its date.
     """
     changes = renames.changes
-    doubt = _list_doubt(symbol, changes) or next(_date_doubts(changes, listing, calendar, last_day), None)
-    accepted: list[TickerChange] = []
-    if doubt is None:
-        accepted, doubt = _dated_by_trading(renames, calendar, traded or {}, last_day)
-    if doubt is None:
-        return evolve(renames, changes=tuple(accepted))
-    notice = f"the list of the tickers of {symbol} is not plausible, so no rename is taken from it: {doubt}"
-    return Renames(notices=(*renames.notices, notice))
+    if not changes:
+        return AcceptedRenames(notices=renames.notices)
+    if changes[-1].ticker != symbol:
+        message = f"the list of the tickers of {symbol} ends with {changes[-1].ticker}, so no rename is taken from it"
+        doubt = Doubt(symbol=symbol, day=changes[-1].first_day, kind="rename", message=message)
+        return AcceptedRenames(notices=renames.notices, doubts=(doubt,))
+    judge = _Judge(symbol, listing, calendar, evidence, last_day)
+    accepted = [changes[-1]]
+    for older in reversed(changes[:-1]):
+        newer = accepted[0]
+        if older.ticker == newer.ticker:
+            accepted[0] = evolve(newer, first_day=older.first_day)
+            continue
+        day = judge.day_of_change(older, newer)
+        if day is not None:
+            accepted = [older, evolve(newer, first_day=day), *accepted[1:]]
+    return AcceptedRenames(changes=tuple(accepted), notices=renames.notices, doubts=tuple(judge.doubts))
 
 
-def _list_doubt(symbol: str, changes: tuple[TickerChange, ...]) -> str | None:
-    for before, after in pairwise(changes):
-        if after.first_day <= before.first_day:
-            return f"{after.ticker} of {after.first_day} comes after {before.ticker} of {before.first_day}"
-        if after.ticker == before.ticker:
-            return f"{after.ticker} follows itself on {after.first_day}"
-    tickers = [change.ticker for change in changes]
-    twice = next((ticker for ticker in tickers if tickers.count(ticker) > 1), None)
-    if twice is not None:
-        return f"{twice} is in it twice, with another ticker in between"
-    if tickers and tickers[-1] != symbol:
-        return f"it ends with {tickers[-1]}"
-    return None
+@frozen
+class _Judge:
+    symbol: str
+    listing: Listing | None
+    calendar: USEquityTradingCalendar
+    evidence: RenameEvidence
+    last_day: date
+    doubts: list[Doubt] = field(factory=list, init=False)
 
+    def day_of_change(self, older: TickerChange, newer: TickerChange) -> date | None:
+        """Return the first day of the newer ticker; None, after a doubt, if the change does not fit."""
+        reason = self._list_fault(older, newer)
+        if reason is None:
+            window = ChangeWindow.of(older.ticker, newer.ticker, newer.first_day)
+            traded = self.evidence.traded(window)
+            day = self._by_trading(window, newer.first_day, traded) if traded else self._by_list(newer)
+            if isinstance(day, date):
+                if day > older.first_day:
+                    return day
+                day = f"{newer.ticker} traded before the first day of {older.ticker}, {older.first_day}"
+            reason = day
+        self._doubt(newer.first_day, f"{older.ticker} is listed as an earlier ticker, which is left out: {reason}")
+        return None
 
-def _date_doubts(
-    changes: tuple[TickerChange, ...], listing: Listing | None, calendar: USEquityTradingCalendar, last_day: date
-) -> Iterator[str]:
-    listed = listing.listed if listing else None
-    delisted = listing.delisted if listing and not listing.active else None
-    for change in changes:
-        what = f"{change.ticker} of {change.first_day}"
-        if listed is not None and change.first_day < listed:
-            yield f"{what} is before the listing of {listed}"
-        if delisted is not None and change.first_day > delisted:
-            yield f"{what} is after the delisting of {delisted}"
-        if change.first_day > last_day:
-            yield f"{what} is after the last session, {last_day}"
-    for change in changes[1:]:
-        if change.first_day <= calendar.first_day:
-            yield f"{change.ticker} of {change.first_day} is before {calendar.first_day}, where the calendar begins"
+    def _list_fault(self, older: TickerChange, newer: TickerChange) -> str | None:
+        what = f"{newer.ticker} of {newer.first_day}"
+        delisted = self.listing.delisted if self.listing and not self.listing.active else None
+        if newer.first_day <= older.first_day:
+            return f"{what} comes after {older.ticker} of {older.first_day}"
+        if delisted is not None and newer.first_day > delisted:
+            return f"{what} is after the delisting of {delisted}"
+        if newer.first_day > self.last_day:
+            return f"{what} is after the last session, {self.last_day}"
+        if newer.first_day <= self.calendar.first_day:
+            return f"{what} is before {self.calendar.first_day}, where the calendar begins"
+        return None
 
+    def _by_list(self, newer: TickerChange) -> date | str:
+        """The listed day, where no bars are known."""
+        listed = self.listing.listed if self.listing else None
+        if listed is not None and newer.first_day < listed:
+            return f"{newer.ticker} of {newer.first_day} is before the listing of {listed}, and no bars show it"
+        if not self.calendar.is_trading_day(newer.first_day):
+            return f"{newer.ticker} is listed from {newer.first_day} on, which is not a trading day"
+        return newer.first_day
 
-def _dated_by_trading(
-    renames: Renames, calendar: USEquityTradingCalendar, traded: Mapping[str, Collection[date]], last_day: date
-) -> tuple[list[TickerChange], str | None]:
-    """The changes with the days that trading shows, and why they do not fit, if so."""
-    accepted = list(renames.changes[:1])
-    for window, change in zip(change_windows(renames), renames.changes[1:], strict=True):
-        day = _day_of_change(window, change.first_day, calendar, traded, last_day)
-        if isinstance(day, str):
-            return accepted, day
-        if day <= accepted[-1].first_day:
-            return accepted, f"{change.ticker} traded before the change from {window.old} that comes before it"
-        accepted.append(evolve(change, first_day=day))
-    return accepted, None
+    def _by_trading(self, window: ChangeWindow, listed_day: date, traded: Mapping[str, Collection[date]]) -> date | str:
+        days = self.calendar.trading_days(max(window.first, self.calendar.first_day), min(window.last, self.last_day))
+        old = [at for at, day in enumerate(days) if day in traded.get(window.old, ())]
+        new = [at for at, day in enumerate(days) if day in traded.get(window.new, ())]
+        if not old or not new:
+            return f"around {listed_day} {window.new if old else window.old} did not trade"
+        if old[-1] < new[0]:
+            if old[-1] + 1 < new[0]:
+                halt = f"neither {window.old} nor {window.new} traded between {days[old[-1]]} and {days[new[0]]}"
+                self._doubt(days[new[0]], f"{halt}; the change of ticker is taken as of {days[new[0]]}")
+            return days[new[0]]
+        return self._passed_on(window, days, old, new)
 
+    def _passed_on(
+        self, window: ChangeWindow, days: Sequence[date], old: Sequence[int], new: Sequence[int]
+    ) -> date | str:
+        """The day of a change whose old ticker goes on trading, or whose new one traded before."""
+        begins, ends = new[0], old[-1] + 1
+        is_other = self.evidence.is_other_holder
+        if begins - 1 in old and is_other(window.old, days[begins]):
+            return days[begins]
+        if ends in new and is_other(window.new, days[old[-1]]):
+            return days[ends]
+        return f"{window.old} traded until {days[old[-1]]} and {window.new} from {days[new[0]]} on"
 
-def _day_of_change(
-    window: ChangeWindow,
-    listed_day: date,
-    calendar: USEquityTradingCalendar,
-    traded: Mapping[str, Collection[date]],
-    last_day: date,
-) -> date | str:
-    """The first day of the new ticker, or why it is not known."""
-    if window.old not in traded and window.new not in traded:
-        if calendar.is_trading_day(listed_day):
-            return listed_day
-        return f"{window.new} is listed as following {window.old} on {listed_day}, which is not a trading day"
-    days = calendar.trading_days(max(window.first, calendar.first_day), min(window.last, last_day))
-    old = [day for day in days if day in traded.get(window.old, ())]
-    new = [day for day in days if day in traded.get(window.new, ())]
-    around = f"around {listed_day}, when {window.new} is listed as following {window.old},"
-    if not old or not new:
-        return f"{around} {window.new if old else window.old} did not trade"
-    if days.index(new[0]) != days.index(old[-1]) + 1:
-        return f"{around} {window.old} traded until {old[-1]} and {window.new} from {new[0]} on"
-    return new[0]
+    def _doubt(self, day: date, message: str) -> None:
+        self.doubts.append(Doubt(symbol=self.symbol, day=day, kind="rename", message=message))

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import date
 
 from attrs import field, frozen
 
 from server.corporate_actions.closes import DailyBars, MissingBar
-from server.corporate_actions.events import current_ticker, events_of_share, ticker_for, tickers_of
+from server.corporate_actions.events import current_ticker, ticker_for, tickers_of
 from server.corporate_actions.existing_file import Differences, ExistingFile, factor_differences, map_differences
-from server.corporate_actions.model import CorporateActionSource, Events, Listing, Renames
+from server.corporate_actions.extension import (
+    extended_factor_rows,
+    extended_map_rows,
+    is_own_factor_file,
+    is_own_map_file,
+    later_changes,
+    later_events,
+)
+from server.corporate_actions.model import CorporateActionSource, Events, Renames
 from server.corporate_actions.paths import factor_file_path, map_file_path
-from server.corporate_actions.renames import change_windows, plausible_renames
-from server.corporate_actions.rows import FactorFileError, closes_needed, factor_rows, inception, map_rows
+from server.corporate_actions.price_check import check_events
+from server.corporate_actions.rows import FactorFileError, closes_needed, factor_rows
+from server.corporate_actions.share import Share, ShareReader
 from server.data_download.data_folder import DataFolder
+from server.data_download.findings import Findings
 from server.data_download.report import CorporateFiles, FileOutcome
 from server.lean.factor_file import FactorRow, parse_factor_file, render_factor_file
 from server.lean.map_file import MapRow, parse_map_file, render_map_file
@@ -30,6 +41,7 @@ class BuildOutcome:
         files: The part that reports contain.
         events: The share's splits and dividends, including those that adjust nothing.
         first_day: The first row's date of the factor file; None if none was computed.
+        findings: Other holders of the ticker, doubts, and events that an existing file lacks.
         factor_differences: How an existing factor file of another program differs from the built one.
         map_differences: Likewise for the map file.
     """
@@ -37,17 +49,9 @@ class BuildOutcome:
     files: CorporateFiles
     events: Events = field(factory=Events)
     first_day: date | None = None
+    findings: Findings = field(factory=Findings)
     factor_differences: Differences = field(factory=Differences)
     map_differences: Differences = field(factory=Differences)
-
-
-@frozen(kw_only=True)
-class _Share:
-    """What the source lists about a share, and the rows of its map file."""
-
-    listing: Listing | None
-    renames: Renames
-    rows: list[MapRow]
 
 
 @frozen(kw_only=True)
@@ -57,6 +61,7 @@ class CorporateActions:
     Attributes:
         last_day: The newest settled session.
         replace: Also replace files that another program wrote.
+        extend: Add later events to files that another program wrote.
         renames: Ticker changes by symbol, as the source listed them; each list is requested once.
     """
 
@@ -66,6 +71,7 @@ class CorporateActions:
     bars: DailyBars
     last_day: date
     replace: bool = False
+    extend: bool = False
     renames: dict[str, Renames] = field(factory=dict)
 
     def was_renamed(self, symbol: str) -> bool:
@@ -83,16 +89,18 @@ class CorporateActions:
         Raises:
             BacktestServerError: Something that it needs is not available; nothing was written.
         """
-        share = self._share(symbol)
-        outcome = self._put_map(symbol, share, self._existing_map(symbol))
+        share = self._reader().tickers(symbol, self._renames(symbol))
+        existing = self._existing_map(symbol, share.rows)
+        outcome = existing.replace_with(render_map_file(share.rows), self.folder, symbol, replace_foreign=self.replace)
         return BuildOutcome(files=CorporateFiles(symbol=symbol, map_file=outcome))
 
-    def build(self, symbol: str, since: date | None = None) -> BuildOutcome:
+    def build(self, symbol: str, since: date | None = None, compared: tuple[date, date] | None = None) -> BuildOutcome:
         """Build both files.
 
         Args:
             symbol: The symbol.
             since: The first day of the factor file; None for the share's first day.
+            compared: The first and last day whose closes are compared with the events; None for the days on disk.
 
         Raises:
             FactorFileError: A close that is needed is missing, or does not fit; nothing was written.
@@ -105,49 +113,50 @@ class CorporateActions:
                 f"{symbol} is now {current}, whose files cover the days of {symbol}; use {current} instead "
                 f"(backtest-server factor-files {current})",
             )
+        foreign = self._existing_map(symbol, ())
+        kept = foreign.rows if foreign.is_foreign and not (self.replace or self.extend) else None
         with ThreadPoolExecutor(1, thread_name_prefix="corporate-events") as pool:
             requested = pool.submit(self.source.events, symbol)
-            share, own_events = self._share(symbol), requested.result()
-        existing_map = self._existing_map(symbol)
-        foreign_rows = existing_map.rows if not (self.replace or existing_map.ours) else None
-        known = foreign_rows or share.rows  # LEAN uses the file that exists
-        tickers = tickers_of(symbol, known)
-        listed = {ticker: own_events if ticker == symbol else self.source.events(ticker) for ticker in tickers}
-        events = events_of_share(known, listed)
-        if share.listing is None and not (events.splits or events.dividends) and self._first_bar(symbol, known) is None:
+            days = self._compared_days(symbol, compared)
+            share = self._reader().read(symbol, self._renames(symbol), requested.result, days, kept)
+        if share.listing is None and not (share.events.splits or share.events.dividends) and not share.has_bars:
             notice = f"nothing is known about {symbol}, and it has no bars; no files are built for it"
-            return _not_built(symbol, *share.renames.notices, *events.notices, notice)
-        first_day = min(known[0].date, share.rows[0].date)
-        rows, notices = self._factor_rows(symbol, known, events, max(first_day, since) if since else first_day)
-        notices = [*share.renames.notices, *events.notices, *notices]
-        return self._write(symbol, share, rows, existing_map, events=events, notices=notices)
+            return _not_built(symbol, *share.notices, notice)
+        return self._write(symbol, share, since)
 
-    def _write(
-        self,
-        symbol: str,
-        share: _Share,
-        rows: list[FactorRow],
-        existing_map: ExistingFile[MapRow],
-        *,
-        events: Events,
-        notices: list[str],
-    ) -> BuildOutcome:
-        path = factor_file_path(self.folder.path, symbol)
-        existing = ExistingFile.load(self.folder, path, parse_factor_file)
-        map_outcome = self._put_map(symbol, share, existing_map)
-        outcome = existing.replace_with(render_factor_file(rows), self.folder, symbol, replace_foreign=self.replace)
-        notices += existing_map.notices(symbol, "map", map_outcome)
-        notices += existing.notices(symbol, "factor", outcome)
-        factors = factor_differences(rows, existing.rows or ()) if outcome == "kept" else Differences()
-        tickers = map_differences(share.rows, existing_map.rows or ()) if map_outcome == "kept" else Differences()
+    def _write(self, symbol: str, share: Share, since: date | None) -> BuildOutcome:
+        checked = check_events(symbol, share.events, share.closes, self.calendar)
+        map_file = self._existing_map(symbol, share.rows)
+        used = share.rows if self.replace or not map_file.is_foreign else map_file.rows or share.rows
+        factor_file, rows, notices = self._factors(symbol, share, used, checked.events, since)
+        map_outcome = self._put_map(symbol, map_file, share.rows)
+        factor_outcome: FileOutcome = self._put_factors(symbol, factor_file, rows)
+        notices = [*share.notices, *_details_notice(symbol, share), *checked.notices, *notices]
+        notices += map_file.notices(symbol, "map", map_outcome)
+        notices += factor_file.notices(symbol, "factor", factor_outcome)
+        kept = factor_outcome == "kept", map_outcome == "kept"
+        later = (
+            later_events(symbol, factor_file.rows, share.events, self.calendar, last_day=self.last_day)
+            if (kept[0] and factor_file.rows)
+            else []
+        )
+        later += later_changes(symbol, map_file.rows, share.rows) if kept[1] and map_file.rows else []
         return BuildOutcome(
             files=CorporateFiles(
-                symbol=symbol, factor_file=outcome, map_file=map_outcome, notices=tuple(dict.fromkeys(notices))
+                symbol=symbol,
+                factor_file=factor_outcome,
+                map_file=map_outcome,
+                notices=tuple(dict.fromkeys(notices)),
             ),
-            events=events,
-            first_day=rows[0].date,
-            factor_differences=factors,
-            map_differences=tickers,
+            events=checked.events,
+            first_day=rows[0].date if rows else None,
+            findings=Findings(
+                other_holders=share.other_holders,
+                doubts=(*share.doubts, *checked.doubts),
+                later_events=tuple(later),
+            ),
+            factor_differences=factor_differences(rows, factor_file.rows or ()) if kept[0] and rows else Differences(),
+            map_differences=map_differences(share.rows, map_file.rows or ()) if kept[1] else Differences(),
         )
 
     # --- the share ---
@@ -157,21 +166,48 @@ class CorporateActions:
             self.renames[symbol] = self.source.renames(symbol)
         return self.renames[symbol]
 
-    def _share(self, symbol: str) -> _Share:
-        listed = self._renames(symbol)
-        listing = self.source.listing(symbol)
-        traded = self.bars.days_traded(change_windows(listed), self.last_day)
-        renames = plausible_renames(symbol, listed, listing, self.calendar, last_day=self.last_day, traded=traded)
-        oldest = renames.changes[0].ticker if renames.changes else symbol
-        first_day = inception(listing, renames, self.calendar, self.bars.first_day(oldest))
-        rows = map_rows(symbol, listing, renames, first_day, self.calendar)
-        return _Share(listing=listing, renames=renames, rows=rows)
+    def _reader(self) -> ShareReader:
+        return ShareReader(calendar=self.calendar, source=self.source, bars=self.bars, last_day=self.last_day)
 
-    def _first_bar(self, symbol: str, rows: list[MapRow]) -> date | None:
-        days = [self.bars.first_day(ticker) for ticker in tickers_of(symbol, rows)]
-        return min((day for day in days if day is not None), default=None)
+    def _compared_days(self, symbol: str, compared: tuple[date, date] | None) -> Sequence[date]:
+        """The sessions of a range up to the last settled one; those from the first to the last day on disk for None."""
+        if compared is None:
+            on_disk = self.bars.days_on_disk(symbol)
+            if not on_disk:
+                return ()
+            compared = min(on_disk), max(on_disk)
+        first, last = max(compared[0], self.calendar.first_day), min(compared[1], self.last_day)
+        return self.calendar.trading_days(first, last) if first <= last else ()
 
     # --- the factor file ---
+
+    def _factors(
+        self, symbol: str, share: Share, used: list[MapRow], events: Events, since: date | None
+    ) -> tuple[ExistingFile[FactorRow], list[FactorRow], list[str]]:
+        """The existing factor file, the rows to write, and notices; no rows if a foreign file is kept without them."""
+        existing = ExistingFile.load(self.folder, factor_file_path(self.folder.path, symbol), parse_factor_file)
+        first_day = share.rows[0].date if share.other_holders else min(used[0].date, share.rows[0].date)
+        if existing.is_foreign and existing.rows:
+            with suppress(FactorFileError):
+                same, _ = self._factor_rows(symbol, used, events, existing.rows[0].date)
+                existing = existing.recognized(is_own_factor_file(existing.content or b"", existing.rows, same))
+        try:
+            rows, notices = self._factor_rows(symbol, used, events, max(first_day, since) if since else first_day)
+        except FactorFileError:
+            if not existing.is_foreign or self.replace:
+                raise
+            return existing, [], []
+        return existing, rows, notices
+
+    def _put_factors(self, symbol: str, existing: ExistingFile[FactorRow], rows: list[FactorRow]) -> FileOutcome:
+        if self.extend and existing.is_foreign and existing.rows:
+            extended = extended_factor_rows(existing.rows, rows) if rows else existing.rows
+            if extended == existing.rows:
+                return "unchanged"
+            return existing.extend_to(render_factor_file(extended), self.folder, symbol)
+        if not rows:
+            return "kept"
+        return existing.replace_with(render_factor_file(rows), self.folder, symbol, replace_foreign=self.replace)
 
     def _factor_rows(
         self, symbol: str, known: list[MapRow], events: Events, first_day: date
@@ -197,14 +233,32 @@ class CorporateActions:
         except FactorFileError as error:
             raise _with_reason(error, symbol, missing) from error
 
+    def _first_bar(self, symbol: str, rows: list[MapRow]) -> date | None:
+        days = [self.bars.first_day(ticker) for ticker in tickers_of(symbol, rows)]
+        return min((day for day in days if day is not None), default=None)
+
     # --- the map file ---
 
-    def _existing_map(self, symbol: str) -> ExistingFile[MapRow]:
-        return ExistingFile.load(self.folder, map_file_path(self.folder.path, symbol), parse_map_file)
+    def _existing_map(self, symbol: str, computed: Sequence[MapRow]) -> ExistingFile[MapRow]:
+        found = ExistingFile.load(self.folder, map_file_path(self.folder.path, symbol), parse_map_file)
+        return found.recognized(bool(computed) and is_own_map_file(found.content or b"", computed))
 
-    def _put_map(self, symbol: str, share: _Share, existing: ExistingFile[MapRow]) -> FileOutcome:
-        text = render_map_file(share.rows)
-        return existing.replace_with(text, self.folder, symbol, replace_foreign=self.replace)
+    def _put_map(self, symbol: str, existing: ExistingFile[MapRow], rows: list[MapRow]) -> FileOutcome:
+        if self.extend and existing.is_foreign and existing.rows:
+            extended = extended_map_rows(existing.rows, rows)
+            if extended == existing.rows:
+                return "unchanged"
+            return existing.extend_to(render_map_file(extended), self.folder, symbol)
+        return existing.replace_with(render_map_file(rows), self.folder, symbol, replace_foreign=self.replace)
+
+
+def _details_notice(symbol: str, share: Share) -> list[str]:
+    if share.listing is not None:
+        return []
+    return [
+        f"the vendor has no details of {symbol}: its map file has no exchange, and the first and the last day of its "
+        "files are those of its bars"
+    ]
 
 
 def _not_built(symbol: str, *notices: str) -> BuildOutcome:

@@ -14,6 +14,7 @@ from server.core.events import Event, EventStream
 from server.data_download.availability import Gap
 from server.data_download.data_folder import DataFolder
 from server.data_download.execute import Execution
+from server.data_download.findings import Findings, joined
 from server.data_download.hosted_provider import HostedProvider
 from server.data_download.opened_providers import OpenedProviders
 from server.data_download.plan import DownloadPlan, make_plan, plan_repair
@@ -108,6 +109,7 @@ class DataDownloader:
     ) -> DownloadReport:
         cancelled = run.cancel.cancelled and bool(outcome.failed_series())
         files: list[CorporateFiles] = []
+        findings = Findings()
         if not run.cancel.cancelled:
             failed = outcome.failed_series()
             incomplete = plan.symbols_of(failed)
@@ -115,6 +117,9 @@ class DataDownloader:
             with run.timed_steps():
                 for step in steps:
                     files += step.after(symbols, plan.request, run.events, run.cancel)
+                findings = joined([step.findings(plan.request) for step in steps])
+            for sentence in findings.sentences:
+                run.events.emit(Event(kind="notice", message=sentence))
             cancelled = bool(steps) and run.cancel.cancelled  # all bars are there, but not what accompanies them
         times = RunTimes(
             started_at=run.started_at,
@@ -123,7 +128,14 @@ class DataDownloader:
             steps_s=run.steps_s,
         )
         report = build_report(
-            plan, outcome, run.counts, times, provider=self.provider.name, cancelled=cancelled, files=files
+            plan,
+            outcome,
+            run.counts,
+            times,
+            provider=self.provider.name,
+            cancelled=cancelled,
+            files=files,
+            findings=findings,
         )
         run.events.emit(
             Event(

@@ -7,6 +7,7 @@ files this program wrote; without it they count as foreign and are not replaced.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,11 +16,13 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from server.core.errors import WriteFailedError
+from server.core.json import from_json, to_json
 from server.core.sqlite import is_damage, open_database, set_aside, transaction
 from server.data_download.availability import EmptyMark
+from server.data_download.findings import Findings
 from server.data_download.ledger_schema import SCHEMA, VERSION, migrate, pack_days, unpack_days
 from server.lean.series import Series
 
@@ -51,18 +54,26 @@ class CorporateCheck:
     Attributes:
         provider: The provider that was asked.
         checked_at: Seconds since 1970 UTC.
-        asked_from: The first day that the files are known not to hide; None where that is not known.
+        asked_from: The first day whose closes were compared with the events; None where that is not known.
+        asked_through: The last one.
         since: The first day requested for the factor file; None for the security's first day.
         made: Whether files exist for this symbol: an earlier ticker of a security has none of its own.
         trouble: Why it failed; empty where it did not.
+        findings: What was found besides the files.
     """
 
     provider: str
     checked_at: float
     asked_from: date | None = None
+    asked_through: date | None = None
     since: date | None = None
     made: bool = True
     trouble: str = ""
+    findings: Findings = field(factory=Findings)
+
+    def compared(self, first: date, last: date) -> bool:
+        """Whether the closes of this range were compared, and events asked for."""
+        return bool(self.asked_from and self.asked_through and self.asked_from <= first and last <= self.asked_through)
 
 
 class Ledger:
@@ -215,7 +226,7 @@ class Ledger:
         for first in range(0, len(symbols), _VALUES):
             some = symbols[first : first + _VALUES]
             marks = ",".join("?" * len(some))
-            for symbol, provider, at, asked_from, since, made, trouble in self._rows(
+            for symbol, provider, at, asked_from, asked_through, since, made, trouble, findings in self._rows(
                 f"SELECT * FROM corporate_checks WHERE symbol IN ({marks})",  # noqa: S608 - question marks only
                 *some,
             ):
@@ -223,19 +234,22 @@ class Ledger:
                     provider=provider,
                     checked_at=at,
                     asked_from=date.fromordinal(asked_from) if asked_from else None,
+                    asked_through=date.fromordinal(asked_through) if asked_through else None,
                     since=date.fromordinal(since) if since else None,
                     made=bool(made),
                     trouble=trouble,
+                    findings=from_json(json.loads(findings), Findings) if findings else Findings(),
                 )
         return found
 
     def record_corporate_check(self, symbol: str, check: CorporateCheck) -> None:
         """Record a check instead of the previous one."""
-        days = [day.toordinal() if day else 0 for day in (check.asked_from, check.since)]
+        days = [day.toordinal() if day else 0 for day in (check.asked_from, check.asked_through, check.since)]
+        findings = json.dumps(to_json(check.findings)) if check.findings else ""
         with self._writing() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO corporate_checks VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (symbol, check.provider, check.checked_at, *days, check.made, check.trouble),
+                "INSERT OR REPLACE INTO corporate_checks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (symbol, check.provider, check.checked_at, *days, check.made, check.trouble, findings),
             )
 
 

@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Sequence
 from datetime import date
 
-VERSION = 3
+VERSION = 4
 
 _SERIES_TABLES = {
     "files": """
@@ -42,14 +42,17 @@ CREATE TABLE IF NOT EXISTS texts (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS corporate_checks (
     symbol TEXT PRIMARY KEY, provider TEXT NOT NULL, checked_at REAL NOT NULL,
-    asked_from INTEGER NOT NULL, since INTEGER NOT NULL, made INTEGER NOT NULL, trouble TEXT NOT NULL
+    asked_from INTEGER NOT NULL, asked_through INTEGER NOT NULL, since INTEGER NOT NULL, made INTEGER NOT NULL,
+    trouble TEXT NOT NULL, findings TEXT NOT NULL
 ) WITHOUT ROWID;
 """
 )
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
-    """Copy the tables of versions 1 and 2 to tables keyed by series, within the caller's transaction.
+    """Copy the tables of versions 1 and 2 to tables keyed by series, and drop checks of versions before 4.
+
+    It runs within the caller's transaction.
 
     Args:
         connection: The ledger.
@@ -66,6 +69,8 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
             f"INSERT INTO {table} SELECT 'equity/usa/' || resolution || '/trade/' || symbol, {rest} FROM old_{table}"  # noqa: S608
         )
         connection.execute(f"DROP TABLE old_{table}")
+    if 0 < version < VERSION:  # checks are made again
+        connection.execute("DROP TABLE IF EXISTS corporate_checks")
 
 
 def pack_days(days: Sequence[date]) -> bytes | None:

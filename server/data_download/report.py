@@ -13,6 +13,7 @@ from server.core.errors import BacktestServerError
 from server.core.events import Event, EventCounts
 from server.core.json import json_options
 from server.data_download.availability import DayState
+from server.data_download.findings import Doubt, Findings, OtherHolder
 from server.data_download.plan import DownloadPlan
 from server.lean.series import Resolution, Series
 
@@ -42,9 +43,10 @@ class Failure:
         return self.series.ticker
 
 
-FileOutcome = Literal["written", "unchanged", "kept", "none"]
-"""Result of building a factor or map file: written; already as it should be; an existing file was kept, since another
-program wrote it or what it needs could not be had; not built."""
+FileOutcome = Literal["written", "unchanged", "extended", "kept", "none"]
+"""Result of building a factor or map file: written; already as it should be; later events were added to a file of
+another program; an existing file was kept, since another program wrote it or what it needs could not be had; not
+built."""
 
 
 @frozen(kw_only=True)
@@ -66,6 +68,8 @@ class DownloadReport:
         duration_s: The download itself, without the loading of modules and without `corporate_actions`.
         corporate_actions: An entry for each symbol whose splits, dividends and tickers were requested.
         corporate_api_calls: The requests sent for those; they are not in `api_calls`.
+        other_holders: Earlier holders of the tickers, whose bars are within the range.
+        doubts: What may be wrong about the symbols within the range.
     """
 
     provider: str
@@ -92,6 +96,8 @@ class DownloadReport:
     cancelled: bool = False
     corporate_actions: tuple[CorporateFiles, ...] = ()
     corporate_api_calls: int = 0
+    other_holders: tuple[OtherHolder, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -175,6 +181,7 @@ def build_report(
     provider: str,
     cancelled: bool,
     files: Sequence[CorporateFiles] = (),
+    findings: Findings = Findings(),  # noqa: B008 - immutable
 ) -> DownloadReport:
     """The report of a download.
 
@@ -186,6 +193,7 @@ def build_report(
         provider: The name of the provider.
         cancelled: Whether the run was asked to stop and something is missing for it.
         files: What the steps that accompany the download built.
+        findings: What is known about the symbols besides their bars.
     """
     days = count_days(plan, outcome)
     request = plan.request
@@ -214,6 +222,8 @@ def build_report(
         cancelled=cancelled,
         corporate_actions=tuple(files),
         corporate_api_calls=counts.corporate_api_calls,
+        other_holders=findings.other_holders,
+        doubts=findings.doubts,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from server.core.cancel import CancelToken
 from server.core.events import EventStream
+from server.data_download.findings import Findings
 from server.data_download.report import CorporateFiles
 from server.data_download.request import DownloadRequest
 
@@ -27,3 +28,6 @@ class DownloadStep(Protocol):
         self, symbols: Sequence[str], request: DownloadRequest, events: EventStream, cancel: CancelToken
     ) -> tuple[CorporateFiles, ...]:
         """Called at the end with the symbols that have all their days; returns the files that it built."""
+
+    def findings(self, request: DownloadRequest) -> Findings:
+        """Called last: what is known about the symbols of a request on its days. Sends nothing."""

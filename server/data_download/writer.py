@@ -97,6 +97,24 @@ class SeriesWriter:
             put_text(whole.parent, symbol, whole.name, content, lambda read: check(read.decode()))
         self.ledger.record_text(path, digest(content), only=True)
 
+    def extend_text(self, symbol: str, path: str, text: str, check: Callable[[str], object]) -> None:
+        """Replace a text file of another program; the previous one is kept as ``<name>.old``. It stays foreign.
+
+        Args:
+            symbol, path, text, check: As for `write_text`.
+            symbol: The symbol.
+            path: Below the data folder.
+            text: The new text of the file.
+            check: Receives what was read back.
+
+        Raises:
+            WriteFailedError: The previous file is unchanged.
+        """
+        whole = self.root / path
+        with translate_os_errors(whole, symbol):
+            put_text(whole.parent, symbol, f"{whole.name}.old", whole.read_bytes(), lambda read: None)
+            put_text(whole.parent, symbol, whole.name, text.encode(), lambda read: check(read.decode()))
+
     def _merge(self, series: Series, new: Mapping[date, DayText]) -> Path | None:
         from server.lean.errors import FormatError
 

@@ -6,6 +6,7 @@ They are read once, at the start, into frozen values. docs/configuration.md list
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from server.core.words import did_you_mean, quoted_name
 from server.lean.json_with_comments import JsonObject
 from server.settings.lean_json import find_lean_json, read_lean_json
 from server.settings.reader import PROVIDERS, SECTION, SettingField, SettingsReader
-from server.settings.values import ProviderName, Source
+from server.settings.values import ProviderName, Source, SymbolDays
 
 EngineName = Literal["auto", "lean", "smoke"]
 CorporateActionsMode = Literal["auto", "off"]
@@ -44,6 +45,7 @@ CORE_SETTINGS = (
     _core("use-polygon-native-downloader", bool, "USE_POLYGON_NATIVE_DOWNLOADER"),
     _core("engine", EngineName, "BACKTEST_SERVER_ENGINE", "engine"),
     _core("corporate-actions", CorporateActionsMode, "BACKTEST_SERVER_CORPORATE_ACTIONS"),
+    _core("accepted-doubts", SymbolDays, "BACKTEST_SERVER_ACCEPTED_DOUBTS"),
 )
 HOST_VARIABLES = frozenset({*RESERVED_VARIABLES, *(name for setting in CORE_SETTINGS for name in setting.env)})
 """Environment variables that no provider may declare as its own."""
@@ -76,6 +78,7 @@ class Settings:
         use_polygon_native_downloader: False replaces ``polygon`` by ``lean-cli``.
         engine: The engine of backtests.
         corporate_actions: Whether downloads update LEAN's factor and map files.
+        accepted_doubts: Symbol and day of doubts that raise nothing.
         sources: The source of each setting, by its name in lean.json.
         reader: The sources of the settings of providers.
     """
@@ -87,6 +90,7 @@ class Settings:
     use_polygon_native_downloader: bool = True
     engine: EngineName = "auto"
     corporate_actions: CorporateActionsMode = "auto"
+    accepted_doubts: frozenset[tuple[str, date]] = frozenset()
     sources: Mapping[str, Source] = field(factory=dict)
     reader: SettingsReader = field(factory=SettingsReader, repr=False, eq=False)
 

@@ -11,6 +11,7 @@ import os
 import re
 import types
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, NewType, Union, get_args, get_origin
 
@@ -19,9 +20,13 @@ from attrs import frozen
 from server.core.errors import ConfigurationError
 from server.core.secret import Secret
 from server.core.words import quoted_name
+from server.lean.series import parse_symbol
 
 ProviderName = NewType("ProviderName", str)
 """A data provider's name: lower case, digits and hyphens, and not the word for no provider."""
+
+SymbolDays = NewType("SymbolDays", frozenset[tuple[str, date]])
+"""Symbols, each with a day: a list of ``SYMBOL YYYY-MM-DD`` in lean.json, separated by commas elsewhere."""
 
 _PROVIDER_NAME = "(?!none$)[a-z0-9]+(-[a-z0-9]+)*"
 _SOURCES = {
@@ -141,6 +146,17 @@ def _path(raw: RawValue) -> Path:
     return Path(os.path.realpath(raw.base / raw.value))  # ".." after a link is the folder above the link's target
 
 
+def _symbol_days(raw: RawValue) -> frozenset[tuple[str, date]]:
+    entries = raw.value.split(",") if raw.is_text else raw.value
+    if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+        raise ValueError
+    found = set()
+    for entry in entries:
+        symbol, day = entry.split()
+        found.add((parse_symbol(symbol), date.fromisoformat(day)))
+    return frozenset(found)
+
+
 _CONVERTERS: dict[Any, tuple[Callable[[RawValue], Any], str]] = {
     bool: (_boolean, "true or false"),
     int: (lambda raw: int(_scalar(raw, "[+-]?[0-9]{1,18}", int)), "a whole number"),
@@ -148,5 +164,6 @@ _CONVERTERS: dict[Any, tuple[Callable[[RawValue], Any], str]] = {
     str: (_text, "text on one line"),
     Path: (_path, "the path of a file or folder"),
     Secret: (lambda raw: Secret(_text(raw)), "text on one line"),
+    SymbolDays: (_symbol_days, "symbols with days, such as MO 2008-03-31, separated by commas or in a list"),
     ProviderName: (lambda raw: _text(raw, _PROVIDER_NAME), "a provider's name, for example polygon or lean-cli"),
 }

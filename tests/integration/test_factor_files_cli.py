@@ -103,6 +103,9 @@ def test_the_json_contract(command: CommandLine, served: Serve) -> None:
                 "dividends": 1,
                 "factor_differences": {"count": 0, "newest": []},
                 "map_differences": {"count": 0, "newest": []},
+                "other_holders": [],
+                "doubts": [],
+                "later_events": [],
             }
         ],
         "failures": [],

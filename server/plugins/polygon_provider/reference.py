@@ -32,7 +32,7 @@ from server.plugins.polygon_provider.reference_responses import (
     SplitRecord,
     TickerRecord,
     dividends_of,
-    last_listing_of,
+    listing_among,
     listing_of,
     read_reference_page,
     renames_of,
@@ -42,6 +42,9 @@ from server.plugins.polygon_provider.requests import bad_response, next_page
 
 MAX_PAGES = 100
 """Pages of one list at most; the events of any ticker fit far fewer."""
+
+_LASTING = timedelta(days=30)
+"""How long the holder of a ticker on a past day is cached."""
 
 _POLL_SECONDS = 0.1
 _TICKERS = "/v3/reference/tickers"
@@ -131,7 +134,8 @@ class PolygonReference:
     def listing(self, ticker: str, on: date | None = None) -> Listing | None:
         """Return reference data of the ticker; None if the vendor does not know it, or not on that day.
 
-        For a ticker that is not in use, it is the security that had it last. See `listing_of` for ``delisted``.
+        For a ticker that is not in use, it is the security that had it last; for a day of which there are no details,
+        the one that was delisted first after it. See `listing_of` for ``delisted``.
 
         Raises:
             BacktestServerError: As for `events`. A PlanLimitError where the plan does not reach back to that day.
@@ -170,17 +174,24 @@ class PolygonReference:
 
     def _listing(self, symbol: str, on: date | None) -> Listing | None:
         request = self._request(symbol, "ticker details")
+        target = f"{_TICKERS}/{symbol}" + (f"?date={on}" if on else "")
         try:
-            page = self._one(request, f"{_TICKERS}/{symbol}" + (f"?date={on}" if on else ""), TickerRecord)
+            page = self._one(request, target, TickerRecord, lasting=on is not None)
         except SymbolNotFoundError:
-            if on is not None:
-                return None
-            # The details endpoint has the tickers in use; the list also has those of delisted securities.
-            target = f"{_TICKERS}?ticker={symbol}&active=false&limit=1000"
-            return last_listing_of(self._all(request, _TICKERS, target, TickerRecord))
+            return listing_among(self._delisted(request, symbol), on)
+        except PlanLimitError:
+            found = listing_among(self._delisted(request, symbol), on) if on else None
+            if found is None:
+                raise
+            return found
         if page.results is None:
             raise bad_response(request, "it has no results", page.id)
         return listing_of(page.results)
+
+    def _delisted(self, request: ReferenceRequest, symbol: str) -> list[TickerRecord]:
+        """The delisted shares that had a ticker; the details endpoint has only those that had it on the day."""
+        target = f"{_TICKERS}?ticker={symbol}&active=false&limit=1000"
+        return self._all(request, _TICKERS, target, TickerRecord)
 
     def _request(self, ticker: str, subject: str) -> ReferenceRequest:
         return ReferenceRequest(ticker=ticker, subject=subject, refresh=self._context.refresh)
@@ -227,11 +238,14 @@ class PolygonReference:
             client.store(one, self._rest_of_day())
         return [found for one in fetched for found in one.page.results or ()]
 
-    def _one(self, request: ReferenceRequest, target: str, record: type[Result]) -> ReferencePage[Result]:
+    def _one(
+        self, request: ReferenceRequest, target: str, record: type[Result], *, lasting: bool = False
+    ) -> ReferencePage[Result]:
+        """Return the one page of a response. It is cached for the day, or for `_LASTING` if it is about the past."""
         client = self._client()
         fetched = client.get(request, target, partial(read_reference_page, request=request, kind=record))
         self._responded |= not fetched.from_cache
-        client.store(fetched, self._rest_of_day())
+        client.store(fetched, _LASTING if lasting else self._rest_of_day())
         return fetched.page
 
     def _rest_of_day(self) -> timedelta:

@@ -78,6 +78,7 @@ class TickerRecord(msgspec.Struct):
     primary_exchange: str | None = None
     list_date: str | None = None
     delisted_utc: str | None = None
+    composite_figi: str | None = None
 
 
 class _Ticker(msgspec.Struct):
@@ -229,13 +230,22 @@ def listing_of(record: TickerRecord) -> Listing:
         exchange=on_one_line(record.primary_exchange or "") or None,
         listed=_day(record.list_date),
         delisted=delisted,
+        figi=on_one_line(record.composite_figi or ""),
     )
 
 
-def last_listing_of(records: Sequence[TickerRecord]) -> Listing | None:
-    """Return the security that had a ticker last, of several delisted ones; None if the list is empty."""
+def listing_among(records: Sequence[TickerRecord], on: date | None = None) -> Listing | None:
+    """Return the delisted security that had a ticker on a day, or last; None if there is none.
+
+    Args:
+        records: The delisted securities that had the ticker.
+        on: A day. The security that was delisted first from that day on had the ticker, unless it was listed later.
+    """
     found = [listing_of(record) for record in records]
-    return max(found, key=lambda listing: listing.delisted or date.min, default=None)
+    if on is None:
+        return max(found, key=lambda listing: listing.delisted or date.min, default=None)
+    then = [one for one in found if one.delisted and one.delisted >= on and not (one.listed and one.listed > on)]
+    return min(then, key=lambda listing: listing.delisted or date.max, default=None)
 
 
 def _day(text: str | None) -> date | None:

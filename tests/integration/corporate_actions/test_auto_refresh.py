@@ -41,7 +41,8 @@ def test_at_most_once_a_day(rig_on: RigOn) -> None:
         {"symbol": "AAPL", "factor_file": "written", "map_file": "written", "notices": []}
     ]
     assert (report.api_calls, report.corporate_api_calls, len(server.requests)) == (1, 4, 5)
-    assert (report.days_downloaded, report.notices) == (len(DAYS), ())
+    assert report.days_downloaded == len(DAYS)
+    assert [doubt.kind for doubt in report.doubts] == ["split"]  # the market's closes do not change over it
     server.reset()
 
     again = rig.download("AAPL", DAYS[0], DAYS[-1])
@@ -115,16 +116,29 @@ def test_without_a_key_existing_data_are_used(rig_on: RigOn) -> None:
     assert server.requests == []
 
 
-def test_files_of_other_programs_need_no_requests(rig_on: RigOn) -> None:
-    """Nothing would be written."""
+def test_later_events_of_files_of_other_programs_are_listed_each_time(rig_on: RigOn) -> None:
+    """The vendor is asked once, and the events and the command that adds them are listed in every download."""
     rig, server = rig_on()
-    rig.put("factor", "AAPL", "20200701,1,1,1\n20501231,1,1,0")
+    text = "20200701,0.9,1,1\n20200710,0.9,1,100\n20501231,1,1,0"
+    rig.put("factor", "AAPL", text)
     rig.put("map", "AAPL", EXPECTED_MAP)
+    later = (
+        "the files of AAPL are of another origin and lack 2 later events (2020-08-07 dividend of $0.82; 2020-08-31 "
+        "split of 4:1); backtest-server factor-files AAPL --extend adds them"
+    )
 
-    report = rig.download("AAPL", DAYS[0], DAYS[-1])
+    first = rig.download("AAPL", DAYS[0], DAYS[-1])
+    assert len(server.requests) == 5
+    assert later in first.notices
+    server.reset()
 
-    assert len(server.requests) == 1
-    assert report.corporate_actions == ()
+    again = rig.download("AAPL", DAYS[0], DAYS[-1])
+    assert later in again.notices
+    assert server.requests == []
+    assert rig.text("factor", "AAPL") == text
+
+    earlier = rig.download("AAPL", DAYS[0], date(2020, 7, 31))
+    assert earlier.notices == ()
 
 
 def test_older_bars_extend_the_file(rig_on: RigOn) -> None:

@@ -64,7 +64,12 @@ def build_before(rig: Rig, failing: str, error: Exception) -> tuple[bool, list[s
 
     with rig.downloader() as downloader:
         context = SimpleNamespace(
-            folder=downloader.folder, provider="acme", check=lambda: None, opened=opened, locked=locked
+            folder=downloader.folder,
+            provider="acme",
+            check=lambda: None,
+            opened=opened,
+            locked=locked,
+            last_settled=lambda: REQUEST.end,
         )
         refresh = AutoRefresh(context=context)  # type: ignore[arg-type]
         changed = refresh.before(SYMBOLS, REQUEST, EventStream(lambda: rig.now), CancelToken())

@@ -16,6 +16,7 @@ from server.core.errors import BacktestServerError, ConfigurationError
 from server.core.json import to_json
 from server.core.secret import Secret
 from server.data_download.errors import AuthenticationError, BadResponseError, ProviderError
+from server.data_download.findings import Findings
 from server.data_download.hosted_provider import HostedProvider
 from server.data_download.provider import Capabilities
 from server.data_download.report import CorporateFiles
@@ -50,6 +51,10 @@ class RecordingStep:
     def after(self, *_: object) -> tuple[CorporateFiles, ...]:
         """Build nothing."""
         return ()
+
+    def findings(self, *_: object) -> Findings:
+        """Find nothing."""
+        return Findings()
 
 
 FOREIGN = [

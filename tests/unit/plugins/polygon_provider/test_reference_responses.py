@@ -24,7 +24,7 @@ from server.plugins.polygon_provider.reference_responses import (
     SplitRecord,
     TickerRecord,
     dividends_of,
-    last_listing_of,
+    listing_among,
     listing_of,
     read_reference_page,
     renames_of,
@@ -255,11 +255,11 @@ def test_of_several_that_had_a_ticker_the_last_one_counts() -> None:
     """Tickers are used again."""
     records = [TickerRecord(ticker="ABC", delisted_utc=day) for day in ("2009-03-02T05:00:00Z", "2021-01-05", None)]
 
-    found = last_listing_of(records)
+    found = listing_among(records)
 
     assert found is not None
     assert found.delisted == date(2021, 1, 5)
-    assert last_listing_of([]) is None
+    assert listing_among([]) is None
 
 
 # --- whatever comes ---
@@ -334,7 +334,7 @@ def test_any_answer_gives_events_or_a_documented_error(text: bytes) -> None:
 def test_any_answer_gives_tickers_or_a_documented_error(text: bytes) -> None:
     """A history has the ticker asked for, on days that ascend; or it does not exist."""
     history = use(text, EventsRecord, lambda found: renames_of(found, "ABC")) or Renames()
-    use(text, list[TickerRecord], lambda rows: last_listing_of(rows or ()))
+    use(text, list[TickerRecord], lambda rows: listing_among(rows or ()))
     use(text, TickerRecord, lambda row: row and listing_of(row))
 
     days = [change.first_day for change in history.changes]

@@ -1,0 +1,322 @@
+"""Compares a share's events with its raw closes: closes decide where they can, else they raise doubts. Pure.
+
+A vendor's list and the prices are independent sources. A split is confirmed by the change of the close over its
+ex-date; a change without an event shows one that is not listed, such as a spin-off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from math import prod
+
+from attrs import Factory, define, evolve, frozen
+
+from server.corporate_actions.model import Dividend, Events, Split
+from server.corporate_actions.summary import ratio_text
+from server.data_download.findings import Doubt, DoubtKind
+from server.trading_calendar import USEquityTradingCalendar
+
+FIT = Fraction(5, 4)
+"""A change fits a split if it is within this factor of its ratio; ratios within it of 1 cannot be told from prices."""
+
+LARGE_CHANGE = Fraction(8, 5)
+"""A change beyond this factor needs an event."""
+
+LARGE_DIVIDEND = Fraction(1, 10)
+"""Of the close before the ex-date."""
+
+NEAR_DAYS, NEAR_AMOUNT = timedelta(days=10), Fraction(21, 20)
+"""Two dividends this close to one another, with amounts within this factor, may be one that is listed twice."""
+
+_PAYER_DAYS, _PAYER_COUNT = timedelta(days=25), 5
+"""A share with this number of dividends within this distance of a day pays every week."""
+
+Closes = Mapping[date, Decimal | None]
+"""Raw closes in dollars by session, ascending; None where it is known that there is no bar. Other sessions are not
+known."""
+
+
+@frozen(kw_only=True)
+class CheckedEvents:
+    """Events after the comparison.
+
+    Attributes:
+        events: The events to apply.
+        notices: A sentence for each event that closes changed or removed.
+        doubts: What does not fit.
+    """
+
+    events: Events
+    notices: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+
+
+@frozen
+class ExpectedChange:
+    """What the events of a session do to the close.
+
+    Attributes:
+        split: The multiplier of the price; 1 without a split.
+        dividend: The part of the close before that was paid; 0 without a dividend.
+    """
+
+    split: Fraction = Fraction(1)
+    dividend: Fraction = Fraction(0)
+
+
+def check_events(symbol: str, events: Events, closes: Closes, calendar: USEquityTradingCalendar) -> CheckedEvents:
+    """Compare a share's events with its closes.
+
+    A split whose ratio does not fit the change over its date, but fits that of the session before or after, is moved
+    there; of several splits on one date that do not fit together, the one that fits counts. Everything else is applied
+    as listed, with a doubt. Events whose closes are not known are not compared.
+
+    Args:
+        symbol: The share's symbol.
+        events: Of one holder of the ticker.
+        closes: Of the same holder.
+        calendar: The trading calendar.
+    """
+    changes = PriceChanges.of(closes, calendar)
+    draft = _Draft(symbol)
+    by_date: dict[date, list[Split]] = {}
+    for split in events.splits:
+        by_date.setdefault(split.ex_date, []).append(split)
+    for day, splits in by_date.items():
+        draft.splits += _decide(day, splits, changes, by_date.keys(), draft)
+    _compare_dividends(events, draft)
+    checked = evolve(events, splits=tuple(sorted(draft.splits, key=lambda split: split.ex_date)))
+    expected = _expected(checked, changes)
+    doubts = [*draft.doubts, *changes_without_event(symbol, changes, expected, {doubt.day for doubt in draft.doubts})]
+    return CheckedEvents(
+        events=checked, notices=tuple(draft.notices), doubts=tuple(sorted(doubts, key=lambda doubt: doubt.day))
+    )
+
+
+def changes_without_event(
+    symbol: str, changes: PriceChanges, expected: Mapping[date, ExpectedChange], known: set[date] | None = None
+) -> list[Doubt]:
+    """Return a doubt for each large dividend and each large change of the close that no event explains.
+
+    Args:
+        symbol: The share's symbol.
+        changes: The changes of its close.
+        expected: By session, what its events do.
+        known: Sessions that have a doubt already.
+    """
+    doubts: list[Doubt] = []
+    for at, day in enumerate(changes.days):
+        change = changes.over(at)
+        event = expected.get(day, ExpectedChange())
+        before = changes.closes[at - 1] if at else Decimal(0)
+        if event.dividend > LARGE_DIVIDEND and change is not None:
+            amount = f"${_shown(float(event.dividend) * float(before))}"
+            message = f"the dividend of {amount} is {float(event.dividend):.0%} of the close before it, ${before}"
+            doubts.append(Doubt(symbol=symbol, day=day, kind="large_dividend", message=message))
+        if change is None or day in (known or ()):
+            continue
+        if _distance(change, event.split * (1 - event.dividend)) > LARGE_CHANGE:
+            doubts.append(_change_doubt(symbol, day, (before, changes.closes[at]), event))
+    return doubts
+
+
+@frozen
+class PriceChanges:
+    """The closes of the sessions with bars, ascending, and which of them follow one another.
+
+    Attributes:
+        comparable: For each, whether all sessions since the one before it are known to have no bar.
+    """
+
+    days: Sequence[date]
+    closes: Sequence[Decimal]
+    comparable: Sequence[bool]
+    index: Mapping[date, int]
+
+    @classmethod
+    def of(cls, closes: Closes, calendar: USEquityTradingCalendar) -> PriceChanges:
+        """Arrange closes."""
+        with_bars = [(day, close) for day, close in closes.items() if close is not None and close > 0]
+        days = [day for day, _ in with_bars]
+        number = {day: at for at, day in enumerate(calendar.trading_days(days[0], days[-1]))} if days else {}
+        sessions = list(number)
+        comparable = [False]
+        for before, day in pairwise(days):
+            between = sessions[number[before] + 1 : number[day]] if before in number and day in number else [day]
+            comparable.append(all(other in closes and closes[other] is None for other in between))
+        return cls(
+            days, [close for _, close in with_bars], comparable[: len(days)], {day: at for at, day in enumerate(days)}
+        )
+
+    def over(self, at: int) -> Fraction | None:
+        """Return the close of a day divided by the one before it; None if one of them is not known."""
+        if not 0 < at < len(self.days) or not self.comparable[at]:
+            return None
+        return Fraction(self.closes[at]) / Fraction(self.closes[at - 1])
+
+    def place(self, ex_date: date) -> int | None:
+        """Return the position of the first day with a bar from an ex-date on; None if there is none, or it is far off.
+
+        The days of the price before and after an event must follow one another, with the ex-date between them.
+        """
+        at = self.index.get(ex_date)
+        if at is None:
+            at = next((number for number, day in enumerate(self.days) if day >= ex_date), None)
+        if at is None or self.over(at) is None or self.days[at - 1] >= ex_date:
+            return None
+        return at
+
+
+@define
+class _Draft:
+    symbol: str
+    splits: list[Split] = Factory(list)
+    notices: list[str] = Factory(list)
+    doubts: list[Doubt] = Factory(list)
+
+    def doubt(self, day: date, kind: DoubtKind, message: str) -> None:
+        self.doubts.append(Doubt(symbol=self.symbol, day=day, kind=kind, message=message))
+
+
+def _decide(
+    day: date, splits: Sequence[Split], changes: PriceChanges, split_days: Collection[date], draft: _Draft
+) -> Sequence[Split]:
+    """Return the splits of one date as the closes show them."""
+    at = changes.place(day)
+    change = None if at is None else changes.over(at)
+    total = prod((split.factor for split in splits), start=Fraction(1))
+    if at is None or change is None:
+        if len(splits) > 1:
+            draft.doubt(day, "two_events", f"{_names(splits)} are listed on one day, and the closes are not known")
+        return splits
+    if len(splits) > 1:
+        return _decide_several(day, splits, change, total, draft)
+    if _distance(total, Fraction(1)) <= FIT or _distance(change, total) <= FIT:
+        return splits
+    near = [other for other in (at - 1, at + 1) if _fits_there(other, total, changes, split_days)]
+    if len(near) == 1:
+        moved = changes.days[near[0]]
+        draft.notices.append(
+            f"the split of {draft.symbol}, {ratio_text(total)}, is listed for {day}, but the closes show it on "
+            f"{moved}; it is applied on {moved}"
+        )
+        return [evolve(splits[0], ex_date=moved)]
+    message = (
+        f"a split of {ratio_text(total)} is listed, but the close changed from ${changes.closes[at - 1]} to "
+        f"${changes.closes[at]}; it is applied as listed"
+    )
+    draft.doubt(day, "split", message)
+    return splits
+
+
+def _decide_several(
+    day: date, splits: Sequence[Split], change: Fraction, total: Fraction, draft: _Draft
+) -> Sequence[Split]:
+    if _distance(change, total) <= FIT:
+        return splits
+    fitting = sorted(
+        (split for split in splits if _distance(change, split.factor) <= FIT),
+        key=lambda split: _distance(change, split.factor),
+    )
+    if not fitting:
+        message = f"{_names(splits)} are listed on one day, and neither fits the change of the close; both are applied"
+        draft.doubt(day, "two_events", message)
+        return splits
+    chosen = fitting[0]
+    draft.notices.append(
+        f"{_names(splits)} of {draft.symbol} are listed for {day}; the closes show {ratio_text(chosen.factor)}, so the "
+        "other is left out"
+    )
+    if len(fitting) > 1:
+        draft.doubt(day, "two_events", f"{_names(splits)} are listed on one day, and each fits the change of the close")
+    return [chosen]
+
+
+def _fits_there(at: int, total: Fraction, changes: PriceChanges, split_days: Collection[date]) -> bool:
+    change = changes.over(at)
+    return change is not None and changes.days[at] not in split_days and _distance(change, total) <= FIT
+
+
+def _compare_dividends(events: Events, draft: _Draft) -> None:
+    """Add doubts about dates with several events and dividends that may be listed twice."""
+    paid: dict[date, list[Dividend]] = {}
+    for dividend in events.dividends:
+        paid.setdefault(dividend.ex_date, []).append(dividend)
+    for day, same in paid.items():
+        if len(same) > 1:
+            draft.doubt(day, "two_events", f"{_amounts(same)} are listed on one day; they add up")
+    for day in sorted(paid.keys() & {split.ex_date for split in draft.splits}):
+        message = f"{_amounts(paid[day])} and a split are listed on one day; the amount is taken as before the split"
+        draft.doubt(day, "two_events", message)
+    for earlier, later in pairwise(events.dividends):
+        if _near(earlier, later) and not _pays_weekly(events.dividends, later.ex_date):
+            message = (
+                f"dividends of {_amount(earlier)} on {earlier.ex_date} and {_amount(later)} on {later.ex_date} may be "
+                "one that is listed twice; both are applied"
+            )
+            draft.doubt(later.ex_date, "near_duplicate", message)
+
+
+def _near(earlier: Dividend, later: Dividend) -> bool:
+    return (
+        earlier.ex_date < later.ex_date <= earlier.ex_date + NEAR_DAYS
+        and _distance(Fraction(earlier.amount), Fraction(later.amount)) <= NEAR_AMOUNT
+    )
+
+
+def _pays_weekly(dividends: Sequence[Dividend], day: date) -> bool:
+    return sum(abs(dividend.ex_date - day) <= _PAYER_DAYS for dividend in dividends) >= _PAYER_COUNT
+
+
+def _expected(events: Events, changes: PriceChanges) -> dict[date, ExpectedChange]:
+    expected: dict[date, ExpectedChange] = {}
+    for event in events.every:
+        at = changes.place(event.ex_date)
+        if at is None:
+            continue
+        day = changes.days[at]
+        so_far = expected.get(day, ExpectedChange())
+        if isinstance(event, Split):
+            expected[day] = evolve(so_far, split=so_far.split * event.factor)
+        else:
+            paid = Fraction(event.amount) / Fraction(changes.closes[at - 1])
+            expected[day] = evolve(so_far, dividend=so_far.dividend + paid)
+    return expected
+
+
+def _change_doubt(symbol: str, day: date, closes: tuple[Decimal, Decimal], event: ExpectedChange) -> Doubt:
+    before, after = closes
+    moved = f"the close changed from ${before} to ${after}"
+    if event.split != 1:
+        message = f"{moved}, which a split of {ratio_text(event.split)} does not explain"
+        return Doubt(symbol=symbol, day=day, kind="split", message=message)
+    fell = "a spin-off or a split" if after < before else "a reverse split"
+    message = f"{moved}, and no event is listed that explains it; it may be {fell} that the vendor does not list"
+    return Doubt(symbol=symbol, day=day, kind="price_change", message=message)
+
+
+def _distance(one: Fraction, other: Fraction) -> Fraction:
+    """The factor, at least 1, between two positive numbers; a huge one if one of them is not positive."""
+    if one <= 0 or other <= 0:
+        return Fraction(10**9)
+    return max(one / other, other / one)
+
+
+def _names(splits: Sequence[Split]) -> str:
+    return "splits of " + " and ".join(ratio_text(split.factor) for split in splits)
+
+
+def _amounts(dividends: Sequence[Dividend]) -> str:
+    return "dividends of " + " and ".join(map(_amount, dividends)) if len(dividends) > 1 else _amount(dividends[0])
+
+
+def _amount(dividend: Dividend) -> str:
+    return f"${_shown(float(dividend.amount))}"
+
+
+def _shown(amount: float) -> str:
+    return f"{amount:.4f}".rstrip("0").rstrip(".")

@@ -1,0 +1,271 @@
+"""Gathers what is known about one share: its tickers, the holders of its oldest one, its events and its raw closes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+
+from attrs import evolve, field, frozen
+
+from server.corporate_actions.closes import DailyBars
+from server.corporate_actions.events import events_of_share, ticker_for, tickers_of, unattributed_events
+from server.corporate_actions.identity import PAUSE_SESSIONS, Tenure, find_tenure, is_same_holder
+from server.corporate_actions.model import CorporateActionSource, Events, Listing, Renames
+from server.corporate_actions.renames import AcceptedRenames, ChangeWindow, accept_renames
+from server.corporate_actions.rows import closes_needed, inception, map_rows
+from server.data_download.errors import PlanLimitError
+from server.data_download.findings import Doubt, OtherHolder
+from server.lean.map_file import MapRow
+from server.lean.text_lines import LAST_DATE
+from server.trading_calendar import USEquityTradingCalendar
+
+_RECENT_SESSIONS = 5
+_EDGES = 2
+
+
+@frozen(kw_only=True)
+class Share:
+    """What is known about a share.
+
+    Attributes:
+        listing: Reference data of its ticker; None if the vendor has none.
+        rows: Of its map file.
+        events: Its splits and dividends as listed.
+        closes: Its raw closes; see `price_check.Closes`.
+        other_holders: Earlier holders of its oldest ticker.
+        doubts: About its tickers and their holders.
+        notices: Sentences for people.
+        has_bars: Whether there is a bar of it.
+    """
+
+    listing: Listing | None
+    rows: list[MapRow]
+    events: Events = field(factory=Events)
+    closes: Mapping[date, Decimal | None] = field(factory=dict)
+    other_holders: tuple[OtherHolder, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+    notices: tuple[str, ...] = ()
+    has_bars: bool = True
+
+
+@frozen(kw_only=True)
+class ShareReader:
+    """Reads one share at a time from a source and the daily bars.
+
+    Attributes:
+        source: The vendor's corporate actions.
+        bars: Daily bars on disk; missing ones are downloaded.
+        last_day: The newest settled session.
+    """
+
+    calendar: USEquityTradingCalendar
+    source: CorporateActionSource
+    bars: DailyBars
+    last_day: date
+
+    def tickers(self, symbol: str, renames: Renames) -> Share:
+        """Read the tickers of a share only: no events, no closes.
+
+        Raises:
+            BacktestServerError: Something that it needs is not available.
+        """
+        listing = self.source.listing(symbol)
+        accepted = self._accepted(symbol, renames, listing)
+        return self._with_rows(symbol, listing, accepted, Tenure())
+
+    def read(
+        self,
+        symbol: str,
+        renames: Renames,
+        listed: Callable[[], Events],
+        days: Sequence[date],
+        used: list[MapRow] | None,
+    ) -> Share:
+        """Read everything about a share.
+
+        Args:
+            symbol: The share's last ticker.
+            renames: What the vendor lists.
+            listed: Returns the events that the vendor lists under the symbol.
+            days: Sessions whose closes are compared with the events, ascending; missing ones are downloaded.
+            used: The rows of an existing map file that is kept; LEAN uses them instead of the share's own.
+
+        Raises:
+            BacktestServerError: Something that it needs is not available.
+        """
+        listing = self.source.listing(symbol)
+        accepted = self._accepted(symbol, renames, listing)
+        draft = self._with_rows(symbol, listing, accepted, Tenure())
+        rows = used or draft.rows
+        own = listed()
+        by_ticker = {
+            ticker: own if ticker == symbol else self.source.events(ticker) for ticker in tickers_of(symbol, rows)
+        }
+        events = events_of_share(rows, by_ticker)
+        history = self._history(symbol, rows, events, days)
+        tenure = self._tenure(symbol, listing, rows, history)
+        share = self._with_rows(symbol, listing, accepted, tenure)
+        if used is None:
+            rows = share.rows
+        restated = self._restated(symbol, listing, rows, by_ticker)
+        events = events_of_share(rows, by_ticker, restated)
+        return evolve(
+            share,
+            events=events,
+            closes=self._closes_of_share(symbol, rows, history, tenure),
+            notices=(*share.notices, *events.notices),
+            has_bars=self._first_bar(symbol, rows) is not None,
+        )
+
+    # --- tickers and holders ---
+
+    def _accepted(self, symbol: str, renames: Renames, listing: Listing | None) -> AcceptedRenames:
+        evidence = _Evidence(self, listing)
+        return accept_renames(symbol, renames, listing, self.calendar, evidence, last_day=self.last_day)
+
+    def _with_rows(self, symbol: str, listing: Listing | None, accepted: AcceptedRenames, tenure: Tenure) -> Share:
+        oldest = accepted.changes[0].ticker if accepted.changes else symbol
+        if tenure.is_limited:
+            first_day = tenure.first_day or self._next_session(tenure.other_holders[-1].last_day)
+        else:
+            first_day = inception(listing, accepted.renames, self.calendar, self.bars.first_day(oldest))
+        return Share(
+            listing=listing,
+            rows=map_rows(symbol, listing, accepted.renames, first_day, self.calendar),
+            other_holders=tenure.other_holders,
+            doubts=(*accepted.doubts, *tenure.doubts),
+            notices=accepted.notices,
+        )
+
+    def _next_session(self, day: date) -> date:
+        return self.calendar.next_trading_day(day)
+
+    def _tenure(
+        self,
+        symbol: str,
+        listing: Listing | None,
+        rows: Sequence[MapRow],
+        history: Mapping[str, Mapping[date, Decimal | None]],
+    ) -> Tenure:
+        """Find the holders of the oldest ticker on the days with bars."""
+        oldest = rows[0].ticker
+        end = rows[1].date if len(rows) > 1 else LAST_DATE
+        closes = history.get(oldest, {})
+        traded = {day for day, close in closes.items() if close is not None} | self.bars.days_on_disk(oldest)
+        days = sorted(day for day in traded if day <= min(end, self.last_day))
+        if not days:
+            return Tenure()
+        spans = self._spans(days, closes)
+        recent = min(end, self.last_day)
+        for _ in range(_RECENT_SESSIONS):
+            recent = self.calendar.previous_trading_day(recent)
+        current = listing or self._listing_on(oldest, days[-1])
+        if current is None:
+            current = Listing(ticker=symbol, active=True)
+
+        @functools.cache
+        def holder_on(day: date) -> Listing | None:
+            return current if day >= recent else self._listing_on(oldest, day)
+
+        return find_tenure(symbol, oldest, spans, current, holder_on)
+
+    def _spans(self, days: Sequence[date], closes: Mapping[date, Decimal | None]) -> list[list[date]]:
+        """Divide days with bars where it is known that trading paused for `PAUSE_SESSIONS`."""
+        spans = [[days[0]]]
+        for day in days[1:]:
+            sessions = self.calendar.trading_days(spans[-1][-1], day)[1:-1]
+            paused = len(sessions) >= PAUSE_SESSIONS and all(closes.get(one, 0) is None for one in sessions)
+            if paused:
+                spans.append([day])
+            else:
+                spans[-1].append(day)
+        return spans
+
+    def _listing_on(self, ticker: str, day: date) -> Listing | None:
+        try:
+            return self.source.listing(ticker, day)
+        except PlanLimitError:
+            return None
+
+    # --- events ---
+
+    def _restated(
+        self, symbol: str, listing: Listing | None, rows: Sequence[MapRow], events: Mapping[str, Events]
+    ) -> dict[str, list[date]]:
+        """Return by ticker the ex-dates of events listed under it on which no other share had it."""
+        restated: dict[str, list[date]] = {}
+        for ticker, days in unattributed_events(rows, events).items():
+            edges = {day: self._is_free(ticker, day, listing) for day in (days[0], days[-1])}
+            if all(edges.values()):
+                restated[ticker] = days
+            elif any(edges.values()):
+                free = {day: edges[day] if day in edges else self._is_free(ticker, day, listing) for day in days}
+                restated[ticker] = [day for day in days if free[day]]
+        return restated
+
+    def _is_free(self, ticker: str, day: date, listing: Listing | None) -> bool:
+        """Whether no other share had a ticker on a day: the vendor has no details of one, and there is no bar."""
+        found = self._listing_on(ticker, day)
+        if found is not None:
+            return listing is not None and is_same_holder(listing, found, paused=False) is True
+        sessions = self.calendar.trading_days(self.calendar.previous_trading_day(day), day)
+        closes = self.bars.history(ticker, sessions)
+        return all(one in closes and closes[one] is None for one in sessions)
+
+    # --- closes ---
+
+    def _history(
+        self, symbol: str, rows: list[MapRow], events: Events, days: Sequence[date]
+    ) -> dict[str, dict[date, Decimal | None]]:
+        """Download the daily bars that are needed, each ticker in one download; return all closes by ticker."""
+        needed = {*days, *self._days_of_events(events, rows)}
+        by_ticker: dict[str, list[date]] = {ticker: [] for ticker in tickers_of(symbol, rows)}
+        for day in sorted(needed):
+            by_ticker[ticker_for(symbol, rows, day)].append(day)
+        return {ticker: self.bars.history(ticker, sessions) for ticker, sessions in by_ticker.items()}
+
+    def _days_of_events(self, events: Events, rows: Sequence[MapRow]) -> set[date]:
+        before = closes_needed(events, rows[0].date, self.calendar, last_day=self.last_day)
+        return {*before, *(day for day in map(self._next_session, before) if day <= self.last_day)}
+
+    def _closes_of_share(
+        self, symbol: str, rows: list[MapRow], history: Mapping[str, Mapping[date, Decimal | None]], tenure: Tenure
+    ) -> dict[date, Decimal | None]:
+        """Return the closes under the share's ticker of each day, from its first day on."""
+        first = rows[0].date if tenure.is_limited else date.min
+        closes = {
+            day: close
+            for ticker, known in history.items()
+            for day, close in known.items()
+            if day >= first and ticker_for(symbol, rows, day) == ticker
+        }
+        return dict(sorted(closes.items()))
+
+    def _first_bar(self, symbol: str, rows: Sequence[MapRow]) -> date | None:
+        days = [self.bars.first_day(ticker) for ticker in tickers_of(symbol, rows)]
+        return min((day for day in days if day is not None), default=None)
+
+
+@frozen
+class _Evidence:
+    """`RenameEvidence` from daily bars and the vendor's ticker details."""
+
+    reader: ShareReader
+    listing: Listing | None
+
+    def traded(self, window: ChangeWindow) -> Mapping[str, set[date]]:
+        """The days of a window on which each ticker traded."""
+        return self.reader.bars.days_traded(window, self.reader.last_day)
+
+    def is_other_holder(self, ticker: str, day: date) -> bool | None:
+        """Whether another share had a ticker on a day."""
+        try:
+            found = self.reader.source.listing(ticker, day)
+        except PlanLimitError:
+            return None
+        if found is None or self.listing is None:
+            return None
+        same = is_same_holder(self.listing, found, paused=False)
+        return None if same is None else not same
