@@ -140,7 +140,7 @@ class BacktestManager:
     def _run_engine(self, engine: Engine, request: BacktestRequest, running: _Running) -> EngineResult:
         wanted = download_request(request)
         days, _ = trading_days(wanted.start, wanted.end, self._workspace.calendar, self._workspace.clock())
-        return engine.run(
+        result = engine.run(
             EngineRequest(
                 project=request.project,
                 symbols=wanted.symbols,
@@ -153,6 +153,7 @@ class BacktestManager:
             cancel=running.cancel,
             progress=lambda line: _emit(running, "notice", ENGINE, line),
         )
+        return result.with_findings(self._workspace.findings(wanted.symbols, wanted.start, wanted.end))
 
     def _stop_if_cancelled(self, running: _Running, where: str) -> None:
         if running.cancel.cancelled:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
 from typing import Any, NoReturn
 
 import attrs
@@ -19,6 +19,7 @@ from server.corporate_actions.hosted_source import open_hosted
 from server.corporate_actions.model import CorporateActionSource
 from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
+from server.data_download.findings import Findings
 from server.data_download.hosted_provider import HostedProvider
 from server.data_download.provider import DataProvider, ProviderContext
 from server.data_download.steps import DownloadStep
@@ -149,6 +150,13 @@ class Workspace:
             open_downloader=open_downloader,
             accepted=self.settings.accepted_doubts,
         )
+
+    def findings(self, symbols: Sequence[str], first: date, last: date) -> Findings:
+        """Return what is known about symbols on the days of a range besides their bars; sends nothing."""
+        from server.corporate_actions.findings import read_findings
+
+        accepted = self.settings.accepted_doubts
+        return read_findings(self.folder, symbols, self.calendar, first=first, last=last, accepted=accepted)
 
     def _steps(self, provider: str) -> list[DownloadStep]:
         wanted = self.settings.corporate_actions == "auto" and self._installed(provider)

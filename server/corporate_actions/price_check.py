@@ -21,7 +21,7 @@ from server.data_download.findings import Doubt, DoubtKind
 from server.trading_calendar import USEquityTradingCalendar
 
 FIT = Fraction(5, 4)
-"""A change fits a split if it is within this factor of its ratio; ratios within it of 1 cannot be told from prices."""
+"""A change fits a split if it is within this factor of its ratio; prices do not show ratios within it of 1."""
 
 LARGE_CHANGE = Fraction(8, 5)
 """A change beyond this factor needs an event."""

@@ -119,6 +119,11 @@ class Findings:
         )
 
     @property
+    def accepted_sentences(self) -> list[str]:
+        """One for each accepted doubt."""
+        return [doubt.sentence for doubt in self.doubts if doubt.accepted]
+
+    @property
     def sentences(self) -> list[str]:
         """One for each other holder, each doubt that is not accepted, and each share with later events."""
         sentences = [one.sentence for one in self.other_holders]

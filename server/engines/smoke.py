@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from attrs import Factory, define, frozen
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled
 from server.core.text import count_text, list_text
+from server.corporate_actions.findings import doubts_about_closes
+from server.data_download.findings import Doubt
 from server.engines.adjusted_history import AdjustedHistory, history_notes, load_history
 from server.engines.base import EngineRequest, EngineResult, Equity
 from server.lean.bars import Bars
@@ -63,6 +66,7 @@ class _FileContents:
     damaged: list[str] = Factory(list)
     bars: int = 0
     unused: int = 0
+    doubts: list[Doubt] = Factory(list)
 
 
 class SmokeEngine:
@@ -118,6 +122,8 @@ class SmokeEngine:
         sessions: dict[date, DayPrices] = {}
         for ticker, days in history.days_by_ticker:
             sessions |= self._read_ticker(ticker, days, request, contents, cancel)
+        closes = {day: _close(sessions.get(day)) for day in history.days}
+        contents.doubts += doubts_about_closes(history.symbol, history.rows, closes, self._calendar)
         return _adjusted(history, sessions)
 
     def _read_ticker(
@@ -151,6 +157,10 @@ class SmokeEngine:
             days[at]: DayPrices(float(bars.open[first[at]]), float(bars.close[end[at] - 1]))
             for at in np.flatnonzero(counts).tolist()
         }
+
+
+def _close(prices: DayPrices | None) -> Decimal | None:
+    return None if prices is None else Decimal(str(prices.close))
 
 
 def _adjusted(history: AdjustedHistory, sessions: Mapping[date, DayPrices]) -> dict[date, DayPrices]:
@@ -269,6 +279,7 @@ def _result(
         finished_at=finished_at,
         duration_s=(finished_at - started_at).total_seconds(),
         notes=_notes(request, contents),
+        doubts=tuple(contents.doubts),
     )
 
 
