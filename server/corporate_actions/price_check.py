@@ -159,7 +159,7 @@ class PriceChanges:
         return Fraction(self.closes[at]) / Fraction(self.closes[at - 1])
 
     def place(self, ex_date: date) -> int | None:
-        """Return the position of the first day with a bar from an ex-date on; None if there is none, or it is far off.
+        """Return the position of the first day with a bar from an ex-date on; None without one, or far off.
 
         The days of the price before and after an event must follow one another, with the ex-date between them.
         """

@@ -15,7 +15,6 @@ from server.core.text import count_text
 from server.data_download.findings import Doubt, Findings, OtherHolder, joined
 from server.lean.series import Resolution, parse_symbol
 
-
 NOT_TRUSTED = "This result cannot be trusted"
 """How the first note begins where there are doubts about the data."""
 
