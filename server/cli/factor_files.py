@@ -231,6 +231,7 @@ def _requests(plan: PlannedBuild) -> list[str]:
         *lists,
         f"ticker changes of {plan.symbol}",
         f"exchange and first day of {plan.symbol}",
+        f"the holder of {plan.tickers[0]} on the first day with bars",
         "daily bars of the days before events whose close is not on disk",
     ]
 

@@ -18,6 +18,7 @@ from server.corporate_actions.closes import days_on_disk, known_closes
 from server.corporate_actions.identity import PAUSE_SESSIONS
 from server.corporate_actions.paths import MAP_FILES, load_factor_rows, load_map_rows
 from server.corporate_actions.price_check import Closes, ExpectedChange, PriceChanges, changes_without_event
+from server.data_download.catalog import first_day_on_disk
 from server.data_download.data_folder import DataFolder
 from server.data_download.findings import AcceptedDoubt, Doubt, Findings, OtherHolder, joined
 from server.lean.errors import FormatError
@@ -113,6 +114,9 @@ def other_holder(
     """
     ticker, begin = rows[0].ticker, rows[0].date
     with suppress(ValueError):
+        first = first_day_on_disk(root, ticker)
+        if first is None or first >= begin:
+            return None
         days = sorted(day for day in days_on_disk(root, ticker) if day < begin)
         if days and (_has_older_map_file(root, ticker, days) or _pauses(days[-1], begin, calendar)):
             return OtherHolder(symbol=symbol, ticker=ticker, first_day=days[0], last_day=days[-1])

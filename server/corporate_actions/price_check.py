@@ -13,6 +13,7 @@ from fractions import Fraction
 from itertools import pairwise
 from math import prod
 
+import numpy as np
 from attrs import Factory, define, evolve, frozen
 
 from server.corporate_actions.model import Dividend, Events, Split
@@ -31,6 +32,9 @@ LARGE_DIVIDEND = Fraction(1, 10)
 
 NEAR_DAYS, NEAR_AMOUNT = timedelta(days=10), Fraction(21, 20)
 """Two dividends this close to one another, with amounts within this factor, may be one that is listed twice."""
+
+_NOTABLE = 1.59
+"""Below `LARGE_CHANGE`, so that rounding hides none."""
 
 _PAYER_DAYS, _PAYER_COUNT = timedelta(days=25), 5
 """A share with this number of dividends within this distance of a day pays every week."""
@@ -109,7 +113,8 @@ def changes_without_event(
         known: Sessions that have a doubt already.
     """
     doubts: list[Doubt] = []
-    for at, day in enumerate(changes.days):
+    for at in changes.notable(expected):
+        day = changes.days[at]
         change = changes.over(at)
         event = expected.get(day, ExpectedChange())
         before = changes.closes[at - 1] if at else Decimal(0)
@@ -151,6 +156,14 @@ class PriceChanges:
         return cls(
             days, [close for _, close in with_bars], comparable[: len(days)], {day: at for at, day in enumerate(days)}
         )
+
+    def notable(self, expected: Collection[date]) -> list[int]:
+        """Return the positions of the days that have events, and of those whose change may be large, ascending."""
+        prices = np.array([float(close) for close in self.closes])
+        ratios = np.ones(len(prices))
+        ratios[1:] = prices[1:] / prices[:-1]
+        large = np.flatnonzero((ratios > _NOTABLE) | (ratios < 1 / _NOTABLE)).tolist()
+        return sorted({*large, *(self.index[day] for day in expected if day in self.index)})
 
     def over(self, at: int) -> Fraction | None:
         """Return the close of a day divided by the one before it; None if one of them is not known."""
