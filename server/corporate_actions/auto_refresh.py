@@ -48,7 +48,7 @@ class AutoRefresh:
         due = [
             symbol
             for symbol, check in self._unchecked(symbols, request)
-            if not self._failed_recently(check) and not self._path(_MAP_FILES, symbol).exists()
+            if (request.refresh or not self._failed_recently(check)) and not self._path(_MAP_FILES, symbol).exists()
         ]
         with suppress(Exception):  # any source may be installed; `after` reports what still fails
             if due:
@@ -64,7 +64,9 @@ class AutoRefresh:
         if not unchecked:
             return ()
         failed = {
-            symbol: check.trouble for symbol, check in unchecked.items() if check and self._failed_recently(check)
+            symbol: check.trouble
+            for symbol, check in unchecked.items()
+            if check and self._failed_recently(check) and not request.refresh
         }
         due = {symbol: check.since if check else None for symbol, check in unchecked.items() if symbol not in failed}
         policy = _RefreshPolicy(refresh=self, request=request, due=due, failures=failed)
@@ -98,7 +100,8 @@ class AutoRefresh:
             return
         from server.corporate_actions.build import build_files, zip_notice
 
-        build_files(self.context, due, policy, events=events, cancel=cancel, renames=self._renames)
+        refresh = policy.request.refresh
+        build_files(self.context, due, policy, events=events, cancel=cancel, refresh=refresh, renames=self._renames)
         notice = zip_notice(self.context.folder.path, policy.outcomes)
         if notice:
             first = policy.outcomes[0]
@@ -117,12 +120,13 @@ class AutoRefresh:
         checks = self.context.folder.ledger.corporate_checks(symbols)
         for symbol in symbols:
             check = checks.get(symbol)
-            if not self._is_checked(symbol, check, request) and not self._all_foreign(symbol):
+            if request.refresh or (not self._is_checked(symbol, check, request) and not self._all_foreign(symbol)):
                 yield symbol, check
 
     def _is_checked(self, symbol: str, check: CorporateCheck | None, request: DownloadRequest) -> bool:
         return (
             check is not None
+            and not request.refresh
             and check.provider == self.context.provider
             and not check.trouble
             and self.context.is_today(check.checked_at)

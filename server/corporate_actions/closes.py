@@ -17,6 +17,7 @@ from server.data_download.catalog import first_day_on_disk
 from server.data_download.downloader import DataDownloader
 from server.data_download.errors import DownloadError, PlanLimitError
 from server.data_download.request import DownloadRequest
+from server.lean.irregular import read_rows
 from server.lean.layout import layout_of
 from server.lean.series import Resolution, Series
 
@@ -156,6 +157,6 @@ class DailyBars:
         layout = layout_of(series)
         path = self._folder.path / layout.path(None)
         try:
-            return layout.rows_by_day(layout.member_content(path.read_bytes(), None), None)
+            return read_rows(layout, path.read_bytes(), None)
         except OSError as error:  # it was verified a moment ago
             raise DownloadError(f"{path} cannot be read: {error.strerror}", series=series) from error

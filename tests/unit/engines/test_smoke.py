@@ -229,7 +229,7 @@ def test_damaged_files_are_named(run, tmp_path: Path, damage: str) -> None:
         case "folder":
             path.mkdir()
         case "columns":
-            write_zip(path, "20240108_spy_minute_trade.csv", f"{OPEN_MS},1,1,1,1,1,7")
+            write_zip(path, "20240108_spy_minute_trade.csv", f"{OPEN_MS},1000000,1000000,1000000,1000000")
 
     result = run(days=(MON, TUE))
 
