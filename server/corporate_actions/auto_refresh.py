@@ -53,7 +53,7 @@ class AutoRefresh:
         with suppress(Exception):  # any source may be installed; `after` reports what still fails
             if due:
                 self.context.check()
-                self._build_maps(due, events, cancel)
+                self._build_maps(due, events, cancel, refresh=request.refresh)
         return any(self._path(_MAP_FILES, symbol).exists() for symbol in due)
 
     def after(
@@ -77,7 +77,7 @@ class AutoRefresh:
         self._report(policy.outcomes, failed, events)
         return (*policy.outcomes, *(self._kept_files(symbol, reason) for symbol, reason in failed.items()))
 
-    def _build_maps(self, symbols: Sequence[str], events: EventStream, cancel: CancelToken) -> None:
+    def _build_maps(self, symbols: Sequence[str], events: EventStream, cancel: CancelToken, *, refresh: bool) -> None:
         from server.corporate_actions.build import map_after_first
 
         def build(symbol: str) -> None:
@@ -89,7 +89,7 @@ class AutoRefresh:
                 if not error.concerns_one_symbol:
                     raise
 
-        with self.context.opened(events, cancel, renames=self._renames) as service:
+        with self.context.opened(events, cancel, refresh=refresh, renames=self._renames) as service:
             for _ in map_after_first(build, symbols):
                 pass
 
