@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import evolve
 
 from server.cli.common import (
     cancel_on_signals,
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
 @range_options()
 @provider_option
 @folder_options
+@click.option(
+    "--refresh",
+    is_flag=True,
+    help="Request all bars of the range and all events of its symbols again; for corrections.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the missing days and the requests for them; send nothing.")
 @json_option
 def download(
@@ -46,12 +52,13 @@ def download(
     provider: str | None,
     data_folder: Path | None,
     lean_config: Path | None,
+    refresh: bool,
     dry_run: bool,
     as_json: bool,
     debug: bool,
 ) -> int:
     """Download the missing trading days as LEAN's files."""
-    request = parsed_request(symbols, resolution, start, end)
+    request = evolve(parsed_request(symbols, resolution, start, end), refresh=refresh)
     with (
         progress_display(quiet=as_json, every_line=debug) as display,
         open_workspace(

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
-from server.corporate_actions.closes import days_on_disk, known_closes
-from server.corporate_actions.identity import PAUSE_SESSIONS
-from server.corporate_actions.paths import MAP_FILES, load_factor_rows, load_map_rows
+from server.corporate_actions.closes import known_closes
+from server.corporate_actions.older_holders import days_of_older_holder
+from server.corporate_actions.paths import load_factor_rows, load_map_rows
 from server.corporate_actions.price_check import Closes, ExpectedChange, PriceChanges, changes_without_event
 from server.data_download.catalog import first_day_on_disk
 from server.data_download.data_folder import DataFolder
 from server.data_download.findings import AcceptedDoubt, Doubt, Findings, OtherHolder, joined
 from server.lean.errors import FormatError
 from server.lean.factor_file import FactorRow
-from server.lean.map_file import MapRow, parse_map_file, spans_by_ticker
+from server.lean.map_file import MapRow, spans_by_ticker
 from server.lean.price_adjustment import changes_factors
 from server.trading_calendar import USEquityTradingCalendar
 
@@ -101,10 +101,7 @@ def doubts_about_closes(
 def other_holder(
     root: Path, symbol: str, rows: Sequence[MapRow], calendar: USEquityTradingCalendar
 ) -> OtherHolder | None:
-    """Return the earlier holder of a share's first ticker, if bars from before its map file belong to one.
-
-    A file ``<ticker>.<n>.csv`` is QuantConnect's map file of an older holder; a pause of `PAUSE_SESSIONS` without bars
-    before the map file's first day indicates one, too.
+    """Return the older holder of a share's first ticker, if bars from before its map file belong to one.
 
     Args:
         root: LEAN's data folder.
@@ -115,30 +112,10 @@ def other_holder(
     ticker, begin = rows[0].ticker, rows[0].date
     with suppress(ValueError):
         first = first_day_on_disk(root, ticker)
-        if first is None or first >= begin:
-            return None
-        days = sorted(day for day in days_on_disk(root, ticker) if day < begin)
-        if days and (_has_older_map_file(root, ticker, days) or _pauses(days[-1], begin, calendar)):
+        days = days_of_older_holder(root, ticker, begin, calendar) if first and first < begin else []
+        if days:
             return OtherHolder(symbol=symbol, ticker=ticker, first_day=days[0], last_day=days[-1])
     return None
-
-
-def _has_older_map_file(root: Path, ticker: str, days: Sequence[date]) -> bool:
-    """Whether a map file of an older holder has the ticker on one of these days."""
-    for path in (root / MAP_FILES).glob("*.*.csv"):
-        if not path.stem.rpartition(".")[2].isdigit():
-            continue
-        with suppress(OSError, FormatError):
-            rows = parse_map_file(path.read_text(encoding="utf-8", errors="replace"))
-            spans = spans_by_ticker(rows, days[0], days[-1]) if rows else []
-            if any(span.ticker == ticker and any(span.first <= day <= span.last for day in days) for span in spans):
-                return True
-    return False
-
-
-def _pauses(last: date, begin: date, calendar: USEquityTradingCalendar) -> bool:
-    first = max(last + timedelta(days=1), calendar.first_day)
-    return first < begin and len(calendar.trading_days(first, begin - timedelta(days=1))) >= PAUSE_SESSIONS
 
 
 def _closes(folder: DataFolder, symbol: str, maps: Sequence[MapRow] | None) -> Mapping[date, Decimal | None]:

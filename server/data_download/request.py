@@ -20,6 +20,9 @@ class DownloadRequest:
 
     ``symbols`` are parsed, and repeated ones removed.
 
+    Attributes:
+        refresh: Whether everything is requested again, present days and known events included, without a cache.
+
     Raises:
         ValueError: A text that is not a symbol, no symbol at all, or an end before the start.
     """
@@ -28,6 +31,7 @@ class DownloadRequest:
     resolution: Resolution
     start: date
     end: date
+    refresh: bool = False
 
     def __attrs_post_init__(self) -> None:
         if not self.symbols:

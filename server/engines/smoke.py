@@ -25,10 +25,10 @@ from server.engines.base import EngineRequest, EngineResult, Equity
 from server.lean.bars import Bars
 from server.lean.days import MS_PER_DAY, midnights
 from server.lean.errors import FormatError
+from server.lean.irregular import read_as_engine
 from server.lean.layout import Layout, layout_of
 from server.lean.price_adjustment import adjust_prices
 from server.lean.series import Series
-from server.lean.zip import first_member
 from server.trading_calendar import USEquityTradingCalendar
 
 START_EQUITY = 100_000.0
@@ -57,13 +57,14 @@ class DayPrices:
 
 @define
 class _FileContents:
-    """The content of the files read so far, and the files that are missing or damaged."""
+    """The content of the files read so far, and the files that are missing, damaged, or not read whole by LEAN."""
 
     histories: list[AdjustedHistory] = Factory(list)
     sessions: dict[str, dict[date, DayPrices]] = Factory(dict)
     files: int = 0
     missing: list[str] = Factory(list)
     damaged: list[str] = Factory(list)
+    lossy: list[str] = Factory(list)
     bars: int = 0
     unused: int = 0
     doubts: list[Doubt] = Factory(list)
@@ -178,8 +179,7 @@ def _read_file(
         raise Cancelled("the smoke test was cancelled", series=layout.series)
     path = layout.path(day)
     try:
-        _, content = first_member((data_folder / path).read_bytes())
-        bars = layout.parse(content, day)
+        bars, reading = read_as_engine(layout, (data_folder / path).read_bytes(), day)
     except (FileNotFoundError, NotADirectoryError):
         contents.missing.append(path)
         return None
@@ -189,6 +189,10 @@ def _read_file(
     except OSError as error:
         contents.damaged.append(f"{path}: {error.strerror or error}")
         return None
+    if reading is not None and reading.fault:
+        contents.damaged.append(f"{path}: {reading.fault}")
+    elif reading is not None and reading.lost:
+        contents.lossy.append(f"{path} has {reading.notice}")
     contents.files += 1
     return bars
 
@@ -289,6 +293,7 @@ def _notes(request: EngineRequest, contents: _FileContents) -> tuple[str, ...]:
     if contents.missing:
         notes.append(f"{count_text(len(contents.missing), 'file')} not found: {list_text(contents.missing)}")
     notes += [f"Damaged, as LEAN would find it: {text}" for text in contents.damaged]
+    notes += [f"Not read whole: {text}" for text in contents.lossy]
     idle = [symbol for symbol in request.symbols if not contents.sessions[symbol]]
     if idle:
         notes.append(f"No bars, held as cash: {list_text(idle)}")

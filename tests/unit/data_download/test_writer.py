@@ -73,8 +73,8 @@ def test_a_folder_where_a_file_is_needed(folder: DataFolder, resolution: Resolut
 
 
 @pytest.mark.damaged_zips
-def test_a_damaged_daily_zip_is_set_aside_when_it_is_written(folder: DataFolder) -> None:
-    """The new rows are written; the days it held are known until then, from the ledger and from what can be read."""
+def test_a_copy_of_a_damaged_daily_zip_is_kept_when_it_is_written(folder: DataFolder) -> None:
+    """New rows replace old ones; rows that can still be read stay, and the damaged file has another name."""
     path = folder.path / "equity" / "usa" / "daily" / "spy.zip"
     folder.writer.write_days(Series("SPY", DAILY), [daily(day) for day in DAYS])
     bad = path.read_bytes()[:-20]
@@ -85,7 +85,8 @@ def test_a_damaged_daily_zip_is_set_aside_when_it_is_written(folder: DataFolder)
     assert file.path == path
 
     folder.writer.write_days(Series("SPY", DAILY), [daily(DAYS[1], 20_000)])
-    assert csv_of(folder.path) == {"daily/spy.zip": daily(DAYS[1], 20_000).csv}
+    expected = [daily(DAYS[0]).csv, daily(DAYS[1], 20_000).csv, daily(DAYS[2]).csv]
+    assert csv_of(folder.path) == {"daily/spy.zip": b"\n".join(expected)}
     (aside,) = leftovers(folder.path)
     assert aside.read_bytes() == bad
 
