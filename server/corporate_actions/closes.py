@@ -16,7 +16,7 @@ from server.data_download.availability import DayState
 from server.data_download.catalog import days_on_disk, first_day_on_disk
 from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
-from server.data_download.errors import DownloadError, PlanLimitError
+from server.data_download.errors import DownloadError, PlanLimitError, SymbolNotFoundError
 from server.data_download.request import DownloadRequest
 from server.lean.errors import FormatError
 from server.lean.irregular import read_rows
@@ -25,6 +25,10 @@ from server.lean.series import Resolution, Series
 
 _UNITS = 10_000
 """LEAN's equity prices are in ten thousandths of a dollar (LEAN: ``LeanData.GenerateLine``)."""
+
+_Kind = Literal["empty", "plan", "temporary"]
+_KINDS: dict[str, _Kind] = {PlanLimitError.code: "plan", SymbolNotFoundError.code: "empty"}
+"""The kind of a missing bar by the code of the failure, where that is permanent."""
 
 
 @frozen
@@ -37,7 +41,7 @@ class MissingBar:
     """
 
     reason: str
-    kind: Literal["empty", "plan", "temporary"]
+    kind: _Kind
 
     @property
     def is_permanent(self) -> bool:
@@ -158,7 +162,7 @@ class DailyBars:
             raise Cancelled("cancelled while closes were downloaded")
         reasons: dict[date, MissingBar] = {}
         for failure in report.failures:
-            bar = MissingBar(failure.error, "plan" if failure.code == PlanLimitError.code else "temporary")
+            bar = MissingBar(failure.error, _KINDS.get(failure.code, "temporary"))
             reasons.update(dict.fromkeys(failure.days, bar))
         return reasons
 

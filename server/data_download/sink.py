@@ -21,6 +21,7 @@ from server.data_download.data_folder import DataFolder
 from server.data_download.delivery import DeliveryError, check_bars, check_days, take_days
 from server.data_download.errors import BadResponseError, DownloadError, ProviderError
 from server.data_download.workers import Task
+from server.lean.bar_checks import without_bad_days
 from server.lean.bars import Bars
 from server.lean.errors import FormatError
 from server.lean.layout import layout_of
@@ -94,19 +95,17 @@ class HostSink:
         """Write these days; those without bars are recorded as empty once they are settled."""
         with self._accepted(series, days):
             check_days(series, days, self.wanted)
-            check_bars(days, bars)
-            self._write(series, days, layout_of(series).render(bars, days))
+            self._write_bars(series, days, bars)
 
     def bars_of_task(self, series: Series, days: Sequence[date], task: Task) -> None:
         """Write days whose bars a worker task holds: in its own process where each day has a file of its own."""
         with self._accepted(series, days):
             check_days(series, days, self.wanted)
             if not layout_of(series).one_file and self.calendar.settled(days[-1], self.clock()):
-                self._record(series, days, self.folder.writer.write_held(series, days, task), self.clock())
+                written, bad = self.folder.writer.write_held(series, days, task)
+                self._record(series, self._without_bad(series, days, bad), written, self.clock())
             else:
-                bars = task.bring()
-                check_bars(days, bars)
-                self._write(series, days, layout_of(series).render(bars, days))
+                self._write_bars(series, days, task.bring())
 
     def lean_file(self, series: Series, day: date | None, path: Path) -> None:
         """Take the requested days of a LEAN zip."""
@@ -134,6 +133,19 @@ class HostSink:
             except (FormatError, DeliveryError) as error:
                 known = series if isinstance(series, Series) else None
                 raise BadResponseError(f"{series} from {self.provider}: {error}", series=known, days=days) from error
+
+    def _write_bars(self, series: Series, days: Sequence[date], bars: Bars) -> None:
+        check_bars(days, bars)
+        bars, bad = without_bad_days(bars, days)
+        good = self._without_bad(series, days, bad)
+        self._write(series, good, layout_of(series).render(bars, good))
+
+    def _without_bad(self, series: Series, days: Sequence[date], bad: Mapping[date, str]) -> Sequence[date]:
+        """Report days with a bad bar as unavailable; returns the others."""
+        for day, reason in bad.items():
+            text = f"{series} {day} from {self.provider}: {reason}; the day is not written, download it again"
+            self.unavailable(series, [day], BadResponseError(text, series=series, days=[day]))
+        return [day for day in days if day not in bad] if bad else days
 
     def _write(self, series: Series, days: Sequence[date], texts: Sequence[DayText]) -> None:
         now = self.clock()

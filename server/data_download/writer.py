@@ -59,19 +59,19 @@ class SeriesWriter:
         self.ledger.record_files(series, marks)
         return None
 
-    def write_held(self, series: Series, days: Sequence[date], task: Task) -> dict[date, int]:
-        """Write days whose bars a worker task holds, each into a file of its own.
+    def write_held(self, series: Series, days: Sequence[date], task: Task) -> tuple[dict[date, int], dict[date, str]]:
+        """Write days whose bars a worker task holds, each into a file of its own; days with a bad bar are not written.
 
         Returns:
-            The number of bars of each day that has any.
+            The number of bars of each day that was written, and the reason of each day with a bad bar.
 
         Raises:
             FormatError, WriteFailedError, WorkerLost: The file concerned is unchanged.
         """
         with translate_os_errors(self.root / layout_of(series).folder, series):
-            written: list[tuple[date, FileMark]] = task.run(_write_held, self.root, series, days)
+            written, bad = task.run(_write_held, self.root, series, days)
         self.ledger.record_files(series, written)
-        return {day: mark.rows for day, mark in written}
+        return {day: mark.rows for day, mark in written}, bad
 
     def rewrite(self, series: Series, day: date | None) -> Path | None:
         """Write a file again in LEAN's form, with the rows of it that can be used.
@@ -216,6 +216,10 @@ def _put(root: Path, series: Series, zips: Sequence[ZipToWrite]) -> list[tuple[i
 
 def _write_held(
     bars: Bars, root: Path, series: Series, days: Sequence[date]
-) -> tuple[None, list[tuple[date, FileMark]]]:
-    """The last step of a task: its bars to files."""
-    return None, write_day_files(root, series, layout_of(series).render(bars, days))
+) -> tuple[None, tuple[list[tuple[date, FileMark]], dict[date, str]]]:
+    """The last step of a task: its bars to files, and why days are left out."""
+    from server.lean.bar_checks import without_bad_days
+
+    bars, bad = without_bad_days(bars, days)
+    good = [day for day in days if day not in bad]
+    return None, (write_day_files(root, series, layout_of(series).render(bars, good)), bad)

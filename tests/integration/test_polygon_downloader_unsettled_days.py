@@ -11,6 +11,7 @@ from tests.support import faults
 from tests.support.harness import Rig, lean_files
 from tests.support.market import Market, clock
 from tests.support.polygon_downloads import DAYS, MARKET, MINUTE, Serve, days_asked, path_of, reason
+from tests.support.reference_data import listing
 from tests.support.reports import counted
 
 
@@ -85,7 +86,7 @@ def test_today_without_bars_is_not_remembered_as_empty(polygon_server: Serve, tm
     server.reset()
     rig.now += timedelta(days=1)
     assert counted(rig.download("SPY", DAYS[:5])) == (4, 0, 1, 0)
-    assert len(server.requests) == 1
+    assert [request.path for request in server.requests][1:] == ["/v3/reference/tickers/SPY"]
 
 
 def test_a_day_that_has_no_bars_any_more_is_kept_and_reported(polygon_server: Serve, tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_a_day_that_has_no_bars_any_more_is_kept_and_reported(polygon_server: Se
     rig = Rig(tmp_path, server.url, now=datetime(2024, 3, 8, 15, 0, tzinfo=UTC))
     rig.download("SPY", DAYS[4:5])
     before = rig.csv()
-    server.market = Market()
+    server.market, server.reference = Market(), listing("SPY")
     rig.now += timedelta(days=1)
 
     report = rig.download("SPY", DAYS[4:5])

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from datetime import date
 
+import numpy as np
 import pytest
 
 from server.core.errors import WriteFailedError
 from server.data_download.data_folder import DataFolder
+from server.data_download.workers import Workers
+from server.lean.bars import Bars
 from server.lean.series import Resolution, Series
 from server.lean.zip import zip_bytes
 from tests.support.data_folder import DAILY, DAYS, MINUTE, daily, minutes, on_disk
 from tests.support.harness import csv_of, leftovers
+from tests.support.scripted_provider import bars_on
 
 
 def test_days_are_files_of_their_own(folder: DataFolder) -> None:
@@ -103,3 +107,25 @@ def test_setting_a_daily_zip_aside_forgets_it(folder: DataFolder, day: date | No
     assert aside.exists()
     assert folder.ledger.files(Series("SPY", DAILY)) == {}
     assert folder.writer.set_aside(Series("SPY", DAILY), day) is None
+
+
+def hold(held: None, bars: Bars) -> tuple[Bars, None]:
+    """The first step of a task: it holds these bars."""
+    return bars, None
+
+
+def test_a_task_writes_all_but_days_with_a_bad_bar(folder: DataFolder) -> None:
+    """It returns the number of bars of each written day, and why the others were left out."""
+    bars = bars_on(*DAYS)
+    bars.close[1] = np.nan
+    pool = Workers(0)
+    pool.start()
+    with pool.task() as task:
+        task.run(hold, bars)
+        written, bad = folder.writer.write_held(Series("SPY", MINUTE), DAYS, task)
+    pool.close()
+
+    assert written == {DAYS[0]: 1, DAYS[2]: 1}
+    assert list(bad) == [DAYS[1]]
+    assert "has no open" in bad[DAYS[1]]
+    assert on_disk(folder) == {DAYS[0], DAYS[2]}
