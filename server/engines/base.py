@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from server.core.cancel import CancelToken
 from server.core.json import json_options
-from server.lean.series import Resolution, parse_symbol
+from server.lean.series import Resolution, parse_symbols
 
 
 class Equity(NamedTuple):
@@ -19,10 +19,6 @@ class Equity(NamedTuple):
 
     dates: tuple[date, ...] = ()
     values: tuple[float, ...] = ()
-
-
-def _parsed(symbols: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(parse_symbol(symbol) for symbol in symbols))
 
 
 @frozen(kw_only=True)
@@ -41,7 +37,7 @@ class EngineRequest:
     """
 
     project: Path | None = None
-    symbols: tuple[str, ...] = field(converter=_parsed)
+    symbols: tuple[str, ...] = field(converter=parse_symbols)
     resolution: Resolution
     start: date
     end: date
