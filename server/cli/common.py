@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from server.lean.series import Resolution, parse_symbol
+from server.cli.symbols import read_symbols
+from server.lean.series import Resolution
 from server.terminal.messages import print_warning
 
 if TYPE_CHECKING:
@@ -47,17 +48,6 @@ class _Day(click.ParamType[date]):
             self.fail(f"{value[:24]!r} is not a day; write it as YYYY-MM-DD, for example 2024-01-31", param, ctx)
 
 
-class _Symbol(click.ParamType[str]):
-    name = "SYMBOL"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Read a symbol as LEAN writes it."""
-        try:
-            return parse_symbol(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
 class _Place(click.Path):
     """The path of a file or folder; not an empty text, which an unset shell variable results in."""
 
@@ -72,13 +62,16 @@ class _Place(click.Path):
 
 
 DAY = _Day()
-SYMBOL = _Symbol()
 PLACE = _Place()
 
 
 def symbols_argument(*, required: bool = True) -> Callable[[_Command], _Command]:
-    """Return the SYMBOL... argument."""
-    return click.argument("symbols", nargs=-1, required=required, type=SYMBOL)
+    """Return the SYMBOLS... argument, of which each may be the ``@FILE`` of a list."""
+
+    def read(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+        return read_symbols(texts, ctx, param)
+
+    return click.argument("symbols", nargs=-1, required=required, callback=read)
 
 
 def range_options(*, required: bool = True) -> Callable[[_Command], _Command]:
