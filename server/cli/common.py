@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from server.cli.symbols import read_symbols
+from server.core.paths import InvalidPath, expand_path
 from server.lean.series import Resolution
 from server.terminal.messages import print_warning
 
@@ -51,18 +52,25 @@ class _Day(click.ParamType[date]):
 class _Place(click.Path):
     """The path of a file or folder; not an empty text, which an unset shell variable results in."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, setting: bool = False) -> None:
+        """Take whether it is a setting: its ``~`` and ``$NAME`` are replaced where settings are read."""
         super().__init__(path_type=Path)
+        self._setting = setting
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read a path."""
         if value == "" or "\0" in str(value):
             self.fail("it names no file or folder", param, ctx)
-        return super().convert(value, param, ctx)
+        try:
+            path = value if self._setting or not isinstance(value, str) else expand_path(value, os.environ)
+        except InvalidPath as error:
+            self.fail(f"{value!r} cannot be used: {error}", param, ctx)
+        return super().convert(path, param, ctx)
 
 
 DAY = _Day()
 PLACE = _Place()
+_SETTING = _Place(setting=True)
 
 
 def symbols_argument(*, required: bool = True) -> Callable[[_Command], _Command]:
@@ -90,7 +98,7 @@ def folder_options(command: _Command) -> _Command:
     command = click.option(
         "--lean-config", type=PLACE, help="The lean.json to read; by default the nearest one upward."
     )(command)
-    return click.option("--data-folder", type=PLACE, help="LEAN's data folder.")(command)
+    return click.option("--data-folder", type=_SETTING, help="LEAN's data folder.")(command)
 
 
 resolution_option = click.option("--resolution", type=click.Choice(RESOLUTIONS), required=True, help="Length of a bar.")
