@@ -126,7 +126,7 @@ def open_workspace(
     data_folder: Path | None,
     lean_config: Path | None,
     debug: bool,
-    log: bool = True,
+    read_only: bool = False,
     display: ProgressDisplay | None = None,
     **flags: Any,
 ) -> Iterator[Workspace]:
@@ -136,7 +136,7 @@ def open_workspace(
         data_folder: LEAN's data folder; None means not given.
         lean_config: The lean.json to read; None means the nearest one upward.
         debug: Whether debug lines are logged.
-        log: Whether JSON lines are written to the state folder.
+        read_only: Whether no state folder is created, and no log is written in it.
         display: Shows the log's lines of text; None prints them on stderr.
         flags: Settings given on the command line (``provider``, ``engine``); None means not given.
     """
@@ -149,10 +149,10 @@ def open_workspace(
         flags={"data-folder": data_folder, **flags}, environ=os.environ, cwd=Path.cwd(), lean_config=lean_config
     )
     plugins = build_plugin_manager()
-    workspace = Workspace.open(settings, plugins)
+    workspace = Workspace.open(settings, plugins, read_only=read_only)
     try:
         configure_logging(
-            state_folder=settings.state_folder if log else None,
+            state_folder=None if read_only else settings.state_folder,
             level="DEBUG" if debug else os.environ.get("BACKTEST_SERVER_LOG_LEVEL") or "INFO",
             sink=display.show if display else None,
             sink_level=display.level if display else None,

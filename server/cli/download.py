@@ -60,7 +60,7 @@ def download(
             debug=debug,
             provider=provider,
             display=display,
-            log=not dry_run,
+            read_only=dry_run,
         ) as workspace,
         cancel_on_signals() as cancel,
     ):
