@@ -100,6 +100,7 @@ class BacktestManager:
             running.result = BacktestResult.of(request)
             running.advance()
             self._stop_if_cancelled(running, "began")
+            running.advance(data_folder=self._workspace.settings.data_folder)
             engine = None if request.only_data else self._choose_engine(running, request)
             report = self._timed(running, DATA_DOWNLOAD, lambda: self._check_data_availability(request, running))
             running.advance(download=report)

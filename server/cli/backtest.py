@@ -20,6 +20,7 @@ from server.cli.common import (
     provider_option,
     range_options,
 )
+from server.cli.data_folder import data_folder_listener
 from server.cli.symbols import read_symbols
 from server.lean.series import Resolution
 from server.terminal.messages import print_error
@@ -82,7 +83,8 @@ def backtest(
         ) as workspace,
         cancel_on_signals() as cancel,
     ):
-        manager = BacktestManager(workspace, environ=os.environ, listeners=[display])
+        folder = data_folder_listener(workspace.settings, quiet=as_json, project=project)
+        manager = BacktestManager(workspace, environ=os.environ, listeners=[folder, display])
         request = BacktestRequest(
             project=project,
             symbols=symbols,

@@ -123,7 +123,14 @@ class DataDownloader:
             steps_s=run.steps_s,
         )
         report = build_report(
-            plan, outcome, run.counts, times, provider=self.provider.name, cancelled=cancelled, files=files
+            plan,
+            outcome,
+            run.counts,
+            times,
+            provider=self.provider.name,
+            cancelled=cancelled,
+            files=files,
+            data_folder=self.folder.path,
         )
         run.events.emit(
             Event(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import Literal
 
 from attrs import Factory, define, field, frozen
@@ -66,6 +67,7 @@ class DownloadReport:
         duration_s: The download itself, without the loading of modules and without `corporate_actions`.
         corporate_actions: An entry for each symbol whose splits, dividends and tickers were requested.
         corporate_api_calls: The requests sent for those; they are not in `api_calls`.
+        data_folder: Where the files are; None in reports of earlier versions.
     """
 
     provider: str
@@ -92,6 +94,7 @@ class DownloadReport:
     cancelled: bool = False
     corporate_actions: tuple[CorporateFiles, ...] = ()
     corporate_api_calls: int = 0
+    data_folder: Path | None = None
 
     @property
     def complete(self) -> bool:
@@ -175,6 +178,7 @@ def build_report(
     provider: str,
     cancelled: bool,
     files: Sequence[CorporateFiles] = (),
+    data_folder: Path | None = None,
 ) -> DownloadReport:
     """The report of a download.
 
@@ -186,6 +190,7 @@ def build_report(
         provider: The name of the provider.
         cancelled: Whether the run was asked to stop and something is missing for it.
         files: What the steps that accompany the download built.
+        data_folder: Where the files are.
     """
     days = count_days(plan, outcome)
     request = plan.request
@@ -214,6 +219,7 @@ def build_report(
         cancelled=cancelled,
         corporate_actions=tuple(files),
         corporate_api_calls=counts.corporate_api_calls,
+        data_folder=data_folder,
     )
 
 
