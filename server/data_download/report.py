@@ -68,6 +68,7 @@ class DownloadReport:
         corporate_actions: An entry for each symbol whose splits, dividends and tickers were requested.
         corporate_api_calls: The requests sent for those; they are not in `api_calls`.
         data_folder: Where the files are; None in reports of earlier versions.
+        cut_at: The last day that is counted, where the range was cut since later days are not settled.
     """
 
     provider: str
@@ -95,6 +96,7 @@ class DownloadReport:
     corporate_actions: tuple[CorporateFiles, ...] = ()
     corporate_api_calls: int = 0
     data_folder: Path | None = None
+    cut_at: date | None = field(default=None, metadata=json_options(omit=True))
 
     @property
     def complete(self) -> bool:
@@ -179,6 +181,7 @@ def build_report(
     cancelled: bool,
     files: Sequence[CorporateFiles] = (),
     data_folder: Path | None = None,
+    cut_at: date | None = None,
 ) -> DownloadReport:
     """The report of a download.
 
@@ -191,6 +194,7 @@ def build_report(
         cancelled: Whether the run was asked to stop and something is missing for it.
         files: What the steps that accompany the download built.
         data_folder: Where the files are.
+        cut_at: The last day of a plan that was cut.
     """
     days = count_days(plan, outcome)
     request = plan.request
@@ -220,6 +224,7 @@ def build_report(
         corporate_actions=tuple(files),
         corporate_api_calls=counts.corporate_api_calls,
         data_folder=data_folder,
+        cut_at=cut_at,
     )
 
 
