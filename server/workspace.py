@@ -65,7 +65,7 @@ class Workspace:
             settings: They name the data folder.
             plugins: The installed providers and listeners.
             clock: Returns the current instant in UTC.
-            read_only: Create no state folder where there is none.
+            read_only: Do not create a state folder.
 
         Raises:
             ConfigurationError: The settings name a provider that is not installed, or an unknown variable, and no

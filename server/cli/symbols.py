@@ -42,7 +42,7 @@ class _Found:
 def read_symbols(
     texts: Iterable[str], ctx: click.Context | None = None, param: click.Parameter | None = None
 ) -> tuple[str, ...]:
-    """Return the symbols of arguments, each once; an argument ``@FILE`` stands for those in a file.
+    """Return the symbols of arguments, each once; an argument ``@FILE`` means those in a file.
 
     Args:
         texts: The arguments.

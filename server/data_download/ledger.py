@@ -76,7 +76,7 @@ class Ledger:
 
         Args:
             path: The file.
-            create_folder: Whether its folder is created; else the ledger stays in memory while there is none.
+            create_folder: Whether its folder is created; else the ledger stays in memory until the folder exists.
         """
         self._lock = threading.RLock()
         self.path = path
