@@ -52,8 +52,21 @@ class Workspace:
     _made_folder: bool = False
 
     @classmethod
-    def open(cls, settings: Settings, plugins: Plugins, clock: Callable[[], datetime] = utc_now) -> Workspace:
+    def open(
+        cls,
+        settings: Settings,
+        plugins: Plugins,
+        clock: Callable[[], datetime] = utc_now,
+        *,
+        read_only: bool = False,
+    ) -> Workspace:
         """Open the ledger and the calendar of a data folder.
+
+        Args:
+            settings: They name the data folder.
+            plugins: The installed providers and listeners.
+            clock: Returns the current instant in UTC.
+            read_only: Do not create a state folder.
 
         Raises:
             ConfigurationError: The settings name a provider that is not installed, or an unknown variable, and no
@@ -65,7 +78,7 @@ class Workspace:
             settings=settings,
             plugins=plugins,
             calendar=calendar,
-            folder=DataFolder.open(settings.data_folder, calendar, settings.state_folder),
+            folder=DataFolder.open(settings.data_folder, calendar, settings.state_folder, read_only=read_only),
             clock=clock,
             made_state=not settings.state_folder.is_dir(),
             made_folder=not settings.data_folder.is_dir(),

@@ -21,6 +21,7 @@ from server.cli.common import (
     resolution_option,
     symbols_argument,
 )
+from server.cli.data_folder import data_folder_line, data_folder_listener
 from server.core.text import count_text, days_text
 from server.terminal.progress import progress_display
 from server.terminal.reports import print_failures, print_report
@@ -67,13 +68,14 @@ def download(
             debug=debug,
             provider=provider,
             display=display,
-            log=not dry_run,
+            read_only=dry_run,
         ) as workspace,
         cancel_on_signals() as cancel,
     ):
+        folder = data_folder_listener(workspace.settings, quiet=as_json)
         if dry_run:
             return _print_plan(workspace, request, cancel, as_json)
-        report = workspace.downloader(events=workspace.events(display)).download(request, cancel)
+        report = workspace.downloader(events=workspace.events(folder, display)).download(request, cancel)
     if as_json:
         print_json(report)
     else:
@@ -89,6 +91,7 @@ def _print_plan(workspace: Workspace, request: DownloadRequest, cancel: CancelTo
     if as_json:
         answer: dict[str, Any] = {
             "provider": name,
+            "data_folder": workspace.settings.data_folder,
             "resolution": request.resolution,
             "gaps": [{"symbol": gap.series.ticker, "days": gap.days} for gap in plan.gaps],
             "requests": requests,
@@ -96,6 +99,7 @@ def _print_plan(workspace: Workspace, request: DownloadRequest, cancel: CancelTo
         }
         print_json(answer)
         return 0
+    print(data_folder_line(workspace.settings, Path.cwd(), None))
     for notice in plan.notices:
         print(f"note: {notice}")
     for gap in plan.gaps:

@@ -79,7 +79,7 @@ def factor_files(
             debug=debug,
             provider=provider,
             display=display,
-            log=not dry_run,
+            read_only=dry_run,
         ) as workspace,
         cancel_on_signals() as cancel,
     ):

@@ -66,7 +66,7 @@ def verify(
             debug=debug,
             provider=provider,
             display=display,
-            log=repair,
+            read_only=not repair,
         ) as workspace,
         cancel_on_signals() as cancel,
     ):

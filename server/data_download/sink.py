@@ -19,7 +19,7 @@ from server.core.text import days_text
 from server.data_download.availability import DayState
 from server.data_download.data_folder import DataFolder
 from server.data_download.delivery import DeliveryError, check_bars, check_days, take_days
-from server.data_download.errors import BadResponseError, DownloadError, ProviderError
+from server.data_download.errors import BadResponseError, DownloadError, NotPublishedError, ProviderError
 from server.data_download.workers import Task
 from server.lean.bar_checks import without_bad_days
 from server.lean.bars import Bars
@@ -190,7 +190,7 @@ class HostSink:
         self.folder.ledger.record_days(series, now=now, settled=[*settled, *salvaged], empty=empty)
         self.deliveries.add(series, list(written))
         early = [day for day in without if day > through]
-        self._not_yet(series, early, "no bars yet for {}, its session is not over; try later")
+        self._not_yet(series, early, "no bars yet for {}, its session is not over; try later", NotPublishedError)
         why = f"{self.provider} has no bars of {{}} now; those fetched before its session was over are kept; try later"
         self._not_yet(series, kept, why)
         bars = sum(written.values())
@@ -199,9 +199,11 @@ class HostSink:
         self._report(series, "provisional", len(written) - len(settled), early_bars)
         self._report(series, "empty", len(empty), 0)
 
-    def _not_yet(self, series: Series, days: Sequence[date], why: str) -> None:
+    def _not_yet(
+        self, series: Series, days: Sequence[date], why: str, kind: type[DownloadError] = DownloadError
+    ) -> None:
         if days:
-            self.unavailable(series, days, DownloadError(f"{series}: {why.format(days[0])}", series=series, days=days))
+            self.unavailable(series, days, kind(f"{series}: {why.format(days[0])}", series=series, days=days))
 
     def _damaged(self, series: Series, days: Sequence[date]) -> list[date]:
         states = self.folder.catalog.states(series, days) if days else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -13,7 +13,7 @@ from server.core.cancel import CancelToken
 from server.core.json import json_options
 from server.core.text import count_text
 from server.data_download.findings import Doubt, Findings, OtherHolder, joined
-from server.lean.series import Resolution, parse_symbol
+from server.lean.series import Resolution, parse_symbols
 
 NOT_TRUSTED = "This result cannot be trusted"
 """How the first note begins where there are doubts about the data."""
@@ -24,10 +24,6 @@ class Equity(NamedTuple):
 
     dates: tuple[date, ...] = ()
     values: tuple[float, ...] = ()
-
-
-def _parsed(symbols: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(parse_symbol(symbol) for symbol in symbols))
 
 
 @frozen(kw_only=True)
@@ -46,7 +42,7 @@ class EngineRequest:
     """
 
     project: Path | None = None
-    symbols: tuple[str, ...] = field(converter=_parsed)
+    symbols: tuple[str, ...] = field(converter=parse_symbols)
     resolution: Resolution
     start: date
     end: date

@@ -218,7 +218,10 @@ class PolygonClient:
                 raise self._refused(response, decompressed(body), request)
             return read(body)
         except DAMAGED as error:
-            raise RetryableError(unavailable(self._config.api_url, request, "an answer arrived damaged")) from error
+            damaged = "an answer arrived damaged"
+            raise RetryableError(
+                unavailable(self._config.api_url, request, damaged, proxy=self._transport.proxy)
+            ) from error
         except msgspec.ValidationError as error:
             raise bad_response(request, f"it is not an answer about {request.subject} ({error})") from error
         except (msgspec.DecodeError, RecursionError) as error:
@@ -228,7 +231,9 @@ class PolygonClient:
 
     def _refused(self, response: requests.Response, body: bytes, request: Request) -> Exception:
         """Return the error for a status other than 200, as a `RetryableError` if it may pass."""
-        error = refusal(self._config.api_url, request, response.status_code, response.headers, body)
+        error = refusal(
+            self._config.api_url, request, response.status_code, response.headers, body, self._transport.proxy
+        )
         if isinstance(error, RateLimitError):
             return RetryableError(error, wait=self._after_rate_limit(response))
         return RetryableError(error) if isinstance(error, ProviderUnavailable) else error
