@@ -119,12 +119,15 @@ def other_holder(
 
 
 def _closes(folder: DataFolder, symbol: str, maps: Sequence[MapRow] | None) -> Mapping[date, Decimal | None]:
-    """The closes on disk under the share's ticker of each day."""
-    if not maps:
+    """The closes on disk under the share's ticker of each day; without a usable map file that is the symbol."""
+    try:
+        spans = spans_by_ticker(maps, maps[0].date, maps[-1].date) if maps else []
+    except FormatError:
+        spans = []
+    if not spans:
         return known_closes(folder, symbol)
     closes: dict[date, Decimal | None] = {}
-    with suppress(FormatError):
-        for span in spans_by_ticker(maps, maps[0].date, maps[-1].date):
-            known = known_closes(folder, span.ticker)
-            closes |= {day: close for day, close in known.items() if span.first <= day <= span.last}
+    for span in spans:
+        known = known_closes(folder, span.ticker)
+        closes |= {day: close for day, close in known.items() if span.first <= day <= span.last}
     return dict(sorted(closes.items()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -13,19 +13,31 @@ from playwright.sync_api import Locator
 from server.lean.series import Resolution
 from tests.support.browser import Browse, Visit, expect, looks_right_everywhere
 from tests.support.harness import Rig, sessions
-from tests.support.market import Market
+from tests.support.market import Market, clock
 from tests.support.polygon_server import PolygonServer
 from tests.support.served import Served
 
 DAYS = sessions(date(2024, 1, 2), 40)
-SPLIT, PAID = DAYS[20], DAYS[30]
-MARKET = Market.synthetic(["ACME", "PLAIN"], DAYS, "daily") | Market.synthetic(
-    ["ACME"], DAYS[-5:], "minute", bars_per_day=20
-)
+SPLIT, PAID, FALL = DAYS[20], DAYS[30], DAYS[25]
+
+
+def bars_at(prices: Mapping[date, float]) -> list[dict[str, float]]:
+    """A daily bar of one price for each day."""
+    return [
+        {"t": clock(day), "o": price, "h": price, "l": price, "c": price, "v": 100} for day, price in prices.items()
+    ]
+
+
+MARKET = Market.of(
+    {
+        ("ACME", "daily"): bars_at({day: 164 if day < SPLIT else 41 for day in DAYS}),
+        ("PLAIN", "daily"): bars_at({day: 100 if day < FALL else 50 for day in DAYS}),
+    }
+) | Market.synthetic(["ACME"], DAYS[-5:], "minute", bars_per_day=20)
 PERIOD = f"&start={DAYS[0]}&end={DAYS[-1]}"
 LOOK = f"/coverage?symbol=ACME,PLAIN&resolution=daily{PERIOD}"
-FACTORS = f"20200102,0.49,0.25,1\n{DAYS[19]:%Y%m%d},0.49,0.25,100\n{DAYS[29]:%Y%m%d},0.98,1,41\n20501231,1,1,0\n"
-"""Before SPLIT 4:1, and half the close of 100 dollars; before PAID 2 % of the close of 41, which is 82 cents."""
+FACTORS = f"20200102,0.931,0.25,1\n{DAYS[19]:%Y%m%d},0.931,0.25,164\n{DAYS[29]:%Y%m%d},0.98,1,41\n20501231,1,1,0\n"
+"""Before SPLIT 4:1, and 5 % of the close of 164 dollars; before PAID 2 % of the close of 41, which is 82 cents."""
 TICKERS = f"20200102,oldco,Q\n{DAYS[9]:%Y%m%d},oldco,Q\n20501231,acme,Q\n"
 
 
@@ -88,14 +100,18 @@ def test_splits_and_dividends_are_marked_and_listed(browse: Browse, served: Serv
     marked = visit.page.locator("td.day[data-event]").evaluate_all(
         "cells => cells.map(c => [c.dataset.symbol, c.dataset.day, c.dataset.event])"
     )
-    assert sorted(marked) == [["ACME", str(SPLIT), "split"], ["ACME", str(PAID), "dividend"]]
+    assert sorted(marked) == [
+        ["ACME", str(SPLIT), "split"],
+        ["ACME", str(PAID), "dividend"],
+        ["PLAIN", str(FALL), "doubt"],
+    ]
     expect(cell(visit, SPLIT)).to_have_attribute(
-        "aria-label", "ACME Wed, 31 Jan 2024, present, split 4:1, dividend $50.00"
+        "aria-label", "ACME Wed, 31 Jan 2024, present, split 4:1, dividend $8.20"
     )
     expect(cell(visit, PAID)).to_have_attribute("title", "ACME Wed, 14 Feb 2024: present, dividend $0.82")
     expect(visit.see("marks")).to_be_visible()
     items = block(visit, "ACME").get_by_test_id("events").locator("li")
-    expect(items).to_have_text([f"{SPLIT} split 4:1, dividend $50.00", f"{PAID} dividend $0.82"])
+    expect(items).to_have_text([f"{SPLIT} split 4:1, dividend $8.20", f"{PAID} dividend $0.82"])
     expect(items.first).to_be_visible()
     expect(block(visit, "ACME").get_by_test_id("files")).to_have_text(
         f"Factor file from 2020-01-02: 1 split, 2 dividends, the newest on {PAID}. "
@@ -104,6 +120,18 @@ def test_splits_and_dividends_are_marked_and_listed(browse: Browse, served: Serv
     expect(block(visit, "PLAIN").get_by_test_id("files")).to_have_text(
         "No factor file: LEAN takes prices as traded. No map file."
     )
+
+
+def test_a_doubt_is_marked_and_explained(browse: Browse, served: Served) -> None:
+    """Half of the price is gone without an event: in the notices, in the list, in the cell's label, above the chart."""
+    visit = looked(browse(served.url))
+    why = "doubtful: the close changed from $100 to $50, and no event is listed that explains it"
+
+    expect(visit.see("notices")).to_contain_text(f"PLAIN {FALL}: {why}")
+    expect(block(visit, "PLAIN").get_by_test_id("events").locator("li")).to_contain_text([f"{FALL} {why}"])
+    expect(block(visit, "PLAIN").get_by_test_id("events")).to_contain_text("1 doubt in these days")
+    cell(visit, FALL, "PLAIN").click()
+    expect(visit.see("day-text")).to_contain_text(f"On this day: {why}")
 
 
 def test_days_without_events_show_no_marks(browse: Browse, served: Served) -> None:
@@ -120,7 +148,7 @@ def test_the_chart_says_what_happened_before_the_open(browse: Browse, served: Se
     visit = looked(browse(served.url))
 
     cell(visit, SPLIT).click()
-    expect(visit.see("day-text")).to_contain_text("Before its open: split 4:1, dividend $50.00.")
+    expect(visit.see("day-text")).to_contain_text("Before its open: split 4:1, dividend $8.20.")
     expect(visit.see("bars").locator("canvas").first).to_be_visible()
     visit.see("day-after").click()
     expect(visit.see("day-text")).to_contain_text("daily bars up to this day.")
@@ -140,6 +168,7 @@ def test_files_that_appear_are_shown_at_the_next_look(browse: Browse, own: Serve
     """And those that go are no longer; a damaged one is named, with nothing counted in it."""
     visit = looked(browse(own.url), f"/coverage?symbol=ACME&resolution=daily{PERIOD}")
     expect(visit.see("files")).to_have_text("No factor file: LEAN takes prices as traded. No map file.")
+    expect(cell(visit, SPLIT)).to_have_attribute("data-event", "doubt")
 
     put(own.folder, "factor", FACTORS)
     visit.see("look").click()
@@ -153,8 +182,8 @@ def test_files_that_appear_are_shown_at_the_next_look(browse: Browse, own: Serve
     expect(visit.see("files")).to_contain_text(
         "Map file damaged: the map file's row of 2024-01-02: '<B>ACME</B>' is not"
     )
-    expect(cell(visit, SPLIT)).to_have_attribute("aria-label", "ACME Wed, 31 Jan 2024, present")
-    expect(visit.see("marks")).to_be_hidden()
+    expect(cell(visit, SPLIT)).to_have_attribute("data-event", "doubt")
+    expect(cell(visit, PAID)).to_have_attribute("aria-label", "ACME Wed, 14 Feb 2024, present")
 
 
 @pytest.mark.parametrize("page", ["calendar", "day"])
