@@ -69,7 +69,7 @@ class ExistingFile(Generic[Row]):
         return self.content is not None and not self.ours
 
     def recognized(self, own: bool) -> ExistingFile[Row]:
-        """Return the file as this program's own if it equals what this program writes, whoever wrote it."""
+        """Return the file as this program's own if it equals what this program writes, regardless of which program wrote it."""
         return evolve(self, ours=True) if own and self.content is not None else self
 
     def replace_with(self, text: str, folder: DataFolder, symbol: str, *, replace_foreign: bool) -> FileOutcome:
@@ -94,7 +94,7 @@ class ExistingFile(Generic[Row]):
         return "written"
 
     def extend_to(self, text: str, folder: DataFolder, symbol: str) -> FileOutcome:
-        """Replace a file of another program by one with later events; the previous one is kept beside it.
+        """Replace a file of another program by one with later events; the previous one is kept next to it.
 
         Raises:
             WriteFailedError: The file could not be written and is unchanged.

@@ -71,7 +71,6 @@ NAMES = {
     "_sole": "server_lock",
     "bare": "without_factor_file",
     "came_to_nothing": "never_reached_vendor",
-    "doubts": "rejected",
     "everybodys": "shared_errors",
     "explained": "translate_os_errors",
     "forget": "evict",
