@@ -63,10 +63,11 @@ def find_tenure(symbol: str, ticker: str, spans: Sequence[Sequence[date]], curre
         ticker: The oldest ticker of the share.
         spans: The days with bars, ascending, divided where trading paused for `PAUSE_SESSIONS`.
         current: The share.
-        on: The holder of the ticker on a day; called once where the first day is the share's, else for the first and
-            last day of each span, and about log2(days) times more where the holder changes within one.
+        on: The holder of the ticker on a day; called once where trading never paused and the first day is the share's,
+            else for the first and last day of each span, and about log2(days) times more where the holder changes
+            within one. Without pauses and FIGIs it is not called.
     """
-    oldest = on(spans[0][0]) if spans and (current.figi or len(spans) > 1) else None
+    oldest = on(spans[0][0]) if len(spans) == 1 and current.figi else None
     if oldest is not None and is_same_holder(current, oldest, paused=False):
         return Tenure(first_day=spans[0][0])
     search = _Search(symbol, ticker, on, [_Run(current)])

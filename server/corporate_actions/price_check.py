@@ -21,7 +21,7 @@ from server.data_download.findings import Doubt, DoubtKind
 from server.trading_calendar import USEquityTradingCalendar
 
 FIT = Fraction(5, 4)
-"""A change fits a split if it is within this factor of its ratio; ratios within it of 1 cannot be distinguished in prices."""
+"""A change fits a split if it is within this factor of its ratio; ratios within it of 1 do not show in prices."""
 
 LARGE_CHANGE = Fraction(8, 5)
 """A change beyond this factor needs an event."""
@@ -165,7 +165,7 @@ class PriceChanges:
         return Fraction(self.closes[at]) / Fraction(self.closes[at - 1])
 
     def place(self, ex_date: date) -> int | None:
-        """Return the position of the first day with a bar from an ex-date on; None if no such day exists, or it is far off.
+        """Return the position of the first day with a bar from an ex-date on; None if its change is not known.
 
         The days of the price before and after an event must follow one another, with the ex-date between them.
         """
