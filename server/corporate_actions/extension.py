@@ -93,7 +93,7 @@ def extended_factor_rows(rows: Sequence[FactorRow], computed: Sequence[FactorRow
         computed: The rows that would be written from the vendor's events, ascending.
     """
     through = known_through(rows)
-    later = [row for row in computed if through < row.date < LAST_DATE]
+    later = [row for row, newer in pairwise(computed) if row.date > through and changes_factors(row, newer)]
     if not later:
         return list(rows)
     added = {row.date for row in later}
