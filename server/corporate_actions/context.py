@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled
@@ -78,7 +78,8 @@ class CorporateActionsContext:
     def is_settled(self, day: date, seconds: float) -> bool:
         """Return whether an instant, in seconds since 1970 UTC, was five or more sessions after a day."""
         asked = min(datetime.fromtimestamp(seconds, NEW_YORK).date(), self.calendar.last_day)
-        return day < asked and len(self.calendar.trading_days(day + timedelta(days=1), asked)) >= SETTLED_SESSIONS
+        first = max(day + timedelta(days=1), self.calendar.first_day)
+        return day < asked and len(self.calendar.trading_days(first, asked)) >= SETTLED_SESSIONS
 
     def record(
         self,
@@ -92,12 +93,20 @@ class CorporateActionsContext:
     ) -> None:
         """Store the result of a check made now in the ledger (see `CorporateCheck`).
 
+        A failure keeps what an earlier check of the same provider found, and for which days.
+
         Raises:
             WriteFailedError: The ledger cannot be written.
         """
+        now = self.clock().timestamp()
+        earlier = self.folder.ledger.corporate_checks([symbol]).get(symbol) if trouble else None
+        if earlier is not None and earlier.provider == self.provider:
+            self.folder.ledger.record_corporate_check(symbol, evolve(earlier, trouble=trouble, failed_at=now))
+            return
         check = CorporateCheck(
             provider=self.provider,
-            checked_at=self.clock().timestamp(),
+            checked_at=now,
+            failed_at=now if trouble else 0.0,
             asked_from=compared[0] if compared else None,
             asked_through=compared[1] if compared else None,
             since=since,

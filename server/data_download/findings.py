@@ -19,6 +19,9 @@ DoubtKind = Literal["split", "two_events", "near_duplicate", "large_dividend", "
 may be one; a dividend above a tenth of the close; a large change of the price without an event; a pause of trading
 after which the ticker may have another holder; a change of ticker."""
 
+_IDENTITY = ("pause", "rename")
+"""Doubts about which share the days before them belong to."""
+
 AcceptedDoubt = tuple[str, date]
 """Symbol and day of a doubt that the user accepts (setting ``accepted-doubts``)."""
 
@@ -104,10 +107,16 @@ class Findings:
         return bool(self.other_holders or self.doubts or self.later_events)
 
     def within(self, first: date, last: date) -> Findings:
-        """Return what concerns a range of days, both included; of other holders those that overlap it."""
+        """Return what concerns a range of days, both included.
+
+        An other holder concerns the ranges that overlap its days. A pause or a change of ticker concerns all days
+        before it, too: they may be another share's. Later events are missing from all ranges that reach them.
+        """
         return Findings(
             other_holders=tuple(one for one in self.other_holders if one.first_day <= last and one.last_day >= first),
-            doubts=tuple(doubt for doubt in self.doubts if first <= doubt.day <= last),
+            doubts=tuple(
+                doubt for doubt in self.doubts if first <= doubt.day and (doubt.day <= last or doubt.kind in _IDENTITY)
+            ),
             later_events=tuple(event for event in self.later_events if event.day <= last),
         )
 
@@ -130,12 +139,18 @@ class Findings:
 
 
 def joined(findings: Iterable[Findings]) -> Findings:
-    """Join the findings of several shares, or of several sources about one; repeats are removed."""
+    """Join the findings of several shares, or of several sources about one.
+
+    Of doubts of one symbol, day and kind those of the first source count.
+    """
     every = list(findings)
-    doubts = {(doubt.symbol, doubt.day, doubt.kind): doubt for one in every for doubt in one.doubts}
+    doubts: list[Doubt] = []
+    for one in every:
+        known = {(doubt.symbol, doubt.day, doubt.kind) for doubt in doubts}
+        doubts += [doubt for doubt in one.doubts if (doubt.symbol, doubt.day, doubt.kind) not in known]
     return Findings(
         other_holders=tuple(dict.fromkeys(holder for one in every for holder in one.other_holders)),
-        doubts=tuple(sorted(doubts.values(), key=lambda doubt: (doubt.symbol, doubt.day, doubt.kind))),
+        doubts=tuple(sorted(doubts, key=lambda doubt: (doubt.symbol, doubt.day, doubt.kind, doubt.message))),
         later_events=tuple(dict.fromkeys(event for one in every for event in one.later_events)),
     )
 

@@ -53,13 +53,14 @@ class CorporateCheck:
 
     Attributes:
         provider: The provider that was asked.
-        checked_at: Seconds since 1970 UTC.
+        checked_at: When it last succeeded, or first failed, in seconds since 1970 UTC.
         asked_from: The first day whose closes were compared with the events; None where that is not known.
         asked_through: The last one.
         since: The first day requested for the factor file; None for the security's first day.
         made: Whether files exist for this symbol: an earlier ticker of a security has none of its own.
-        trouble: Why it failed; empty where it did not.
+        trouble: Why it failed since; empty where it did not. What was found before is kept.
         findings: What was found besides the files.
+        failed_at: When it failed, in seconds since 1970 UTC; 0 where it did not.
     """
 
     provider: str
@@ -70,6 +71,7 @@ class CorporateCheck:
     made: bool = True
     trouble: str = ""
     findings: Findings = field(factory=Findings)
+    failed_at: float = 0.0
 
     def compared(self, first: date, last: date) -> bool:
         """Whether the closes of this range were compared, and events asked for."""
@@ -226,7 +228,18 @@ class Ledger:
         for first in range(0, len(symbols), _VALUES):
             some = symbols[first : first + _VALUES]
             marks = ",".join("?" * len(some))
-            for symbol, provider, at, asked_from, asked_through, since, made, trouble, findings in self._rows(
+            for (
+                symbol,
+                provider,
+                at,
+                asked_from,
+                asked_through,
+                since,
+                made,
+                trouble,
+                findings,
+                failed_at,
+            ) in self._rows(
                 f"SELECT * FROM corporate_checks WHERE symbol IN ({marks})",  # noqa: S608 - question marks only
                 *some,
             ):
@@ -239,6 +252,7 @@ class Ledger:
                     made=bool(made),
                     trouble=trouble,
                     findings=from_json(json.loads(findings), Findings) if findings else Findings(),
+                    failed_at=failed_at,
                 )
         return found
 
@@ -248,8 +262,8 @@ class Ledger:
         findings = json.dumps(to_json(check.findings)) if check.findings else ""
         with self._writing() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO corporate_checks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (symbol, check.provider, check.checked_at, *days, check.made, check.trouble, findings),
+                "INSERT OR REPLACE INTO corporate_checks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (symbol, check.provider, check.checked_at, *days, check.made, check.trouble, findings, check.failed_at),
             )
 
 
