@@ -231,9 +231,12 @@ class ShareReader:
         return traded
 
     def _is_free(self, ticker: str, listing: Listing | None, without_bars: bool, day: date) -> bool:
-        """Whether no other share had a ticker on a day: the vendor has no details of one, and there is no bar."""
+        """Whether no other share had a ticker on a day: the vendor has no details of one, and there is no bar.
+
+        One that was delisted later need not have been listed then; without a bar it proves nothing.
+        """
         found = self.listing_on(ticker, day)
-        if found is not None:
+        if found is not None and (found.active or not without_bars):
             return listing is not None and is_same_holder(listing, found, paused=False) is True
         return without_bars
 

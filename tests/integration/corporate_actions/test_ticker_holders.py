@@ -33,10 +33,9 @@ JOINED_MAP = "20120518,meta,Q\n20501231,meta,Q\n"
 def meta(*, figis: bool = True, **options: Any) -> ReferenceData:
     """META, whose list of events is 404: an ETF had the ticker until 2022-01-28; the company's list_date is FB's."""
     data = ReferenceData(**options)
-    data.listed("META", **ETF, **({"composite_figi": "BBG011Z0L1T8"} if figis else {}))
-    data.listed(
-        "META", held=("2022-06-09", "2030-01-01"), **COMPANY, **({"composite_figi": "BBG000MM2P62"} if figis else {})
-    )
+    data.listed("META", **ETF, composite_figi="BBG011Z0L1T8" if figis else "")
+    held = "2022-06-09", "2030-01-01"
+    data.listed("META", held=held, **COMPANY, composite_figi="BBG000MM2P62" if figis else "")
     data.dividend("META", "2021-12-20", "0.10")  # of the ETF
     return data
 
@@ -275,4 +274,5 @@ def test_a_failure_later_does_not_forget_what_was_found(rig_on: RigOn) -> None:
 
     again = rig.download("META", FIRST, LAST)
     assert [request.target for request in server.requests if not request.window] == []
-    assert (again.other_holders, again.notices) == (report.other_holders, report.notices)
+    assert again.other_holders == report.other_holders
+    assert set(report.notices) <= set(again.notices)
