@@ -253,8 +253,14 @@ class ShareReader:
         return {ticker: self.bars.history(ticker, sessions) for ticker, sessions in by_ticker.items()}
 
     def _days_of_events(self, events: Events, rows: Sequence[MapRow]) -> set[date]:
-        before = closes_needed(events, rows[0].date, self.calendar, last_day=self.last_day)
-        return {*before, *(day for day in map(self._next_session, before) if day <= self.last_day)}
+        """The sessions before and on each ex-date, and of splits those that show one a session early or late."""
+        calendar, start = self.calendar, rows[0].date
+        before = set(closes_needed(events, start, calendar, last_day=self.last_day))
+        before |= {self._next_session(day) for day in before}
+        around = closes_needed(evolve(events, dividends=()), start, calendar, last_day=self.last_day)
+        before |= {calendar.previous_trading_day(day) for day in around if day > calendar.first_day}
+        before |= {self._next_session(self._next_session(day)) for day in around}
+        return {day for day in before if day <= self.last_day}
 
     def _first_bar(self, symbol: str, rows: Sequence[MapRow]) -> date | None:
         days = [self.bars.first_day(ticker) for ticker in tickers_of(symbol, rows)]

@@ -115,7 +115,7 @@ def test_events_of_another_company_under_the_later_ticker(rig_on: RigOn) -> None
     (entry,) = report.corporate_actions
     assert any("events listed under META on 2 days from 2021-09-20 to 2021-12-20" in text for text in entry.notices)
     assert report.doubts == ()
-    assert len([request for request in server.requests if "date" in request.query]) <= 6
+    assert len([request for request in server.requests if "date" in request.query]) <= 7
 
 
 def test_a_vendor_without_past_days_leaves_the_split_out_where_bars_show_a_holder(rig_on: RigOn) -> None:
