@@ -23,7 +23,6 @@ from tests.support.corporate_market import (
     EXPECTED_MAP,
     MARKET,
     PAID,
-    SPLIT,
     apple_events,
     close,
     expected_factors,

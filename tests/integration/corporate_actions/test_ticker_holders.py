@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from server.core.cancel import CancelToken
 from server.core.json import to_json
 from server.lean.series import Resolution
 from tests.support import faults
@@ -276,3 +277,38 @@ def test_a_failure_later_does_not_forget_what_was_found(rig_on: RigOn) -> None:
     assert [request.target for request in server.requests if not request.window] == []
     assert again.other_holders == report.other_holders
     assert set(report.notices) <= set(again.notices)
+
+
+def test_a_run_that_is_interrupted_while_the_holder_is_looked_up(rig_on: RigOn) -> None:
+    """Nothing is written; the next run completes it, with the bars of the first."""
+    rig, server = rig_on(meta(), MARKET)
+    rig.now = at("2022-08-15")
+    cancel = CancelToken()
+
+    def stop(request: Request, n: int) -> None:
+        if "date" in request.query:
+            cancel.cancel()
+
+    server.on_request = stop
+    report = rig.download("META", FIRST, LAST, cancel=cancel)
+    assert report.cancelled
+    assert (rig.text("map", "META"), rig.text("factor", "META")) == (None, None)
+
+    server.on_request = None
+    server.reset()
+    again = rig.download("META", FIRST, LAST)
+    assert (again.days_present, rig.text("map", "META")) == (len(ETF_DAYS) + len(META_DAYS), META_MAP)
+    assert [request.window for request in server.requests if request.window] == []
+
+
+def test_a_map_file_of_another_program_that_joins_two_companies(rig_on: RigOn) -> None:
+    """It is kept; the factor file begins with the share, no change is counted across holders, and both are reported."""
+    rig, _ = rig_on(meta(), MARKET)
+    rig.now = at("2022-08-15")
+    rig.put("map", "META", "20100104,meta,Q\n20501231,meta,Q\n")
+
+    report = rig.download("META", FIRST, LAST)
+
+    assert rig.text("map", "META") == "20100104,meta,Q\n20501231,meta,Q\n"
+    assert rig.text("factor", "META") == "20220609,1,1,1\n20501231,1,1,0"
+    assert (len(report.other_holders), report.doubts) == (1, ())
