@@ -91,6 +91,27 @@ def find_tenure(symbol: str, ticker: str, spans: Sequence[Sequence[date]], curre
     )
 
 
+def included_holders(
+    symbol: str, others: Sequence[OtherHolder], first_day: date, begins: Sequence[date]
+) -> tuple[Doubt, ...]:
+    """Return a doubt if files of another origin include the days of another holder.
+
+    Args:
+        symbol: The share's symbol.
+        others: The earlier holders of its oldest ticker.
+        first_day: The first day of the share.
+        begins: The first days of its map and factor files; LEAN reads nothing before the later one.
+    """
+    if not others or max(begins) > others[-1].last_day:
+        return ()
+    message = (
+        f"the files of {symbol} are of another origin and begin on {max(begins)}, so LEAN reads bars of another holder "
+        f"of {others[-1].ticker} until {others[-1].last_day}; backtest-server factor-files {symbol} --replace excludes "
+        "them"
+    )
+    return (Doubt(symbol=symbol, day=first_day, kind="other_holder", message=message),)
+
+
 @define
 class _Run:
     """Days of one holder in a row."""

@@ -21,6 +21,7 @@ from server.corporate_actions.extension import (
     later_changes,
     later_events,
 )
+from server.corporate_actions.identity import included_holders
 from server.corporate_actions.model import CorporateActionSource, Events, Renames
 from server.corporate_actions.paths import factor_file_path, map_file_path
 from server.corporate_actions.price_check import check_events
@@ -138,6 +139,7 @@ class CorporateActions:
         notices += map_file.notices(symbol, "map", map_outcome)
         notices += factor_file.notices(symbol, "factor", factor_outcome)
         kept = factor_outcome == "kept", map_outcome == "kept"
+        begins = [used[0].date, *(row.date for row in ((factor_file.rows if kept[0] else rows) or ())[:1])]
         later = (
             later_events(symbol, factor_file.rows, checked.events, self.calendar, last_day=self.last_day)
             if (kept[0] and factor_file.rows)
@@ -155,7 +157,11 @@ class CorporateActions:
             first_day=rows[0].date if rows else None,
             findings=Findings(
                 other_holders=share.other_holders,
-                doubts=(*share.doubts, *checked.doubts),
+                doubts=(
+                    *share.doubts,
+                    *checked.doubts,
+                    *included_holders(symbol, share.other_holders, share.rows[0].date, begins),
+                ),
                 later_events=tuple(later),
             ),
             factor_differences=factor_differences(rows, factor_file.rows or ()) if kept[0] and rows else Differences(),

@@ -14,12 +14,15 @@ from attrs import evolve, frozen
 
 from server.core.text import count_text
 
-DoubtKind = Literal["split", "two_events", "near_duplicate", "large_dividend", "price_change", "pause", "rename"]
+DoubtKind = Literal[
+    "split", "two_events", "near_duplicate", "large_dividend", "price_change", "pause", "rename", "other_holder"
+]
 """What does not fit: a split and the change of the price over its date; several events on one date; two dividends that
 may be one; a dividend above a tenth of the close; a large change of the price without an event; a pause of trading
-after which the ticker may have another holder; a change of ticker."""
+after which the ticker may have another holder; a change of ticker; files of another origin that include the bars of
+another holder."""
 
-_IDENTITY = ("pause", "rename")
+_IDENTITY = ("pause", "rename", "other_holder")
 """Doubts about which share the days before them belong to."""
 
 AcceptedDoubt = tuple[str, date]
@@ -52,7 +55,7 @@ class OtherHolder:
         who = self.name or "another company"
         return (
             f"the bars of {self.ticker} from {self.first_day} to {self.last_day} belong to another holder of the "
-            f"ticker ({who}); the map file of {self.symbol} excludes them, so LEAN does not read them"
+            f"ticker ({who}); the files that backtest-server builds for {self.symbol} exclude them"
         )
 
 

@@ -312,3 +312,19 @@ def test_a_map_file_of_another_program_that_joins_two_companies(rig_on: RigOn) -
     assert rig.text("map", "META") == "20100104,meta,Q\n20501231,meta,Q\n"
     assert rig.text("factor", "META") == "20220609,1,1,1\n20501231,1,1,0"
     assert (len(report.other_holders), report.doubts) == (1, ())
+
+
+def test_both_files_of_another_program_join_two_companies(rig_on: RigOn) -> None:
+    """LEAN reads both: a doubt of the share's first day, until the files are replaced."""
+    rig, _ = rig_on(meta(), MARKET)
+    rig.now = at("2022-08-15")
+    rig.put("map", "META", "20100104,meta,Q\n20501231,meta,Q\n")
+    rig.put("factor", "META", "20100104,0.9,1,1\n20200106,0.9,1,12\n20501231,1,1,0")
+
+    report = rig.download("META", FIRST, LAST)
+
+    assert [(doubt.day, doubt.kind) for doubt in report.doubts] == [(META_DAYS[0], "other_holder")]
+    assert "--replace excludes them" in report.doubts[0].message
+
+    rig.build("META", replace=True)
+    assert (rig.text("map", "META"), rig.download("META", FIRST, LAST).doubts) == (META_MAP, ())

@@ -76,7 +76,7 @@ def test_doubts_concern_ranges(first: str, last: str, event_concerned: bool, ide
     start, end = date.fromisoformat(first), date.fromisoformat(last)
     for kind in ("split", "two_events", "near_duplicate", "large_dividend", "price_change"):
         assert bool(Findings(doubts=(doubt(kind),)).within(start, end)) == event_concerned
-    for kind in ("pause", "rename"):
+    for kind in ("pause", "rename", "other_holder"):
         assert bool(Findings(doubts=(doubt(kind),)).within(start, end)) == identity_concerned
 
 
@@ -115,9 +115,9 @@ def test_sentences() -> None:
 
     assert found.sentences == [
         "the bars of META from 2021-06-30 to 2022-01-28 belong to another holder of the ticker (Roundhill Ball "
-        "Metaverse ETF); the map file of META excludes them, so LEAN does not read them",
-        "the bars of T from 2022-06-09 to 2022-06-09 belong to another holder of the ticker (another company); the map "
-        "file of T excludes them, so LEAN does not read them",
+        "Metaverse ETF); the files that backtest-server builds for META exclude them",
+        "the bars of T from 2022-06-09 to 2022-06-09 belong to another holder of the ticker (another company); the "
+        "files that backtest-server builds for T exclude them",
         "META 2022-06-09: doubtful: it fell (accepted-doubts accepts it)",
         "the files of SPY are of another origin and lack 4 later events (2021-03-18 dividend of $0.5; 2021-06-18 "
         "dividend of $0.5; 2021-09-18 dividend of $0.5 and 1 more); backtest-server factor-files SPY --extend "
