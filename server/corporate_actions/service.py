@@ -195,7 +195,7 @@ class CorporateActions:
     ) -> tuple[ExistingFile[FactorRow], list[FactorRow], list[str]]:
         """The existing factor file, the rows to write, and notices; no rows if a foreign file is kept without them."""
         existing = ExistingFile.load(self.folder, factor_file_path(self.folder.path, symbol), parse_factor_file)
-        first_day = share.rows[0].date if share.other_holders else min(used[0].date, share.rows[0].date)
+        first_day = max(used[0].date, share.rows[0].date) if share.other_holders else used[0].date
         if existing.is_foreign and existing.rows:
             with suppress(FactorFileError):
                 same, _ = self._factor_rows(symbol, used, events, existing.rows[0].date)

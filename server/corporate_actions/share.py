@@ -99,7 +99,8 @@ class ShareReader:
             renames: What the vendor lists.
             listed: Returns the events that the vendor lists under the symbol.
             days: Sessions whose closes are compared with the events, ascending; missing ones are downloaded.
-            used: The rows of an existing map file that is kept; LEAN uses them instead of the share's own.
+            used: The rows of an existing map file that is kept; LEAN uses them instead of the share's own, and reads
+                nothing from before the first one.
 
         Raises:
             BacktestServerError: Something that it needs is not available.
@@ -119,9 +120,10 @@ class ShareReader:
         if used is None:
             rows = share.rows
         events = events_of_share(rows, by_ticker, self._restated(listing, rows, by_ticker))
-        first = share.rows[0].date if tenure.is_limited else date.min
+        first = max(share.rows[0].date if tenure.is_limited else date.min, used[0].date if used else date.min)
         return evolve(
             share,
+            doubts=tuple(doubt for doubt in share.doubts if doubt.kind != "pause" or doubt.day > first),
             events=events_from(events, first) if tenure.is_limited else events,
             closes=_closes_from(first, symbol, rows, history),
             notices=(*share.notices, *events.notices),

@@ -328,3 +328,17 @@ def test_both_files_of_another_program_join_two_companies(rig_on: RigOn) -> None
 
     rig.build("META", replace=True)
     assert (rig.text("map", "META"), rig.download("META", FIRST, LAST).doubts) == (META_MAP, ())
+
+
+def test_a_map_file_of_another_program_that_excludes_an_older_holder(rig_on: RigOn) -> None:
+    """Like LEAN's fb.csv, which begins on 20120518: the pause before its first day is no doubt."""
+    data = ReferenceData()
+    data.listed("META", since="2012-05-18")
+    rig, _ = rig_on(data, MARKET)
+    rig.now = at("2022-08-15")
+    rig.put("map", "META", META_MAP)
+
+    report = rig.download("META", FIRST, LAST)
+
+    assert report.doubts == ()
+    assert rig.text("factor", "META") == "20220609,1,1,1\n20501231,1,1,0"
