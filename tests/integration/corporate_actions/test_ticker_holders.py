@@ -342,3 +342,22 @@ def test_a_map_file_of_another_program_that_excludes_an_older_holder(rig_on: Rig
 
     assert report.doubts == ()
     assert rig.text("factor", "META") == "20220609,1,1,1\n20501231,1,1,0"
+
+
+def test_past_days_that_the_plan_does_not_include_are_asked_for_once(rig_on: RigOn) -> None:
+    """403 for a day holds for each earlier one, of every symbol; the delisted shares are listed for each.
+
+    The first and the last day of the first symbol are refused.
+    """
+    names = ["AA", "BB", "CC"]
+    data = ReferenceData(refused_dates=faults.not_entitled())
+    for name in names:
+        data.listed(name, since="2012-05-18", composite_figi=name)
+    rig, server = rig_on(data, daily_market({name: level(META_DAYS, 100) for name in names}))
+    rig.now = at("2022-08-15")
+
+    report = rig.download(names, META_DAYS[0], LAST)
+
+    assert {entry.factor_file for entry in report.corporate_actions} == {"written"}
+    assert len([request for request in server.requests if "date" in request.query]) == 2
+    assert len(server.requests) == len(names) * 6 + 2
