@@ -45,9 +45,10 @@ def later_events(
         last_day: The newest settled session.
     """
     through, end = known_through(rows), calendar.next_trading_day(last_day)
+    start = max(through, calendar.first_day)
     found = []
     for event in events.every:
-        if through < event.ex_date <= end and calendar.previous_trading_day(event.ex_date) > through:
+        if start < event.ex_date <= end and calendar.previous_trading_day(event.ex_date) > through:
             if isinstance(event, Dividend):
                 what = f"dividend of ${event.amount:f}"
             else:
@@ -125,7 +126,7 @@ def later_changes(symbol: str, rows: Sequence[MapRow], computed: Sequence[MapRow
 def extended_map_rows(rows: Sequence[MapRow], computed: Sequence[MapRow]) -> list[MapRow]:
     """Return the rows of an existing map file with the later changes of ticker and the delisting added.
 
-    The rows are unchanged if there are none (see `later_changes`).
+    The rows are unchanged if `later_changes` is empty.
     """
     through = _last_change(rows)
     later = [row for row in computed[1:] if row.date > through]
@@ -152,7 +153,7 @@ def is_own_map_file(content: bytes, computed: Sequence[MapRow], first_day: date 
 
 
 def _changes_after(rows: Sequence[MapRow], later: Sequence[MapRow]) -> list[tuple[MapRow, MapRow]]:
-    """The changes among later rows that an existing file has not: the rows of the earlier and of the later ticker."""
+    """The changes among later rows that an existing file lacks: the rows of the earlier and of the later ticker."""
     return [(row, newer) for row, newer in pairwise(later) if ticker_on(rows, row.date) != row.ticker]
 
 

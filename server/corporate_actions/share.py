@@ -28,9 +28,6 @@ from server.lean.map_file import MapRow
 from server.lean.text_lines import LAST_DATE
 from server.trading_calendar import USEquityTradingCalendar
 
-_RECENT_SESSIONS = 5
-"""Sessions before the newest one on which the holder of a ticker is taken to be today's."""
-
 _BAD_REQUEST = 400
 
 
@@ -169,16 +166,13 @@ class ShareReader:
         if not days:
             return Tenure()
         spans = self._spans(days, closes)
-        recent = min(end, self.last_day)
-        for _ in range(_RECENT_SESSIONS):
-            recent = self.calendar.previous_trading_day(recent)
         current = listing or self.listing_on(oldest, days[-1])
         if current is None:
             current = Listing(ticker=symbol, active=True)
 
         @functools.cache
         def holder_on(day: date) -> Listing | None:
-            return current if day >= recent else self.listing_on(oldest, day)
+            return current if day >= min(end, self.last_day) else self.listing_on(oldest, day)
 
         return find_tenure(symbol, oldest, spans, current, holder_on)
 

@@ -25,6 +25,9 @@ another holder."""
 _IDENTITY = ("pause", "rename", "other_holder")
 """Doubts about which share the days before them belong to."""
 
+_SHOWN = 5
+"""Doubts about one share that are shown as sentences."""
+
 AcceptedDoubt = tuple[str, date]
 """Symbol and day of a doubt that the user accepts (setting ``accepted-doubts``)."""
 
@@ -132,13 +135,21 @@ class Findings:
 
     @property
     def sentences(self) -> list[str]:
-        """One for each other holder, each doubt that is not accepted, and each share with later events."""
+        """One for each other holder, each doubt that is not accepted, and each share with later events.
+
+        Of a share with many doubts the first are shown.
+        """
         sentences = [one.sentence for one in self.other_holders]
-        sentences += [doubt.sentence for doubt in self.doubts if not doubt.accepted]
-        by_symbol: dict[str, list[LaterEvent]] = {}
+        doubts: dict[str, list[Doubt]] = {}
+        for doubt in self.doubts:
+            if not doubt.accepted:
+                doubts.setdefault(doubt.symbol, []).append(doubt)
+        later: dict[str, list[LaterEvent]] = {}
         for event in self.later_events:
-            by_symbol.setdefault(event.symbol, []).append(event)
-        return [*sentences, *(_later_sentence(symbol, events) for symbol, events in by_symbol.items())]
+            later.setdefault(event.symbol, []).append(event)
+        for symbol, some in doubts.items():
+            sentences += _doubt_sentences(symbol, some)
+        return [*sentences, *(_later_sentence(symbol, events) for symbol, events in later.items())]
 
 
 def joined(findings: Iterable[Findings]) -> Findings:
@@ -156,6 +167,14 @@ def joined(findings: Iterable[Findings]) -> Findings:
         doubts=tuple(sorted(doubts, key=lambda doubt: (doubt.symbol, doubt.day, doubt.kind, doubt.message))),
         later_events=tuple(dict.fromkeys(event for one in every for event in one.later_events)),
     )
+
+
+def _doubt_sentences(symbol: str, doubts: list[Doubt]) -> list[str]:
+    sentences = [doubt.sentence for doubt in doubts[:_SHOWN]]
+    if len(doubts) > _SHOWN:
+        more = count_text(len(doubts) - _SHOWN, "more doubt")
+        sentences.append(f"{symbol}: {more} until {doubts[-1].day}; backtest-server coverage {symbol} lists them")
+    return sentences
 
 
 def _later_sentence(symbol: str, events: list[LaterEvent]) -> str:

@@ -165,14 +165,14 @@ def test_minute_bars_of_the_other_holder(rig_on: RigOn) -> None:
 
 
 def test_a_share_with_one_holder_costs_one_request_more(rig_on: RigOn) -> None:
-    """The holder of the first day; for a range of the last sessions not even that."""
+    """The holder of the first day; for the newest session not even that."""
     days = sessions("2022-06-09", "2022-08-12")
     data = ReferenceData()
     data.listed("META", since="2012-05-18", composite_figi="F")
     rig, server = rig_on(data, daily_market({"META": level(days, 184)}))
     rig.now = at("2022-08-15")
 
-    rig.download("META", days[-3], days[-1])
+    rig.download("META", days[-1], days[-1])
     assert [request.query.get("date") for request in server.requests if "date" in request.query] == []
     rig.download("META", days[0], days[-1])
     assert [request.query["date"] for request in server.requests if "date" in request.query] == [str(days[0])]

@@ -72,7 +72,7 @@ def test_a_file_is_known_through_its_last_event(text: str, through: str) -> None
 
 @given(until=CUTS)
 def test_a_file_written_earlier_is_recognised(until: date) -> None:
-    """Whatever events were added since, and whoever wrote it."""
+    """Whatever events were added since, and whatever program wrote it."""
     text = render_factor_file(apple_rows(until))
 
     assert is_own_factor_file(text.encode(), parse_factor_file(text), FULL)
@@ -125,6 +125,16 @@ def test_an_event_of_the_files_last_row_is_no_later_one() -> None:
     for ex_date in ("2020-08-29", "2020-08-31"):
         events = Events(dividends=(dividend(ex_date, "50"),))
         assert later_events("T", rows, events, CALENDAR, last_day=LAST_DAY) == []
+
+
+def test_a_file_that_begins_before_the_calendar() -> None:
+    """Other programs may write one; events of before 1998 adjust nothing."""
+    rows = parse_factor_file("19930129,1,1,1\n20501231,1,1,0")
+    events = Events(dividends=(dividend("1995-03-17", "0.3"), dividend("1998-03-20", "0.4")))
+
+    found = later_events("SPY", rows, events, CALENDAR, last_day=LAST_DAY)
+
+    assert [one.day for one in found] == [date(1998, 3, 20)]
 
 
 @given(until=CUTS)

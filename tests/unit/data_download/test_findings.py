@@ -127,6 +127,14 @@ def test_sentences() -> None:
     ]
 
 
+def test_many_doubts_about_one_share() -> None:
+    """A share of cents has one every few days: the first five are shown, and how many more there are."""
+    found = Findings(doubts=tuple(doubt(day=date(2022, 6, at)) for at in range(1, 31)))
+
+    assert len(found.sentences) == 6
+    assert found.sentences[-1] == ("META: 25 more doubts until 2022-06-30; backtest-server coverage META lists them")
+
+
 def test_joined() -> None:
     """Repeats are removed, as are other words for one doubt; they are sorted; nothing joined is nothing."""
     one = Findings(other_holders=(ETF,), doubts=(doubt(), doubt(message="another")), later_events=(event(ON),))
