@@ -148,6 +148,7 @@ class AutoRefresh:
             and check.provider == self.context.provider
             and check.compared(first, last)
             and (self.context.is_settled(last, check.checked_at) or self.context.is_today(check.checked_at))
+            and (not check.files or check.files == self.context.digest_of_files(symbol))
             and (not check.made or all(self._path(folder, symbol).exists() for folder in (_FACTOR_FILES, _MAP_FILES)))
         )
 

@@ -251,3 +251,18 @@ def test_extend_and_since_in_the_future(rig_on: RigOn) -> None:
 
     with pytest.raises(ConfigurationError, match="is after"):
         rig.build("AAPL", extend=True, since=date(2030, 1, 2))
+
+
+def test_a_newer_file_of_another_program_is_compared_again(rig_on: RigOn) -> None:
+    """Also in a settled range: what it now has is listed no longer."""
+    rig, server = foreign(rig_on)
+    rig.now = at("2020-12-01")
+    rig.download("AAPL", DAYS[0], DAYS[-1])
+    rig.put("factor", "AAPL", extended().replace("20200806", "20200805"))
+
+    report = rig.download("AAPL", DAYS[0], DAYS[-1])
+    assert not [notice for notice in report.notices if "--extend" in notice]
+    server.reset()
+
+    rig.download("AAPL", DAYS[0], DAYS[-1])
+    assert server.requests == []

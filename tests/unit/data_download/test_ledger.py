@@ -337,6 +337,7 @@ def test_findings_are_remembered_with_the_check(ledger: Ledger, path: Path) -> N
         trouble="it is down",
         findings=FINDINGS,
         failed_at=NOW.timestamp() + 1,
+        files=b"digest",
     )
     ledger.record_corporate_check("META", check)
     ledger.close()
