@@ -100,6 +100,7 @@ class BacktestManager:
             running.result = BacktestResult.of(request)
             running.advance()
             self._stop_if_cancelled(running, "began")
+            running.advance(data_folder=self._workspace.settings.data_folder)
             engine = None if request.only_data else self._choose_engine(running, request)
             report = self._timed(running, DATA_DOWNLOAD, lambda: self._check_data_availability(request, running))
             running.advance(download=report)
@@ -107,7 +108,7 @@ class BacktestManager:
             if engine is not None:
                 self._stop_if_cancelled(running, "reached its engine")
                 _emit(running, "notice", ENGINE, f"the engine is {running.result.engine_choice}")
-                result = self._timed(running, ENGINE, lambda: self._run_engine(engine, request, running))
+                result = self._timed(running, ENGINE, lambda: self._run_engine(engine, request, report, running))
                 running.advance(engine_result=result)
             return evolve(running.result, state=JobState.COMPLETED)
         except BacktestServerError as error:
@@ -137,22 +138,26 @@ class BacktestManager:
         running.advance(engine_choice=why, engine_name=engine.name)
         return engine
 
-    def _run_engine(self, engine: Engine, request: BacktestRequest, running: _Running) -> EngineResult:
+    def _run_engine(
+        self, engine: Engine, request: BacktestRequest, report: DownloadReport, running: _Running
+    ) -> EngineResult:
         wanted = download_request(request)
-        days, _ = trading_days(wanted.start, wanted.end, self._workspace.calendar, self._workspace.clock())
-        return engine.run(
+        end = report.cut_at or wanted.end
+        days, _ = trading_days(wanted.start, end, self._workspace.calendar, self._workspace.clock())
+        result = engine.run(
             EngineRequest(
                 project=request.project,
                 symbols=wanted.symbols,
                 resolution=wanted.resolution,
                 start=wanted.start,
-                end=wanted.end,
+                end=end,
                 data_folder=self._workspace.settings.data_folder,
                 days=tuple(days),
             ),
             cancel=running.cancel,
             progress=lambda line: _emit(running, "notice", ENGINE, line),
         )
+        return result.with_findings(self._workspace.findings(wanted.symbols, wanted.start, wanted.end))
 
     def _stop_if_cancelled(self, running: _Running, where: str) -> None:
         if running.cancel.cancelled:

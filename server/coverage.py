@@ -10,6 +10,7 @@ from attrs import frozen
 from server.core.cancel import CancelToken
 from server.corporate_actions.summary import FactorFile, MapFile, ShareFiles, share_files
 from server.data_download.availability import DayState
+from server.data_download.findings import Doubt, OtherHolder
 from server.data_download.request import DownloadRequest
 from server.lean.series import Resolution
 from server.workspace import Workspace
@@ -22,12 +23,16 @@ class SymbolCoverage:
     Attributes:
         counts: Number of days in each state that occurs.
         factor_file, map_file: None where the file does not exist.
+        other_holders: Earlier holders of the ticker, whose bars are within the range.
+        doubts: What may be wrong within the range.
     """
 
     counts: dict[str, int]
     days: dict[date, DayState]
     factor_file: FactorFile | None
     map_file: MapFile | None
+    other_holders: tuple[OtherHolder, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def absent(self) -> int:
@@ -64,15 +69,23 @@ def read_coverage(workspace: Workspace, request: DownloadRequest, cancel: Cancel
         Cancelled: It was cancelled.
     """
     found = workspace.downloader().plan(request, cancel)
-    symbols = {}
+    symbols, notices = {}, list(found.notices)
     for symbol, states in found.states.items():
         files = share_files(workspace.folder.path, symbol, workspace.calendar, start=request.start, end=request.end)
+        found_besides = workspace.findings([symbol], request.start, request.end)
+        notices += [*found_besides.sentences, *found_besides.accepted_sentences]
         symbols[symbol] = SymbolCoverage(
             counts=dict(Counter(state.value for state in states.values())),
             days=states,
             factor_file=files.factor_file,
             map_file=files.map_file,
+            other_holders=found_besides.other_holders,
+            doubts=found_besides.doubts,
         )
     return Coverage(
-        resolution=request.resolution, start=request.start, end=request.end, symbols=symbols, notices=found.notices
+        resolution=request.resolution,
+        start=request.start,
+        end=request.end,
+        symbols=symbols,
+        notices=tuple(notices),
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
 from typing import Any, NoReturn
 
 import attrs
@@ -19,6 +19,7 @@ from server.corporate_actions.hosted_source import open_hosted
 from server.corporate_actions.model import CorporateActionSource
 from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
+from server.data_download.findings import Findings
 from server.data_download.hosted_provider import HostedProvider
 from server.data_download.provider import DataProvider, ProviderContext
 from server.data_download.steps import DownloadStep
@@ -51,8 +52,21 @@ class Workspace:
     _made_folder: bool = False
 
     @classmethod
-    def open(cls, settings: Settings, plugins: Plugins, clock: Callable[[], datetime] = utc_now) -> Workspace:
+    def open(
+        cls,
+        settings: Settings,
+        plugins: Plugins,
+        clock: Callable[[], datetime] = utc_now,
+        *,
+        read_only: bool = False,
+    ) -> Workspace:
         """Open the ledger and the calendar of a data folder.
+
+        Args:
+            settings: They name the data folder.
+            plugins: The installed providers and listeners.
+            clock: Returns the current instant in UTC.
+            read_only: Do not create a state folder.
 
         Raises:
             ConfigurationError: The settings name a provider that is not installed, or an unknown variable, and no
@@ -64,7 +78,7 @@ class Workspace:
             settings=settings,
             plugins=plugins,
             calendar=calendar,
-            folder=DataFolder.open(settings.data_folder, calendar, settings.state_folder),
+            folder=DataFolder.open(settings.data_folder, calendar, settings.state_folder, read_only=read_only),
             clock=clock,
             made_state=not settings.state_folder.is_dir(),
             made_folder=not settings.data_folder.is_dir(),
@@ -149,6 +163,13 @@ class Workspace:
             open_downloader=open_downloader,
             accepted=self.settings.accepted_doubts,
         )
+
+    def findings(self, symbols: Sequence[str], first: date, last: date) -> Findings:
+        """Return what is known about symbols on the days of a range besides their bars; sends nothing."""
+        from server.corporate_actions.findings import read_findings
+
+        accepted = self.settings.accepted_doubts
+        return read_findings(self.folder, symbols, self.calendar, first=first, last=last, accepted=accepted)
 
     def _steps(self, provider: str) -> list[DownloadStep]:
         wanted = self.settings.corporate_actions == "auto" and self._installed(provider)

@@ -31,6 +31,7 @@ class BacktestResult:
 
     Attributes:
         project, symbols, resolution, start, end: Of the resolved request, once it is resolved.
+        data_folder: LEAN's data folder; None until the backtest has begun, and in results of earlier versions.
         phases: `data_download`, then `engine`.
         engine_choice: Which engine was chosen and why, in one line.
         engine_name: The name of the chosen engine; not in JSON.
@@ -43,6 +44,7 @@ class BacktestResult:
     resolution: Resolution | None = None
     start: date | None = None
     end: date | None = None
+    data_folder: Path | None = None
     phases: tuple[Phase, ...] = ()
     download: DownloadReport | None = None
     engine_choice: str | None = None

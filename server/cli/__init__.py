@@ -17,6 +17,7 @@ from server.cli.download import download
 from server.cli.factor_files import factor_files
 from server.cli.providers import providers
 from server.cli.serve import serve
+from server.cli.symbols import InvalidSymbols
 from server.cli.verify import verify
 
 FAILURE, BAD_USE, INTERRUPTED = 1, 2, 130
@@ -64,6 +65,11 @@ def _run(command: click.Command, program: str, arguments: Sequence[str], *, debu
         return int(command.main(args=list(arguments), prog_name=program, standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
+        return BAD_USE
+    except InvalidSymbols as error:
+        for cause in error.causes:
+            _print_exception(cause, error, debug)
+            debug = False  # one traceback for all
         return BAD_USE
     except click.ClickException as error:
         hint = f" (see {error.ctx.command_path} --help)" if isinstance(error, click.UsageError) and error.ctx else ""

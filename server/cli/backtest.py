@@ -20,7 +20,9 @@ from server.cli.common import (
     provider_option,
     range_options,
 )
-from server.lean.series import Resolution, parse_symbol
+from server.cli.data_folder import data_folder_listener
+from server.cli.symbols import read_symbols
+from server.lean.series import Resolution
 from server.terminal.messages import print_error
 from server.terminal.progress import progress_display
 from server.terminal.reports import print_backtest, print_failures
@@ -33,16 +35,13 @@ class _Symbols(click.ParamType[tuple[str, ...]]):
     name = "A,B"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """Read symbols separated by commas."""
-        try:
-            return tuple(parse_symbol(symbol.strip(" ")) for symbol in value.split(","))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+        """Read symbols, and files of symbols with an @, separated by commas."""
+        return read_symbols((text.strip(" ") for text in value.split(",")), ctx, param)
 
 
 @click.command()
 @click.argument("project", required=False, type=PLACE)
-@click.option("--symbols", type=_Symbols(), help="Replaces the project's symbols.")
+@click.option("--symbols", type=_Symbols(), help="Replaces the project's symbols; @FILE reads them from a file.")
 @click.option(
     "--resolution",
     type=click.Choice(RESOLUTIONS),
@@ -84,7 +83,8 @@ def backtest(
         ) as workspace,
         cancel_on_signals() as cancel,
     ):
-        manager = BacktestManager(workspace, environ=os.environ, listeners=[display])
+        folder = data_folder_listener(workspace.settings, quiet=as_json, project=project)
+        manager = BacktestManager(workspace, environ=os.environ, listeners=[folder, display])
         request = BacktestRequest(
             project=project,
             symbols=symbols,

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from server.lean.series import Resolution, parse_symbol
+from server.cli.symbols import read_symbols
+from server.core.paths import InvalidPath, expand_path
+from server.lean.series import Resolution
 from server.terminal.messages import print_warning
 
 if TYPE_CHECKING:
@@ -47,38 +49,37 @@ class _Day(click.ParamType[date]):
             self.fail(f"{value[:24]!r} is not a day; write it as YYYY-MM-DD, for example 2024-01-31", param, ctx)
 
 
-class _Symbol(click.ParamType[str]):
-    name = "SYMBOL"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Read a symbol as LEAN writes it."""
-        try:
-            return parse_symbol(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
 class _Place(click.Path):
     """The path of a file or folder; not an empty text, which an unset shell variable results in."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, setting: bool = False) -> None:
+        """Take whether it is a setting: its ``~`` and ``$NAME`` are replaced where settings are read."""
         super().__init__(path_type=Path)
+        self._setting = setting
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read a path."""
         if value == "" or "\0" in str(value):
             self.fail("it names no file or folder", param, ctx)
-        return super().convert(value, param, ctx)
+        try:
+            path = value if self._setting or not isinstance(value, str) else expand_path(value, os.environ)
+        except InvalidPath as error:
+            self.fail(f"{value!r} cannot be used: {error}", param, ctx)
+        return super().convert(path, param, ctx)
 
 
 DAY = _Day()
-SYMBOL = _Symbol()
 PLACE = _Place()
+_SETTING = _Place(setting=True)
 
 
 def symbols_argument(*, required: bool = True) -> Callable[[_Command], _Command]:
-    """Return the SYMBOL... argument."""
-    return click.argument("symbols", nargs=-1, required=required, type=SYMBOL)
+    """Return the SYMBOLS... argument, of which each may be the ``@FILE`` of a list."""
+
+    def read(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+        return read_symbols(texts, ctx, param)
+
+    return click.argument("symbols", nargs=-1, required=required, callback=read)
 
 
 def range_options(*, required: bool = True) -> Callable[[_Command], _Command]:
@@ -97,7 +98,7 @@ def folder_options(command: _Command) -> _Command:
     command = click.option(
         "--lean-config", type=PLACE, help="The lean.json to read; by default the nearest one upward."
     )(command)
-    return click.option("--data-folder", type=PLACE, help="LEAN's data folder.")(command)
+    return click.option("--data-folder", type=_SETTING, help="LEAN's data folder.")(command)
 
 
 resolution_option = click.option("--resolution", type=click.Choice(RESOLUTIONS), required=True, help="Length of a bar.")
@@ -125,7 +126,7 @@ def open_workspace(
     data_folder: Path | None,
     lean_config: Path | None,
     debug: bool,
-    log: bool = True,
+    read_only: bool = False,
     display: ProgressDisplay | None = None,
     **flags: Any,
 ) -> Iterator[Workspace]:
@@ -135,7 +136,7 @@ def open_workspace(
         data_folder: LEAN's data folder; None means not given.
         lean_config: The lean.json to read; None means the nearest one upward.
         debug: Whether debug lines are logged.
-        log: Whether JSON lines are written to the state folder.
+        read_only: Whether no state folder is created, and no log is written in it.
         display: Shows the log's lines of text; None prints them on stderr.
         flags: Settings given on the command line (``provider``, ``engine``); None means not given.
     """
@@ -148,10 +149,10 @@ def open_workspace(
         flags={"data-folder": data_folder, **flags}, environ=os.environ, cwd=Path.cwd(), lean_config=lean_config
     )
     plugins = build_plugin_manager()
-    workspace = Workspace.open(settings, plugins)
+    workspace = Workspace.open(settings, plugins, read_only=read_only)
     try:
         configure_logging(
-            state_folder=settings.state_folder if log else None,
+            state_folder=None if read_only else settings.state_folder,
             level="DEBUG" if debug else os.environ.get("BACKTEST_SERVER_LOG_LEVEL") or "INFO",
             sink=display.show if display else None,
             sink_level=display.level if display else None,

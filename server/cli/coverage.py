@@ -42,7 +42,7 @@ def coverage(
 
     request = parsed_request(symbols, resolution, start, end)
     with (
-        open_workspace(data_folder=data_folder, lean_config=lean_config, debug=debug, log=False) as workspace,
+        open_workspace(data_folder=data_folder, lean_config=lean_config, debug=debug, read_only=True) as workspace,
         cancel_on_signals() as cancel,
     ):
         found = read_coverage(workspace, request, cancel)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import evolve
 
 from server.cli.common import (
     cancel_on_signals,
@@ -20,6 +21,7 @@ from server.cli.common import (
     resolution_option,
     symbols_argument,
 )
+from server.cli.data_folder import data_folder_line, data_folder_listener
 from server.core.text import count_text, days_text
 from server.terminal.progress import progress_display
 from server.terminal.reports import print_failures, print_report
@@ -36,6 +38,11 @@ if TYPE_CHECKING:
 @range_options()
 @provider_option
 @folder_options
+@click.option(
+    "--refresh",
+    is_flag=True,
+    help="Request all bars of the range and all events of its symbols again; for corrections.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the missing days and the requests for them; send nothing.")
 @json_option
 def download(
@@ -46,12 +53,13 @@ def download(
     provider: str | None,
     data_folder: Path | None,
     lean_config: Path | None,
+    refresh: bool,
     dry_run: bool,
     as_json: bool,
     debug: bool,
 ) -> int:
     """Download the missing trading days as LEAN's files."""
-    request = parsed_request(symbols, resolution, start, end)
+    request = evolve(parsed_request(symbols, resolution, start, end), refresh=refresh)
     with (
         progress_display(quiet=as_json, every_line=debug) as display,
         open_workspace(
@@ -60,13 +68,14 @@ def download(
             debug=debug,
             provider=provider,
             display=display,
-            log=not dry_run,
+            read_only=dry_run,
         ) as workspace,
         cancel_on_signals() as cancel,
     ):
+        folder = data_folder_listener(workspace.settings, quiet=as_json)
         if dry_run:
             return _print_plan(workspace, request, cancel, as_json)
-        report = workspace.downloader(events=workspace.events(display)).download(request, cancel)
+        report = workspace.downloader(events=workspace.events(folder, display)).download(request, cancel)
     if as_json:
         print_json(report)
     else:
@@ -82,6 +91,7 @@ def _print_plan(workspace: Workspace, request: DownloadRequest, cancel: CancelTo
     if as_json:
         answer: dict[str, Any] = {
             "provider": name,
+            "data_folder": workspace.settings.data_folder,
             "resolution": request.resolution,
             "gaps": [{"symbol": gap.series.ticker, "days": gap.days} for gap in plan.gaps],
             "requests": requests,
@@ -89,6 +99,7 @@ def _print_plan(workspace: Workspace, request: DownloadRequest, cancel: CancelTo
         }
         print_json(answer)
         return 0
+    print(data_folder_line(workspace.settings, Path.cwd(), None))
     for notice in plan.notices:
         print(f"note: {notice}")
     for gap in plan.gaps:

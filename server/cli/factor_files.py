@@ -79,7 +79,7 @@ def factor_files(
             debug=debug,
             provider=provider,
             display=display,
-            log=not dry_run,
+            read_only=dry_run,
         ) as workspace,
         cancel_on_signals() as cancel,
     ):
@@ -231,6 +231,7 @@ def _requests(plan: PlannedBuild) -> list[str]:
         *lists,
         f"ticker changes of {plan.symbol}",
         f"exchange and first day of {plan.symbol}",
+        f"the holder of {plan.tickers[0]} on the first day with bars",
         "daily bars of the days before events whose close is not on disk",
     ]
 

@@ -23,7 +23,7 @@ def providers(
 ) -> int:
     """Show what is installed, which provider is chosen and why, and its settings."""
     with open_workspace(
-        data_folder=data_folder, lean_config=lean_config, debug=debug, provider=provider, log=False
+        data_folder=data_folder, lean_config=lean_config, debug=debug, provider=provider, read_only=True
     ) as workspace:
         from server.plugins.overview import provider_overview, reason_of_choice
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,16 +20,22 @@ from server.cli.common import (
     resolution_option,
     symbols_argument,
 )
+from server.core.text import count_text
 from server.lean.series import Resolution
 from server.terminal.messages import print_error
 from server.terminal.progress import progress_display
 from server.terminal.reports import print_failures, print_report
 
+if TYPE_CHECKING:
+    from server.core.errors import BacktestServerError
+    from server.data_download.catalog import IrregularFile
+    from server.data_download.verify import VerifyResult
+
 
 @click.command()
 @symbols_argument(required=False)
 @resolution_option
-@click.option("--repair", is_flag=True, help="Download the days of damaged files again.")
+@click.option("--repair", is_flag=True, help="Download the days of damaged files again, and rewrite irregular ones.")
 @provider_option
 @folder_options
 @json_option
@@ -44,10 +52,12 @@ def verify(
     """Read every file of a resolution, and every factor and map file, and name the damaged ones."""
     from server.corporate_actions.verify import check_files
     from server.data_download.request import DownloadRequest
+    from server.data_download.verify import rewrite_files
     from server.data_download.verify import verify as verify_files
 
     wanted = Resolution(resolution)
     report = None
+    errors: list[BacktestServerError] = []
     with (
         progress_display(quiet=as_json, every_line=debug) as display,
         open_workspace(
@@ -56,12 +66,13 @@ def verify(
             debug=debug,
             provider=provider,
             display=display,
-            log=repair,
+            read_only=not repair,
         ) as workspace,
         cancel_on_signals() as cancel,
     ):
-        found = verify_files(workspace.folder, wanted, symbols, cancel=cancel, progress=_file_counter(as_json))
-        if found.damaged and found.gaps and repair and not cancel.cancelled:
+        folder = workspace.folder
+        found = verify_files(folder, wanted, symbols, cancel=cancel, progress=_file_counter(as_json))
+        if found.gaps and repair and not cancel.cancelled:
             request = DownloadRequest(
                 symbols=tuple(gap.series.ticker for gap in found.gaps),
                 resolution=wanted,
@@ -70,21 +81,33 @@ def verify(
             )
             downloader = workspace.downloader(events=workspace.events(display))
             report = downloader.repair(request, found.gaps, cancel)
-            found = verify_files(workspace.folder, wanted, symbols, cancel=cancel)
-        small = check_files(workspace.folder.path, symbols, cancel=cancel)
+            found = verify_files(folder, wanted, symbols, cancel=cancel)
+        rewritten: tuple[IrregularFile, ...] = ()
+        if found.to_rewrite and repair and not cancel.cancelled:
+            rewritten = found.irregular
+            errors = rewrite_files(folder, found.to_rewrite, cancel=cancel)
+            found = verify_files(folder, wanted, symbols, cancel=cancel)
+        small = check_files(folder.path, symbols, ours=folder.ledger.wrote, cancel=cancel)
+        besides = workspace.findings(symbols or folder.catalog.tickers(wanted), date.min, date.max)
     if as_json:
         answer = {
             "resolution": wanted,
             "files": found.files,
             "damaged": found.damaged,
+            "irregular": found.irregular,
+            "rewritten": rewritten,
             "factor_and_map_files": {"files": small.files, "damaged": small.damaged},
             "repair": report,
+            "other_holders": besides.other_holders,
+            "doubts": besides.doubts,
         }
         print_json(answer)
     else:
-        print(f"{found.files:,} {wanted.value} files read, {len(found.damaged):,} damaged")
+        _print_findings(found, rewritten, wanted)
         if small.files:
             print(f"{small.files:,} factor and map files read, {len(small.damaged):,} damaged")
+        for sentence in (*besides.sentences, *besides.accepted_sentences):
+            print(f"note: {sentence}")
         if report:
             print_report(report)
     for file in found.damaged:
@@ -92,8 +115,22 @@ def verify(
     for file in small.damaged:
         command = f"backtest-server factor-files {file.path.stem.upper()} --replace"
         print_error(f"{file.path} is damaged: {file.reason}; {command} builds it again")
+    for error in errors:
+        print_error(str(error))
     failed = print_failures(report) if report else 0
-    return 130 if cancel.cancelled else failed or (1 if found.damaged or small.damaged else 0)
+    return 130 if cancel.cancelled else failed or (1 if found.damaged or small.damaged or errors else 0)
+
+
+def _print_findings(found: VerifyResult, rewritten: Sequence[IrregularFile], resolution: Resolution) -> None:
+    """Print the number of files, and a line for each irregular file."""
+    print(f"{found.files:,} {resolution.value} files read, {len(found.damaged):,} damaged")
+    for file in rewritten:
+        print(f"note: {file.path} was rewritten; it had {file.reason}")
+    for file in found.irregular:
+        print(f"note: {file.path} has {file.reason}")
+    if found.irregular:
+        count = count_text(len(found.irregular), "irregular file")
+        print(f"{count}, read as described; verify --repair rewrites them in LEAN's form without a request")
 
 
 def _file_counter(quiet: bool) -> Callable[[int], None]:

@@ -51,12 +51,12 @@ class AutoRefresh:
         due = [
             symbol
             for symbol, check in self._unchecked(symbols, request)
-            if not self._failed_recently(check) and not self._path(_MAP_FILES, symbol).exists()
+            if (request.refresh or not self._failed_recently(check)) and not self._path(_MAP_FILES, symbol).exists()
         ]
         with suppress(Exception):  # any source may be installed; `after` reports what still fails
             if due:
                 self.context.check()
-                self._build_maps(due, events, cancel)
+                self._build_maps(due, events, cancel, refresh=request.refresh)
         return any(self._path(_MAP_FILES, symbol).exists() for symbol in due)
 
     def after(
@@ -67,7 +67,9 @@ class AutoRefresh:
         if not unchecked:
             return ()
         failed = {
-            symbol: check.trouble for symbol, check in unchecked.items() if check and self._failed_recently(check)
+            symbol: check.trouble
+            for symbol, check in unchecked.items()
+            if check and self._failed_recently(check) and not request.refresh
         }
         due = {symbol: check.since if check else None for symbol, check in unchecked.items() if symbol not in failed}
         policy = _RefreshPolicy(refresh=self, request=request, due=due, failures=failed)
@@ -78,7 +80,7 @@ class AutoRefresh:
         self._report(policy.outcomes, failed, events)
         return (*policy.outcomes, *(self._kept_files(symbol, reason) for symbol, reason in failed.items()))
 
-    def _build_maps(self, symbols: Sequence[str], events: EventStream, cancel: CancelToken) -> None:
+    def _build_maps(self, symbols: Sequence[str], events: EventStream, cancel: CancelToken, *, refresh: bool) -> None:
         from server.corporate_actions.build import map_after_first
 
         def build(symbol: str) -> None:
@@ -90,7 +92,7 @@ class AutoRefresh:
                 if not error.concerns_one_symbol:
                     raise
 
-        with self.context.opened(events, cancel, renames=self._renames) as service:
+        with self.context.opened(events, cancel, refresh=refresh, renames=self._renames) as service:
             for _ in map_after_first(build, symbols):
                 pass
 
@@ -101,7 +103,8 @@ class AutoRefresh:
             return
         from server.corporate_actions.build import build_files, zip_notice
 
-        build_files(self.context, due, policy, events=events, cancel=cancel, renames=self._renames)
+        refresh = policy.request.refresh
+        build_files(self.context, due, policy, events=events, cancel=cancel, refresh=refresh, renames=self._renames)
         notice = zip_notice(self.context.folder.path, policy.outcomes)
         if notice:
             first = policy.outcomes[0]
@@ -145,6 +148,7 @@ class AutoRefresh:
         first, last = self._range(request)
         return (
             check is not None
+            and not request.refresh
             and check.provider == self.context.provider
             and check.compared(first, last)
             and (self.context.is_settled(last, check.checked_at) or self.context.is_today(check.checked_at))

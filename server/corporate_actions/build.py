@@ -12,13 +12,13 @@ from attrs import Factory, define, frozen
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled, ConfigurationError
 from server.core.events import Event, EventCounts, EventStream
-from server.corporate_actions.closes import days_on_disk
 from server.corporate_actions.context import PHASE, CorporateActionsContext
 from server.corporate_actions.events import tickers_of
 from server.corporate_actions.existing_file import ExistingFile
 from server.corporate_actions.model import Renames
 from server.corporate_actions.paths import factor_file_path, map_file_path
 from server.corporate_actions.service import BuildOutcome
+from server.data_download.catalog import days_on_disk
 from server.data_download.report import CorporateFiles
 from server.lean.factor_file import parse_factor_file
 from server.lean.layout import EQUITY_USA

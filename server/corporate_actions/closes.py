@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Literal
 
 from attrs import frozen
@@ -16,19 +13,22 @@ from server.core.cancel import CancelToken
 from server.core.errors import Cancelled
 from server.corporate_actions.renames import ChangeWindow
 from server.data_download.availability import DayState
-from server.data_download.catalog import first_day_on_disk
+from server.data_download.catalog import days_on_disk, first_day_on_disk
 from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
-from server.data_download.errors import DownloadError, PlanLimitError
+from server.data_download.errors import DownloadError, PlanLimitError, SymbolNotFoundError
 from server.data_download.request import DownloadRequest
 from server.lean.errors import FormatError
-from server.lean.layout import layout_of, parse_path
+from server.lean.irregular import read_rows
+from server.lean.layout import layout_of
 from server.lean.series import Resolution, Series
-from server.lean.trade_csv import salvaged_days
-from server.lean.zip import first_member
 
 _UNITS = 10_000
 """LEAN's equity prices are in ten thousandths of a dollar (LEAN: ``LeanData.GenerateLine``)."""
+
+_Kind = Literal["empty", "plan", "temporary"]
+_KINDS: dict[str, _Kind] = {PlanLimitError.code: "plan", SymbolNotFoundError.code: "empty"}
+"""The kind of a missing bar by the code of the failure, where that is permanent."""
 
 
 @frozen
@@ -41,7 +41,7 @@ class MissingBar:
     """
 
     reason: str
-    kind: Literal["empty", "plan", "temporary"]
+    kind: _Kind
 
     @property
     def is_permanent(self) -> bool:
@@ -162,7 +162,7 @@ class DailyBars:
             raise Cancelled("cancelled while closes were downloaded")
         reasons: dict[date, MissingBar] = {}
         for failure in report.failures:
-            bar = MissingBar(failure.error, "plan" if failure.code == PlanLimitError.code else "temporary")
+            bar = MissingBar(failure.error, _KINDS.get(failure.code, "temporary"))
             reasons.update(dict.fromkeys(failure.days, bar))
         return reasons
 
@@ -170,7 +170,7 @@ class DailyBars:
         layout = layout_of(series)
         path = self._folder.path / layout.path(None)
         try:
-            return layout.rows_by_day(layout.member_content(path.read_bytes(), None), None)
+            return read_rows(layout, path.read_bytes(), None)
         except OSError as error:  # it was verified a moment ago
             raise DownloadError(f"{path} cannot be read: {error.strerror}", series=series) from error
 
@@ -183,8 +183,7 @@ def known_closes(folder: DataFolder, ticker: str) -> dict[date, Decimal | None]:
     series = Series(ticker, Resolution.DAILY)
     layout = layout_of(series)
     try:
-        content = layout.member_content((folder.path / layout.path(None)).read_bytes(), None)
-        rows = layout.rows_by_day(content, None)
+        rows = read_rows(layout, (folder.path / layout.path(None)).read_bytes(), None)
     except (OSError, FormatError):
         rows = {}
     closes: dict[date, Decimal | None] = dict.fromkeys(folder.ledger.empty_days(series))
@@ -192,18 +191,3 @@ def known_closes(folder: DataFolder, ticker: str) -> dict[date, Decimal | None]:
     for day in folder.ledger.provisional_days(series):
         closes.pop(day, None)
     return dict(sorted(closes.items()))
-
-
-def days_on_disk(root: Path, ticker: str) -> set[date]:
-    """Return the days with bars of any resolution on disk: from the names of files of one day, else from their rows."""
-    found: set[date] = set()
-    for resolution in Resolution:
-        layout = layout_of(Series(ticker, resolution))
-        with suppress(OSError, FormatError):
-            if layout.one_file:
-                _, content = first_member((root / layout.path(None)).read_bytes())
-                found.update(salvaged_days(content))
-            else:
-                paths = (parse_path(f"{layout.folder}/{name}") for name in os.listdir(root / layout.folder))
-                found.update(path[1] for path in paths if path and path[0] == layout.series and path[1])
-    return found

@@ -69,7 +69,7 @@ class ExistingFile(Generic[Row]):
         return self.content is not None and not self.ours
 
     def recognized(self, own: bool) -> ExistingFile[Row]:
-        """Return the file as this program's own if it equals what this program writes, whatever program wrote it."""
+        """Return the file as this program's own if it equals what this program writes, whichever program wrote it."""
         return evolve(self, ours=True) if own and self.content is not None else self
 
     def replace_with(self, text: str, folder: DataFolder, symbol: str, *, replace_foreign: bool) -> FileOutcome:

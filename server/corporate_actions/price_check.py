@@ -6,13 +6,14 @@ ex-date; a change without an event shows one that is not listed, such as a spin-
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 from math import prod
 
+import numpy as np
 from attrs import Factory, define, evolve, frozen
 
 from server.corporate_actions.model import Dividend, Events, Split
@@ -21,7 +22,7 @@ from server.data_download.findings import Doubt, DoubtKind
 from server.trading_calendar import USEquityTradingCalendar
 
 FIT = Fraction(5, 4)
-"""A change fits a split if it is within this factor of its ratio; ratios within it of 1 do not show in prices."""
+"""A change fits a split if it is within this factor of its ratio; prices do not show ratios within it of 1."""
 
 LARGE_CHANGE = Fraction(8, 5)
 """A change beyond this factor needs an event."""
@@ -31,6 +32,9 @@ LARGE_DIVIDEND = Fraction(1, 10)
 
 NEAR_DAYS, NEAR_AMOUNT = timedelta(days=10), Fraction(21, 20)
 """Two dividends this close to one another, with amounts within this factor, may be one that is listed twice."""
+
+_NOTABLE = 1.59
+"""Below `LARGE_CHANGE`, so that rounding hides none."""
 
 _PAYER_DAYS, _PAYER_COUNT = timedelta(days=25), 4
 """A share with this number of dividends within this distance of one, itself included, pays every week."""
@@ -111,7 +115,8 @@ def changes_without_event(
         known: Sessions that have a doubt already.
     """
     doubts: list[Doubt] = []
-    for at, day in enumerate(changes.days):
+    for at in changes.notable(expected):
+        day = changes.days[at]
         change = changes.over(at)
         event = expected.get(day, ExpectedChange())
         before = changes.closes[at - 1] if at else Decimal(0)
@@ -158,6 +163,14 @@ class PriceChanges:
             days, [close for _, close in with_bars], comparable[: len(days)], {day: at for at, day in enumerate(days)}
         )
 
+    def notable(self, expected: Collection[date]) -> list[int]:
+        """Return the positions of the days that have events, and of those whose change may be large, ascending."""
+        prices = np.array([float(close) for close in self.closes])
+        ratios = np.ones(len(prices))
+        ratios[1:] = prices[1:] / prices[:-1]
+        large = np.flatnonzero((ratios > _NOTABLE) | (ratios < 1 / _NOTABLE)).tolist()
+        return sorted({*large, *(self.index[day] for day in expected if day in self.index)})
+
     def over(self, at: int) -> Fraction | None:
         """Return the close of a day divided by the one before it; None if one of them is not known."""
         if not 0 < at < len(self.days) or not self.comparable[at]:
@@ -165,7 +178,7 @@ class PriceChanges:
         return Fraction(self.closes[at]) / Fraction(self.closes[at - 1])
 
     def place(self, ex_date: date) -> int | None:
-        """Return the position of the first day with a bar from an ex-date on; None if its change is not known.
+        """Return the position of the first day with a bar from an ex-date on; None without one, or far off.
 
         The days of the price before and after an event must follow one another, with the ex-date between them.
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from attrs import frozen
 
 from server.core.cancel import CancelToken
+from server.corporate_actions.older_holders import days_of_older_holder
 from server.corporate_actions.paths import (
     FACTOR_FILES,
     MAP_FILES,
@@ -23,6 +24,9 @@ from server.lean.map_file import parse_map_file, spans_by_ticker
 from server.lean.price_adjustment import changes_factors
 from server.lean.series import parse_symbol
 from server.lean.text_lines import LAST_DATE, excerpt, parse_date, split_lines
+from server.trading_calendar import USEquityTradingCalendar
+
+_IsOurs = Callable[[str, bytes], bool]
 
 
 @frozen(kw_only=True)
@@ -33,12 +37,20 @@ class CheckedFiles:
     damaged: tuple[DamagedFile, ...]
 
 
-def check_files(data_folder: Path, symbols: Collection[str] = (), *, cancel: CancelToken) -> CheckedFiles:
+def check_files(
+    data_folder: Path,
+    symbols: Collection[str] = (),
+    *,
+    ours: _IsOurs = lambda path, content: False,
+    cancel: CancelToken,
+) -> CheckedFiles:
     """Check every factor and map file.
 
     Args:
         data_folder: LEAN's.
         symbols: Only these, upper case; all if empty.
+        ours: Whether this program wrote a content at a path below the data folder: its first row is then meant, since
+            it was computed from the share's history.
         cancel: Stops the check between two files.
     """
     files = 0
@@ -49,7 +61,7 @@ def check_files(data_folder: Path, symbols: Collection[str] = (), *, cancel: Can
                 break
             files += 1
             try:
-                fault = find(data_folder, path, symbol)
+                fault = find(data_folder, path, symbol, ours)
             except FormatError as error:
                 fault = str(error)
             if fault:
@@ -96,22 +108,30 @@ def _order_fault(text: str) -> str | None:
     return None
 
 
-def _factor_file_fault(data_folder: Path, path: Path, symbol: str) -> str | None:
+def _factor_file_fault(data_folder: Path, path: Path, symbol: str, ours: _IsOurs) -> str | None:
     text = read_text(path) or ""
     fault = factor_fault(text)
     rows = [] if fault else parse_factor_file(text)
-    return _hidden(data_folder, symbol, rows[0].date - timedelta(days=1), rows[0].date) if rows else fault
+    if not rows or _is_ours(data_folder, path, ours):
+        return fault
+    return _hidden(data_folder, symbol, rows[0].date - timedelta(days=1), rows[0].date)
 
 
-def _map_file_fault(data_folder: Path, path: Path, symbol: str) -> str | None:
+def _map_file_fault(data_folder: Path, path: Path, symbol: str, ours: _IsOurs) -> str | None:
     text = read_text(path) or ""
     fault = map_fault(text)
     rows = [] if fault else parse_map_file(text)
-    return _hidden(data_folder, symbol, rows[0].date, rows[0].date) if rows else fault
+    if not rows or _is_ours(data_folder, path, ours):
+        return fault
+    return _hidden(data_folder, symbol, rows[0].date, rows[0].date)
+
+
+def _is_ours(data_folder: Path, path: Path, ours: _IsOurs) -> bool:
+    return ours(path.relative_to(data_folder).as_posix(), path.read_bytes())
 
 
 def _hidden(data_folder: Path, symbol: str, read_from: date, first_row: date) -> str | None:
-    """Why LEAN does not read bars that exist: they are from before the first row."""
+    """Why LEAN does not read bars that exist: they are from before the first row, and not of an older holder."""
     try:
         mapped = load_map_rows(data_folder, symbol)
         ticker = parse_symbol(mapped[0].ticker) if mapped else symbol
@@ -119,6 +139,9 @@ def _hidden(data_folder: Path, symbol: str, read_from: date, first_row: date) ->
         ticker = symbol
     earliest = first_day_on_disk(data_folder, ticker)
     if earliest is None or earliest >= read_from:
+        return None
+    calendar = USEquityTradingCalendar.load(read_from)
+    if days_of_older_holder(data_folder, ticker, read_from, calendar):
         return None
     return f"it begins on {first_row}, but there are bars from {earliest} on; LEAN does not read those before it"
 

@@ -6,10 +6,14 @@ import enum
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
 from server.lean.series import Series
+
+if TYPE_CHECKING:
+    from server.data_download.catalog import IrregularFile
 
 ASK_AGAIN_AFTER = (timedelta(days=2), timedelta(days=7), timedelta(days=30))
 """When a day without bars is requested again, after the first, second and third response: the vendor backfills whole
@@ -68,6 +72,7 @@ class SeriesState:
     damaged: AbstractSet[date] = frozenset()
     provisional: AbstractSet[date] = frozenset()
     empty: Mapping[date, EmptyMark]
+    irregular: Sequence[IrregularFile] = ()
 
     def of(self, day: date) -> DayState:
         """The state of one trading day."""

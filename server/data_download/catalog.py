@@ -7,22 +7,45 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
+from server.core.json import json_options
 from server.data_download.availability import DayState, Gap, SeriesState, find_gap
 from server.data_download.ledger import FileMark, Ledger
 from server.lean.layout import EQUITY_USA, Layout, layout_of, parse_path
 from server.lean.series import NEW_YORK, DataType, Resolution, Series, parse_symbol
 from server.trading_calendar import POST_MARKET_CLOSE, SETTLE_DELAY, USEquityTradingCalendar
 
+if TYPE_CHECKING:
+    from server.lean.irregular import FileReading
+
 
 @frozen(kw_only=True)
 class DamagedFile:
-    """A file that is not what LEAN would have written, and why."""
+    """A file of which LEAN cannot read all rows, and why.
+
+    Attributes:
+        in_part: Whether days of it can be used.
+    """
 
     path: Path
     reason: str
+    in_part: bool = field(default=False, metadata=json_options(omit=True))
+
+
+@frozen(kw_only=True)
+class IrregularFile:
+    """A file of which all rows can be read, but which is not as LEAN writes it, and what is irregular.
+
+    Attributes:
+        is_read_whole: Whether LEAN reads all rows as they are.
+    """
+
+    path: Path
+    reason: str
+    is_read_whole: bool = field(default=True, metadata=json_options(omit=True))
 
 
 @define
@@ -32,7 +55,9 @@ class _Scan:
     on_disk: set[date] = field(factory=set)
     damaged_days: set[date] = field(factory=set)
     damaged: list[DamagedFile] = field(factory=list)
+    irregular: list[IrregularFile] = field(factory=list)
     verified: list[tuple[date | None, FileMark]] = field(factory=list)
+    unrecorded: set[date | None] = field(factory=set)
 
 
 @frozen
@@ -40,7 +65,8 @@ class Catalog:
     """The bars of a data folder, by series. Safe to use from several threads.
 
     A file counts as checked while its size and modification time are those that the ledger recorded; any other file is
-    opened and checked, and recorded then.
+    opened and checked, and recorded then. A file of which LEAN does not read all rows is not recorded, so that each
+    scan finds it.
     """
 
     root: Path
@@ -67,13 +93,14 @@ class Catalog:
         """What there is of these days of a series, and which files are damaged."""
         found = self._scan_files(layout_of(series), days, self.ledger.files(series))
         if found.verified:
-            self._record(series, found.verified)
+            self._record(series, found)
         state = SeriesState(
             series=series,
             on_disk=found.on_disk,
             damaged=found.damaged_days,
             provisional=self.ledger.provisional_days(series),
             empty=self.ledger.empty_days(series),
+            irregular=tuple(found.irregular),
         )
         return state, found.damaged
 
@@ -143,30 +170,66 @@ class Catalog:
         from server.lean.trade_csv import normalized
 
         try:
-            content = layout.check_rows(normalized(layout.member_content(_read(path), day)), day)
-        except FormatError as error:
-            reason = str(error)
+            data = _read(path)
         except OSError as error:
-            reason = f"it cannot be read ({error.strerror})"
-        else:
-            found.on_disk.update(content.days)
-            days = () if day else content.days
-            found.verified.append((day, FileMark(status.st_size, status.st_mtime_ns, content.rows, days)))
+            found.damaged_days |= self.days_once_held(layout.series, day)
+            found.damaged.append(DamagedFile(path=Path(path), reason=f"it cannot be read ({error.strerror})"))
             return
-        found.damaged_days |= self.days_once_held(layout.series, day)
-        found.damaged.append(DamagedFile(path=Path(path), reason=reason))
+        try:
+            content = layout.check_rows(normalized(layout.member_content(data, day)), day)
+        except FormatError:
+            self._check_irregular(layout, day, path, data, status, found)
+            return
+        found.on_disk.update(content.days)
+        days = () if day else content.days
+        found.verified.append((day, FileMark(status.st_size, status.st_mtime_ns, content.rows, days)))
 
-    def _record(self, series: Series, verified: Sequence[tuple[date | None, FileMark]]) -> None:
+    def _check_irregular(
+        self, layout: Layout, day: date | None, path: str, data: bytes, status: os.stat_result, found: _Scan
+    ) -> None:
+        """Check a file that is not as LEAN writes it (see `FileReading`)."""
+        from server.lean.errors import FormatError
+        from server.lean.irregular import read_file
+
+        try:
+            reading = read_file(layout, data, day)
+        except FormatError as error:
+            found.damaged_days |= self.days_once_held(layout.series, day)
+            found.damaged.append(DamagedFile(path=Path(path), reason=str(error)))
+            return
+        found.on_disk.update(reading.days)
+        found.damaged_days |= self._damaged_days(layout.series, day, reading)
+        if reading.fault:
+            found.damaged.append(DamagedFile(path=Path(path), reason=reading.fault, in_part=bool(reading.days)))
+        if reading.days:
+            days = () if day else tuple(reading.days)
+            found.verified.append((day, FileMark(status.st_size, status.st_mtime_ns, reading.count, days)))
+        if reading.fault or reading.lost:
+            found.unrecorded.add(day)
+        if not reading.fault:
+            found.irregular.append(
+                IrregularFile(path=Path(path), reason=reading.notice, is_read_whole=not reading.lost)
+            )
+
+    def _damaged_days(self, series: Series, day: date | None, reading: FileReading) -> set[date]:
+        """The damaged days of a file; where nothing of it is read, also those that the ledger recorded of it."""
+        if reading.days or not reading.fault:
+            return set(reading.damaged_days)
+        return self.days_once_held(series, day) | reading.damaged_days
+
+    def _record(self, series: Series, found: _Scan) -> None:
         """Record checked files, and which of their days were written before they were over.
 
         A file that was last modified during its own day holds a part of it, whatever wrote it.
         """
-        last_days = [(day or max(mark.days, default=None), mark.modified_ns) for day, mark in verified]
+        last_days = [(day or max(mark.days, default=None), mark.modified_ns) for day, mark in found.verified]
         early = [day for day, modified_ns in last_days if day and _during(day, modified_ns)]
         if early:
-            at = datetime.fromtimestamp(max(mark.modified_ns for _, mark in verified) / 1e9, UTC)
+            at = datetime.fromtimestamp(max(mark.modified_ns for _, mark in found.verified) / 1e9, UTC)
             self.ledger.record_days(series, now=at, provisional=early)
-        self.ledger.record_files(series, verified)
+        recorded = [(day, mark) for day, mark in found.verified if day not in found.unrecorded]
+        if recorded:
+            self.ledger.record_files(series, recorded)
 
 
 def first_day_on_disk(root: Path, ticker: str) -> date | None:
@@ -180,21 +243,39 @@ def first_day_on_disk(root: Path, ticker: str) -> date | None:
     return min((day for day in days if day is not None), default=None)
 
 
+def days_on_disk(root: Path, ticker: str) -> set[date]:
+    """The days of which there are bars of any resolution under a ticker."""
+    found: set[date] = set()
+    for resolution in Resolution:
+        layout = layout_of(Series(ticker, resolution))
+        found |= _days_of_rows(root, layout) if layout.one_file else set(_days_of_names(root, layout))
+    return found
+
+
 def _first_day(root: Path, layout: Layout) -> date | None:
+    days = _days_of_rows(root, layout) if layout.one_file else _days_of_names(root, layout)
+    return min(days, default=None)
+
+
+def _days_of_rows(root: Path, layout: Layout) -> set[date]:
     from server.lean.errors import FormatError
     from server.lean.trade_csv import salvaged_days
     from server.lean.zip import first_member
 
-    if layout.one_file:
-        with suppress(OSError, FormatError):
-            _, content = first_member((root / layout.path(None)).read_bytes())
-            return next(iter(salvaged_days(content[:9])), None)
-        return None
+    with suppress(OSError, FormatError):
+        _, content = first_member((root / layout.path(None)).read_bytes())
+        return set(salvaged_days(content))
+    return set()
+
+
+def _days_of_names(root: Path, layout: Layout) -> Iterator[date]:
     names: list[str] = []
     with suppress(OSError):
-        names = sorted(os.listdir(root / layout.folder))
-    paths = (parse_path(f"{layout.folder}/{name}") for name in names)
-    return next((found[1] for found in paths if found and found[0] == layout.series), None)
+        names = os.listdir(root / layout.folder)
+    for name in names:
+        found = parse_path(f"{layout.folder}/{name}")
+        if found and found[0] == layout.series and found[1]:
+            yield found[1]
 
 
 def _during(day: date, modified_ns: int) -> bool:

@@ -24,15 +24,23 @@ class DataFolder:
     locks: SeriesLocks
 
     @classmethod
-    def open(cls, path: Path, calendar: USEquityTradingCalendar, state_folder: Path | None = None) -> DataFolder:
+    def open(
+        cls,
+        path: Path,
+        calendar: USEquityTradingCalendar,
+        state_folder: Path | None = None,
+        *,
+        read_only: bool = False,
+    ) -> DataFolder:
         """Create the parts; no file is opened before it is needed.
 
         Args:
             path: LEAN's data folder.
             calendar: The trading calendar.
             state_folder: Where the ledger is; None for its usual place below the data folder.
+            read_only: Create no state folder: without one the ledger stays in memory.
         """
-        ledger = Ledger((state_folder or path / STATE_FOLDER) / "ledger.sqlite")
+        ledger = Ledger((state_folder or path / STATE_FOLDER) / "ledger.sqlite", create_folder=not read_only)
         return cls(
             path=path,
             ledger=ledger,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 from attrs import define, frozen
 
@@ -29,6 +29,7 @@ from server.data_download.report import (
 from server.data_download.request import DownloadRequest
 from server.data_download.steps import DownloadStep
 from server.data_download.tickers import TickerLookup, same_ticker
+from server.data_download.unsettled import cut_unsettled
 from server.trading_calendar import USEquityTradingCalendar
 
 
@@ -66,7 +67,8 @@ class DataDownloader:
     def download(self, request: DownloadRequest, cancel: CancelToken | None = None) -> DownloadReport:
         """Download the missing trading days of a request.
 
-        Failures of single days are in the report; only what makes the whole request senseless is raised.
+        Failures of single days are in the report; only what makes the whole request senseless is raised. Days that are
+        not settled and cannot be had yet are cut off, with a notice.
 
         Raises:
             ConfigurationError, Cancelled: As for `plan`.
@@ -78,7 +80,11 @@ class DataDownloader:
             if plan.gaps and not refusal and self._steps_before(plan, run) and not run.cancel.cancelled:
                 plan = self.plan(request)
             outcome = self._execute(plan, refusal, run)
-        return self._finish(plan, outcome, run, self.steps)
+        cut = cut_unsettled(plan, outcome, self.calendar.settled_through(run.started_at))
+        if cut is None:
+            return self._finish(plan, outcome, run, self.steps)
+        run.events.emit(Event(kind="notice", resolution=request.resolution, message=cut.notice))
+        return self._finish(cut.plan, cut.outcome, run, self.steps, cut.last_day)
 
     def repair(
         self, request: DownloadRequest, gaps: Sequence[Gap], cancel: CancelToken | None = None
@@ -105,7 +111,12 @@ class DataDownloader:
             return any([step.before(symbols, plan.request, run.events, run.cancel) for step in self.steps])
 
     def _finish(
-        self, plan: DownloadPlan, outcome: DownloadOutcome, run: _Run, steps: Sequence[DownloadStep]
+        self,
+        plan: DownloadPlan,
+        outcome: DownloadOutcome,
+        run: _Run,
+        steps: Sequence[DownloadStep],
+        cut_at: date | None = None,
     ) -> DownloadReport:
         cancelled = run.cancel.cancelled and bool(outcome.failed_series())
         files: list[CorporateFiles] = []
@@ -136,6 +147,8 @@ class DataDownloader:
             cancelled=cancelled,
             files=files,
             findings=findings,
+            data_folder=self.folder.path,
+            cut_at=cut_at,
         )
         run.events.emit(
             Event(

@@ -24,6 +24,12 @@ class PlanLimitError(DownloadError):
     code = "plan_limit"
 
 
+class NotPublishedError(DownloadError):
+    """The vendor has no bars yet of a day that is not settled."""
+
+    code = "not_published"
+
+
 class SymbolNotFoundError(DownloadError):
     """The vendor does not know the symbol (404)."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
@@ -56,7 +56,8 @@ class Execution:
         """Fetch the gaps of a plan. Failures of single days are in the outcome; nothing is raised for them."""
         from server.data_download.sink import Deliveries
 
-        run = _Run(Deliveries(secrets=[secret for hosted in self.providers for secret in hosted.secrets]))
+        secrets = [secret for hosted in self.providers for secret in hosted.secrets]
+        run = _Run(Deliveries(secrets=secrets), refresh=plan.request.refresh)
         self._fetch_pending(plan, run)
         results = {gap.series: self._result(gap, run) for gap in plan.gaps}
         used = run.used[1:]
@@ -111,7 +112,7 @@ class Execution:
 
     def _fetch_locked(self, gaps: Sequence[Gap], run: _Run) -> None:
         """Fetch gaps whose locks are held: another run may have filled them meanwhile, so they are narrowed first."""
-        missing = self._still_missing(gaps)
+        missing = self._still_missing(gaps, run)
         for position, hosted in enumerate(self.providers):
             if position > 0:
                 missing = run.for_fallback(missing)
@@ -128,7 +129,7 @@ class Execution:
             except BacktestServerError as error:
                 run.fail_rest(missing, error, replace=position > 0)
             if position + 1 < len(self.providers):
-                missing = self._still_missing(missing)
+                missing = self._still_missing(missing, run)
 
     def _ask(self, hosted: HostedProvider, gaps: Sequence[Gap], run: _Run) -> None:
         found = self.opened.get(hosted)
@@ -156,8 +157,10 @@ class Execution:
         finally:
             sink.close()
 
-    def _still_missing(self, gaps: Sequence[Gap]) -> list[Gap]:
-        """The gaps without the days that are no longer missing."""
+    def _still_missing(self, gaps: Sequence[Gap], run: _Run) -> list[Gap]:
+        """The gaps without the days that are no longer missing; of a refresh, without those that were requested."""
+        if run.refresh:
+            return [left for gap in gaps if (left := gap.narrowed(set(gap.days) - run.responded(gap.series)))]
         missing = []
         for gap in gaps:
             found = self.folder.catalog.missing(gap.series, gap.days, self.clock())
@@ -180,6 +183,8 @@ class Execution:
         days = frozenset(gap.days)
         there = frozenset(day for day in days & state.on_disk if not (day in state.provisional and day <= through))
         downloaded = there & run.deliveries.delivered[gap.series]
+        if run.refresh:  # days on disk that could not be requested again have failed; their files are as they were
+            there &= run.responded(gap.series)
         empty = (days - state.on_disk - state.damaged) & state.empty.keys()
         reasons = run.deliveries.reasons[gap.series]
         failed = {day: reasons.get(day) or self._unexplained(gap.series, run) for day in days - there - empty}
@@ -200,11 +205,17 @@ class _Run:
     """What one execution did so far.
 
     Attributes:
+        refresh: Whether days on disk are requested again.
         used: The names of the providers that were asked, in order.
     """
 
     deliveries: Deliveries
+    refresh: bool = False
     used: list[str] = field(factory=list)
+
+    def responded(self, series: Series) -> set[date]:
+        """The days of a series that were delivered, or of which the provider has no bars."""
+        return self.deliveries.delivered[series] | self.deliveries.kept[series]
 
     def for_fallback(self, gaps: Sequence[Gap]) -> list[Gap]:
         """The days of gaps that failed for a reason which another provider may not have."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -54,6 +55,36 @@ def put_zips(folder: str, prefix: str, zips: Sequence[ZipToWrite]) -> list[tuple
     for first in range(0, len(zips), _BATCH):
         marks += _put_batch(folder, prefix, zips[first : first + _BATCH])
     return marks
+
+
+def write_target(path: Path) -> Path:
+    """Where a file is written: the target of a link, else the path itself.
+
+    Raises:
+        OSError: The link leads back to itself.
+    """
+    if not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, "the link leads back to itself", str(path))
+    return target
+
+
+def keep_copy(path: Path, name_of: Callable[[Path], Path]) -> Path:
+    """Give a file a second name, so that it remains when another one takes its place; returns that name.
+
+    Raises:
+        OSError: It could not be done.
+    """
+    copy = name_of(path)
+    try:
+        os.link(path, copy)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+            raise
+        shutil.copy2(path, copy)  # a file system without hard links
+    return copy
 
 
 def put_text(folder: Path, ticker: str, name: str, content: bytes, check: Callable[[bytes], object]) -> None:
@@ -109,6 +140,8 @@ def sync_folder(folder: str) -> None:
 
 
 _ADVICE = {
+    errno.ENOENT: "its folder does not exist; if it is a link, create the folder that the link leads to",
+    errno.ELOOP: "it is a link that leads back to itself; remove the link",
     errno.ENOSPC: "the disk is full; free some space and run again",
     errno.EDQUOT: "the disk quota is used up; free some space and run again",
     errno.EROFS: "the file system is read-only; choose another data folder",
@@ -149,9 +182,10 @@ def _put_batch(folder: str, prefix: str, zips: Sequence[ZipToWrite]) -> list[tup
 
     marks: list[tuple[int, int]] = []
     waiting: list[tuple[str, int, bytes]] = []
+    targets = [write_target(Path(folder, item.name)) for item in zips]
     try:
-        for item in zips:
-            temporary = _temporary_path(folder, prefix)
+        for item, target in zip(zips, targets, strict=True):
+            temporary = _temporary_path(str(target.parent), prefix)  # a link may lead to another file system
             file = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
             data = zip_bytes(item.member, item.csv)
             waiting.append((temporary, file, data))
@@ -165,8 +199,8 @@ def _put_batch(folder: str, prefix: str, zips: Sequence[ZipToWrite]) -> list[tup
                 raise OSError(errno.EIO, "what was written reads back differently", temporary)
             found = os.fstat(file)
             marks.append((found.st_size, found.st_mtime_ns))
-        for (temporary, _, _), item in zip(waiting, zips, strict=True):
-            os.replace(temporary, f"{folder}/{item.name}")
+        for (temporary, _, _), target in zip(waiting, targets, strict=True):
+            os.replace(temporary, target)
     except BaseException:
         for temporary, _, _ in waiting:
             with suppress(OSError):
@@ -175,6 +209,8 @@ def _put_batch(folder: str, prefix: str, zips: Sequence[ZipToWrite]) -> list[tup
     finally:
         for _, file, _ in waiting:
             os.close(file)
+    for other in {str(target.parent) for target in targets} - {folder}:
+        sync_folder(other)
     return marks
 
 

@@ -134,6 +134,11 @@ class Findings:
         )
 
     @property
+    def accepted_sentences(self) -> list[str]:
+        """One for each accepted doubt."""
+        return [doubt.sentence for doubt in self.doubts if doubt.accepted]
+
+    @property
     def sentences(self) -> list[str]:
         """One for each other holder, each doubt that is not accepted, and each share with later events.
 
@@ -155,13 +160,14 @@ class Findings:
 def joined(findings: Iterable[Findings]) -> Findings:
     """Join the findings of several shares, or of several sources about one.
 
-    Of doubts of one symbol, day and kind those of the first source count.
+    Of doubts of one symbol, day and kind those of the last source count.
     """
     every = list(findings)
     doubts: list[Doubt] = []
     for one in every:
-        known = {(doubt.symbol, doubt.day, doubt.kind) for doubt in doubts}
-        doubts += [doubt for doubt in one.doubts if (doubt.symbol, doubt.day, doubt.kind) not in known]
+        newer = {(doubt.symbol, doubt.day, doubt.kind) for doubt in one.doubts}
+        doubts = [doubt for doubt in doubts if (doubt.symbol, doubt.day, doubt.kind) not in newer]
+        doubts += one.doubts
     return Findings(
         other_holders=tuple(dict.fromkeys(holder for one in every for holder in one.other_holders)),
         doubts=tuple(sorted(doubts, key=lambda doubt: (doubt.symbol, doubt.day, doubt.kind, doubt.message))),

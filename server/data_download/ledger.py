@@ -83,14 +83,19 @@ class CorporateCheck:
 class Ledger:
     """The SQLite file. Safe to use from several threads and processes at once."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, create_folder: bool = True) -> None:
         """Take the path; None, or one whose folder cannot be written, keeps the ledger in memory.
 
         The file is created when there is something to record. One that is damaged or of a later version is renamed, and
         an empty one takes its place.
+
+        Args:
+            path: The file.
+            create_folder: Whether its folder is created; else the ledger stays in memory until the folder exists.
         """
         self._lock = threading.RLock()
         self.path = path
+        self._create_folder = create_folder
         self._opened: sqlite3.Connection | None = None
 
     @property
@@ -101,8 +106,9 @@ class Ledger:
 
     def _open(self) -> sqlite3.Connection:
         options: dict[str, Any] = {"schema": SCHEMA, "version": VERSION, "warn": _warn, "migrate": migrate}
-        with suppress(sqlite3.DatabaseError, OSError):
-            return open_database(self.path, **options)
+        if self.path is not None and (self._create_folder or self.path.parent.is_dir()):
+            with suppress(sqlite3.DatabaseError, OSError):
+                return open_database(self.path, **options)
         self.path = None
         return open_database(None, **options)
 

@@ -11,7 +11,7 @@ from attrs import Factory, define, evolve, frozen
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled, ConfigurationError
 from server.data_download.availability import DayState, Gap, SeriesState, find_gap
-from server.data_download.catalog import Catalog, DamagedFile
+from server.data_download.catalog import Catalog, DamagedFile, IrregularFile
 from server.data_download.request import DownloadRequest
 from server.data_download.tickers import TickerLookup
 from server.lean.layout import layout_of
@@ -46,6 +46,7 @@ class DownloadPlan:
     series: dict[str, tuple[SeriesDays, ...]]
     gaps: tuple[Gap, ...]
     damaged: tuple[DamagedFile, ...] = ()
+    irregular: tuple[IrregularFile, ...] = ()
     notices: tuple[str, ...] = ()
 
     @property
@@ -71,6 +72,7 @@ class _Draft:
     series: dict[str, tuple[SeriesDays, ...]] = Factory(dict)
     gaps: dict[Series, Gap] = Factory(dict)
     damaged: dict[Path, DamagedFile] = Factory(dict)
+    irregular: dict[Path, IrregularFile] = Factory(dict)
 
 
 def make_plan(
@@ -101,8 +103,9 @@ def make_plan(
         spans, notice = tickers(symbol, request.start, request.end)
         notices += [notice] if notice else []
         parts = [SeriesDays(Series(ticker, request.resolution), mine) for ticker, mine in days_by_ticker(spans, days)]
-        _scan_symbol(draft, symbol, parts, catalog, now)
-    notices += [f"{file.path} is damaged, its days count as missing: {file.reason}" for file in draft.damaged.values()]
+        _scan_symbol(draft, symbol, parts, catalog, now, refresh=request.refresh)
+    notices += [_damage_notice(file) for file in draft.damaged.values()]
+    notices += [_irregular_notice(file) for file in draft.irregular.values() if not file.is_read_whole]
     return DownloadPlan(
         request=request,
         days=tuple(days),
@@ -110,6 +113,7 @@ def make_plan(
         series=draft.series,
         gaps=tuple(draft.gaps.values()),
         damaged=tuple(draft.damaged.values()),
+        irregular=tuple(draft.irregular.values()),
         notices=tuple(notices),
     )
 
@@ -167,23 +171,39 @@ def days_by_ticker(spans: Sequence[TickerSpan], days: Sequence[date]) -> list[tu
     return [(ticker, tuple(mine)) for ticker, mine in found.items() if mine]
 
 
-def _scan_symbol(draft: _Draft, symbol: str, parts: Sequence[SeriesDays], catalog: Catalog, now: datetime) -> None:
+def _scan_symbol(
+    draft: _Draft, symbol: str, parts: Sequence[SeriesDays], catalog: Catalog, now: datetime, *, refresh: bool
+) -> None:
     states: dict[date, DayState] = {}
     found: list[SeriesDays] = []
     for part in parts:
         state, files = catalog.scan(part.series, part.days)
         draft.damaged.update((file.path, file) for file in files)
+        draft.irregular.update((file.path, file) for file in state.irregular)
         wanted = part.days
         if state.damaged and layout_of(part.series).one_file:
             wanted = tuple(day for day in _with_damaged(wanted, state, catalog.calendar, now) if day not in states)
         states |= {day: state.of(day) for day in wanted}
         found.append(SeriesDays(part.series, wanted))
-        gap = find_gap(wanted, state, now, catalog.calendar.settled_through(now))
+        if refresh:
+            gap = Gap(series=part.series, days=wanted, refresh=frozenset(wanted)) if wanted else None
+        else:
+            gap = find_gap(wanted, state, now, catalog.calendar.settled_through(now))
         if gap:
             known = draft.gaps.get(part.series)
             draft.gaps[part.series] = known.joined(gap) if known else gap
     draft.series[symbol] = tuple(found)
     draft.states[symbol] = states if len(found) < 2 else dict(sorted(states.items()))
+
+
+def _damage_notice(file: DamagedFile) -> str:
+    if file.in_part:
+        return f"{file.path} is damaged in part, the days concerned count as missing: {file.reason}"
+    return f"{file.path} is damaged, its days count as missing: {file.reason}"
+
+
+def _irregular_notice(file: IrregularFile) -> str:
+    return f"{file.path} has {file.reason}; verify --repair rewrites it without a request"
 
 
 def _with_damaged(

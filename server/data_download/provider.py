@@ -56,7 +56,9 @@ class DataSink(Protocol):
     def bars(self, series: Series, days: Sequence[date], bars: Bars) -> None:
         """Deliver all the bars of these trading days; settled days without bars are recorded as empty.
 
-        Once it returns, the data is on disk.
+        Once it returns, the data is on disk. A day with a bad bar is not written: it has failed with a
+        `BadResponseError` that names the bar and the field, and the other days are written. A bar is bad if a price is
+        NaN, not above 0 or not below 1e9, open or close are outside low to high, or the volume is not from 0 to 1e15.
 
         Args:
             series: The series.

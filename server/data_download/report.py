@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import Literal
 
 from attrs import Factory, define, field, frozen
@@ -70,6 +71,8 @@ class DownloadReport:
         corporate_api_calls: The requests sent for those; they are not in `api_calls`.
         other_holders: Earlier holders of the tickers, whose bars are within the range.
         doubts: What may be wrong about the symbols within the range.
+        data_folder: Where the files are; None in reports of earlier versions.
+        cut_at: The last day that is counted, where the range was cut since later days are not settled.
     """
 
     provider: str
@@ -98,6 +101,8 @@ class DownloadReport:
     corporate_api_calls: int = 0
     other_holders: tuple[OtherHolder, ...] = ()
     doubts: tuple[Doubt, ...] = ()
+    data_folder: Path | None = None
+    cut_at: date | None = field(default=None, metadata=json_options(omit=True))
 
     @property
     def complete(self) -> bool:
@@ -182,6 +187,8 @@ def build_report(
     cancelled: bool,
     files: Sequence[CorporateFiles] = (),
     findings: Findings = Findings(),  # noqa: B008 - immutable
+    data_folder: Path | None = None,
+    cut_at: date | None = None,
 ) -> DownloadReport:
     """The report of a download.
 
@@ -194,6 +201,8 @@ def build_report(
         cancelled: Whether the run was asked to stop and something is missing for it.
         files: What the steps that accompany the download built.
         findings: What is known about the symbols besides their bars.
+        data_folder: Where the files are.
+        cut_at: The last day of a plan that was cut.
     """
     days = count_days(plan, outcome)
     request = plan.request
@@ -224,6 +233,8 @@ def build_report(
         corporate_api_calls=counts.corporate_api_calls,
         other_holders=findings.other_holders,
         doubts=findings.doubts,
+        data_folder=data_folder,
+        cut_at=cut_at,
     )
 
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date
 
 from attrs import field, frozen
 
-from server.lean.series import Resolution, parse_symbol
-
-
-def _parse_symbols(symbols: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(parse_symbol(symbol) for symbol in symbols))
+from server.lean.series import Resolution, parse_symbols
 
 
 @frozen(kw_only=True)
@@ -20,14 +15,18 @@ class DownloadRequest:
 
     ``symbols`` are parsed, and repeated ones removed.
 
+    Attributes:
+        refresh: Whether everything is requested again, present days and known events included, without a cache.
+
     Raises:
         ValueError: A text that is not a symbol, no symbol at all, or an end before the start.
     """
 
-    symbols: tuple[str, ...] = field(converter=_parse_symbols)
+    symbols: tuple[str, ...] = field(converter=parse_symbols)
     resolution: Resolution
     start: date
     end: date
+    refresh: bool = False
 
     def __attrs_post_init__(self) -> None:
         if not self.symbols:

@@ -1,30 +1,68 @@
-"""Opens every file of a data folder and names those that LEAN could not have written."""
+"""Opens every file of a data folder and names those that LEAN cannot read, and those that it would not write so."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import date
 from pathlib import Path
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from server.core.cancel import CancelToken
+from server.core.errors import BacktestServerError
 from server.data_download.availability import Gap
-from server.data_download.catalog import DamagedFile
+from server.data_download.catalog import DamagedFile, IrregularFile
 from server.data_download.data_folder import DataFolder
+from server.lean.csv_lines import decoded
 from server.lean.errors import FormatError
+from server.lean.irregular import read_file
 from server.lean.layout import EQUITY_USA, layout_of, parse_path
 from server.lean.series import DataType, Resolution, Series
+from server.lean.trade_csv import normalized
+from server.trading_calendar import USEquityTradingCalendar
 
 
 @frozen(kw_only=True)
 class VerifyResult:
-    """What a check of all files found. ``gaps`` are the days of the damaged files, as far as they are known."""
+    """What a check of all files found.
+
+    Attributes:
+        files: The number of files.
+        damaged: Files of which LEAN cannot read all rows.
+        gaps: The days of the damaged files, as far as they are known.
+        irregular: Files of which all rows can be read, but which are not as LEAN writes them.
+        to_rewrite: The series and day (None: all days) of the files that a rewrite puts into LEAN's form.
+    """
 
     files: int
     damaged: tuple[DamagedFile, ...]
     gaps: tuple[Gap, ...]
+    irregular: tuple[IrregularFile, ...] = ()
+    to_rewrite: tuple[tuple[Series, date | None], ...] = ()
+
+
+@define
+class _Findings:
+    """What a check found so far."""
+
+    files: int = 0
+    damaged: list[DamagedFile] = field(factory=list)
+    irregular: list[IrregularFile] = field(factory=list)
+    days: defaultdict[Series, set[date]] = field(factory=lambda: defaultdict(set))
+    to_rewrite: list[tuple[Series, date | None]] = field(factory=list)
+
+    def result(self, calendar: USEquityTradingCalendar) -> VerifyResult:
+        """What was found; of the days of damaged files only those on which there was a session."""
+        sessions = set(calendar.trading_days(calendar.first_day, calendar.last_day)) if self.days else set()
+        known = {series: sorted(days & sessions) for series, days in self.days.items()}
+        return VerifyResult(
+            files=self.files,
+            damaged=tuple(self.damaged),
+            gaps=tuple(Gap(series=series, days=tuple(days)) for series, days in known.items() if days),
+            irregular=tuple(self.irregular),
+            to_rewrite=tuple(self.to_rewrite),
+        )
 
 
 def verify(
@@ -44,23 +82,85 @@ def verify(
         cancel: Stops the work when cancelled.
         progress: Receives the number of files opened so far.
     """
-    files = 0
-    damaged: list[DamagedFile] = []
-    days: defaultdict[Series, set[date]] = defaultdict(set)
+    found = _Findings()
     for path, series, day in folder.catalog.files(resolution, symbols):
         if cancel.cancelled:
             break
-        files += 1
+        found.files += 1
+        _check_file(folder, path, series, day, found)
+        progress(found.files)
+    return found.result(folder.catalog.calendar)
+
+
+def rewrite_files(
+    folder: DataFolder, files: Sequence[tuple[Series, date | None]], *, cancel: CancelToken
+) -> list[BacktestServerError]:
+    """Write files again in LEAN's form, with their readable rows; no request is sent.
+
+    A copy of a damaged file is kept. Files of a series that another run is writing are left as they are.
+
+    Args:
+        folder: The data folder.
+        files: Series and day (None: all days), as in `VerifyResult`.
+        cancel: Stops the work when cancelled.
+
+    Returns:
+        The errors of files that could not be written.
+    """
+    errors: list[BacktestServerError] = []
+    for series, day in files:
+        if cancel.cancelled:
+            break
         try:
-            layout_of(series).check_zip(path.read_bytes(), day)
-        except (FormatError, OSError) as error:
-            damaged.append(DamagedFile(path=path, reason=str(error)))
-            days[series] |= folder.catalog.days_once_held(series, day)
-            if day:
-                folder.ledger.forget_file(series, day)
-        progress(files)
-    gaps = [Gap(series=series, days=tuple(sorted(known))) for series, known in days.items() if known]
-    return VerifyResult(files=files, damaged=tuple(damaged), gaps=tuple(gaps))
+            with folder.locks.take([series], 1) as mine:
+                if mine:
+                    folder.writer.rewrite(series, day)
+        except BacktestServerError as error:
+            errors.append(error)
+    return errors
+
+
+def _check_file(folder: DataFolder, path: Path, series: Series, day: date | None, found: _Findings) -> None:
+    layout = layout_of(series)
+    try:
+        data = path.read_bytes()
+        content = layout.member_content(data, day)
+        layout.check_rows(normalized(content), day)
+    except OSError as error:
+        _add_damage(folder, DamagedFile(path=path, reason=str(error)), series, day, found)
+        return
+    except FormatError:
+        _check_irregular(folder, path, series, day, data, found)
+        return
+    _, notices = decoded(content)
+    if notices:
+        found.irregular.append(IrregularFile(path=path, reason=", ".join(notices)))
+        found.to_rewrite.append((series, day))
+
+
+def _check_irregular(
+    folder: DataFolder, path: Path, series: Series, day: date | None, data: bytes, found: _Findings
+) -> None:
+    try:
+        reading = read_file(layout_of(series), data, day)
+    except FormatError as error:
+        _add_damage(folder, DamagedFile(path=path, reason=str(error)), series, day, found)
+        return
+    found.to_rewrite.append((series, day))
+    if reading.fault is None:
+        found.irregular.append(IrregularFile(path=path, reason=reading.notice, is_read_whole=not reading.lost))
+        return
+    found.damaged.append(DamagedFile(path=path, reason=reading.fault, in_part=bool(reading.days)))
+    found.days[series] |= reading.damaged_days
+    if not reading.days:
+        found.days[series] |= folder.catalog.days_once_held(series, day)
+
+
+def _add_damage(folder: DataFolder, file: DamagedFile, series: Series, day: date | None, found: _Findings) -> None:
+    found.damaged.append(file)
+    found.days[series] |= folder.catalog.days_once_held(series, day)
+    if day:
+        folder.ledger.forget_file(series, day)
 
 
 def check_folder(data_folder: Path, *, strict: bool = True) -> int:

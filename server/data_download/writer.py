@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from collections.abc import Set as AbstractSet
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from server.core.damaged_files import damaged_path
 from server.data_download.files import (
     ZipToWrite,
+    keep_copy,
     put_text,
     put_zips,
     sync_folder,
     temporary_prefix,
     translate_os_errors,
+    write_target,
 )
 from server.data_download.ledger import FileMark, Ledger, digest
-from server.lean.layout import OneFile, layout_of
+from server.lean.layout import layout_of
 from server.lean.series import Series
 
 if TYPE_CHECKING:
     from server.data_download.workers import Task
     from server.lean.bars import Bars
+    from server.lean.irregular import FileReading
     from server.lean.trade_csv import DayText
 
 
@@ -40,32 +44,58 @@ class SeriesWriter:
         """Write days: a file for each, or merged into the file of all days, where new rows replace old ones.
 
         Returns:
-            The new name of a damaged file of all days, if there was one.
+            The name of a copy of the previous file of all days, if something of it is not in the new one.
 
         Raises:
             WriteFailedError: The file concerned is unchanged.
         """
         layout = layout_of(series)
         if layout.one_file:
-            return self._merge(series, {text.day: text for text in days})
+            previous = self._previous(series, None)
+            rows = dict(previous.rows) | {text.day: text.csv for text in days}
+            return self._rewrite(series, None, rows, previous, fetched={text.day for text in days})
         with translate_os_errors(self.root / layout.folder, series):
             marks = write_day_files(self.root, series, days)
         self.ledger.record_files(series, marks)
         return None
 
-    def write_held(self, series: Series, days: Sequence[date], task: Task) -> dict[date, int]:
-        """Write days whose bars a worker task holds, each into a file of its own.
+    def write_held(self, series: Series, days: Sequence[date], task: Task) -> tuple[dict[date, int], dict[date, str]]:
+        """Write days whose bars a worker task holds, each into a file of its own; days with a bad bar are not written.
 
         Returns:
-            The number of bars of each day that has any.
+            The number of bars of each day that was written, and the reason of each day with a bad bar.
 
         Raises:
             FormatError, WriteFailedError, WorkerLost: The file concerned is unchanged.
         """
         with translate_os_errors(self.root / layout_of(series).folder, series):
-            written: list[tuple[date, FileMark]] = task.run(_write_held, self.root, series, days)
+            written, bad = task.run(_write_held, self.root, series, days)
         self.ledger.record_files(series, written)
-        return {day: mark.rows for day, mark in written}
+        return {day: mark.rows for day, mark in written}, bad
+
+    def rewrite(self, series: Series, day: date | None) -> Path | None:
+        """Write a file again in LEAN's form, with the rows of it that can be used.
+
+        Returns:
+            As `write_days`, or None where nothing of the file can be used.
+
+        Raises:
+            WriteFailedError: The file is unchanged.
+        """
+        file_day = None if layout_of(series).one_file else day
+        previous = self._previous(series, file_day)
+        return self._rewrite(series, file_day, previous.rows, previous) if previous.rows else None
+
+    def clear_damaged(self, series: Series, day: date | None) -> Path | None:
+        """Leave of a damaged file what LEAN can use: its readable rows, or no file.
+
+        Returns:
+            The name of a copy of the damaged file, or None if there was no file.
+
+        Raises:
+            WriteFailedError: The file is unchanged.
+        """
+        return self.rewrite(series, day) or self.set_aside(series, day)
 
     def set_aside(self, series: Series, day: date | None) -> Path | None:
         """Rename a damaged file to a name that nothing reads; returns that name, or None if there is no file."""
@@ -73,9 +103,10 @@ class SeriesWriter:
         path = self.root / layout.path(day)
         if not path.exists():
             return None
-        aside = damaged_path(path)
         with translate_os_errors(path, series):
-            path.replace(aside)
+            target = write_target(path)  # a link stays, so that the next file is written through it
+            aside = damaged_path(target)
+            target.replace(aside)
         self.ledger.forget_file(series, None if layout.one_file else day)
         return aside
 
@@ -115,28 +146,49 @@ class SeriesWriter:
             put_text(whole.parent, symbol, f"{whole.name}.old", whole.read_bytes(), lambda read: None)
             put_text(whole.parent, symbol, whole.name, text.encode(), lambda read: check(read.decode()))
 
-    def _merge(self, series: Series, new: Mapping[date, DayText]) -> Path | None:
+    def _previous(self, series: Series, day: date | None) -> FileReading:
+        """What can be used of an existing file."""
         from server.lean.errors import FormatError
+        from server.lean.irregular import FileReading, read_file
 
-        layout = cast(OneFile, layout_of(series))
-        path = self.root / layout.path(None)
-        rows: dict[date, bytes] = {}
-        aside = None
+        layout = layout_of(series)
+        path = self.root / layout.path(day)
         with translate_os_errors(path, series):
             try:
-                rows = layout.rows_by_day(layout.member_content(path.read_bytes(), None), None)
+                data = path.read_bytes()
             except FileNotFoundError:
-                pass
-            except FormatError:
-                aside = damaged_path(path)
-                os.link(path, aside)  # until the new file is in place, the damaged one still shows which days it held
-        rows.update((day, text.csv) for day, text in new.items())
-        days = tuple(sorted(rows))
-        content = layout.merge(rows)
+                return FileReading(rows={})
+        try:
+            return FileReading(rows=layout.rows_by_day(layout.member_content(data, day), day))
+        except FormatError:
+            pass
+        try:
+            return read_file(layout, data, day)
+        except FormatError as error:
+            return FileReading(rows={}, fault=str(error))
+
+    def _rewrite(
+        self,
+        series: Series,
+        day: date | None,
+        rows: Mapping[date, bytes],
+        previous: FileReading,
+        fetched: AbstractSet[date] = frozenset(),
+    ) -> Path | None:
+        """Put a file in place of the previous one; keep a copy of that if it has more than the new one has."""
+        layout = layout_of(series)
+        path = self.root / layout.path(day)
+        content = b"\n".join(rows[found] for found in sorted(rows))
+        aside = None
         with translate_os_errors(path, series):
-            (mark,) = _put(self.root, series, [ZipToWrite(layout.zip_name(None), layout.member(None), content)])
-        count = content.count(b"\n") + 1
-        self.ledger.record_files(series, [(None, FileMark(*mark, count, days))])
+            if previous.fault or previous.has_other_members:
+                aside = keep_copy(write_target(path), damaged_path)
+            partial = sorted(previous.partial_days & rows.keys() - fetched)
+            if partial:  # before the file, so that these days are still fetched if the vendor can be asked
+                self.ledger.record_days(series, now=datetime.now(UTC), provisional=partial)
+            (mark,) = _put(self.root, series, [ZipToWrite(layout.zip_name(day), layout.member(day), content)])
+        days = () if day else tuple(sorted(rows))
+        self.ledger.record_files(series, [(day, FileMark(*mark, content.count(b"\n") + 1, days))])
         return aside
 
 
@@ -164,6 +216,10 @@ def _put(root: Path, series: Series, zips: Sequence[ZipToWrite]) -> list[tuple[i
 
 def _write_held(
     bars: Bars, root: Path, series: Series, days: Sequence[date]
-) -> tuple[None, list[tuple[date, FileMark]]]:
-    """The last step of a task: its bars to files."""
-    return None, write_day_files(root, series, layout_of(series).render(bars, days))
+) -> tuple[None, tuple[list[tuple[date, FileMark]], dict[date, str]]]:
+    """The last step of a task: its bars to files, and why days are left out."""
+    from server.lean.bar_checks import without_bad_days
+
+    bars, bad = without_bad_days(bars, days)
+    good = [day for day in days if day not in bad]
+    return None, (write_day_files(root, series, layout_of(series).render(bars, good)), bad)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from server.core.cancel import CancelToken
 from server.core.json import json_options
-from server.lean.series import Resolution, parse_symbol
+from server.core.text import count_text
+from server.data_download.findings import Doubt, Findings, OtherHolder, joined
+from server.lean.series import Resolution, parse_symbols
+
+NOT_TRUSTED = "This result cannot be trusted"
+"""How the first note begins where there are doubts about the data."""
 
 
 class Equity(NamedTuple):
@@ -19,10 +24,6 @@ class Equity(NamedTuple):
 
     dates: tuple[date, ...] = ()
     values: tuple[float, ...] = ()
-
-
-def _parsed(symbols: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(parse_symbol(symbol) for symbol in symbols))
 
 
 @frozen(kw_only=True)
@@ -41,7 +42,7 @@ class EngineRequest:
     """
 
     project: Path | None = None
-    symbols: tuple[str, ...] = field(converter=_parsed)
+    symbols: tuple[str, ...] = field(converter=parse_symbols)
     resolution: Resolution
     start: date
     end: date
@@ -65,6 +66,8 @@ class EngineResult:
         duration_s: Duration in seconds.
         results_folder: The folder that the engine wrote, if it wrote one.
         notes: Limitations of the figures.
+        other_holders: Earlier holders of the tickers, whose bars are within the range and were not used.
+        doubts: What may be wrong about the data within the range.
     """
 
     engine: str
@@ -79,6 +82,20 @@ class EngineResult:
     duration_s: float = field(metadata=json_options(digits=6))
     results_folder: Path | None = None
     notes: tuple[str, ...] = ()
+    other_holders: tuple[OtherHolder, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+
+    def with_findings(self, findings: Findings) -> EngineResult:
+        """Return the result with what is known about its symbols besides their bars; doubts come first in the notes."""
+        every = joined([Findings(other_holders=self.other_holders, doubts=self.doubts), findings])
+        open_doubts = [doubt for doubt in every.doubts if not doubt.accepted]
+        warning = [f"{NOT_TRUSTED}: {count_text(len(open_doubts), 'doubt')} about its data"] if open_doubts else []
+        return evolve(
+            self,
+            notes=(*warning, *every.sentences, *self.notes),
+            other_holders=every.other_holders,
+            doubts=every.doubts,
+        )
 
 
 class Engine(Protocol):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,15 +18,17 @@ from attrs import Factory, define, frozen
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled
 from server.core.text import count_text, list_text
+from server.corporate_actions.findings import doubts_about_closes
+from server.data_download.findings import Doubt
 from server.engines.adjusted_history import AdjustedHistory, history_notes, load_history
 from server.engines.base import EngineRequest, EngineResult, Equity
 from server.lean.bars import Bars
 from server.lean.days import MS_PER_DAY, midnights
 from server.lean.errors import FormatError
+from server.lean.irregular import read_as_engine
 from server.lean.layout import Layout, layout_of
 from server.lean.price_adjustment import adjust_prices
 from server.lean.series import Series
-from server.lean.zip import first_member
 from server.trading_calendar import USEquityTradingCalendar
 
 START_EQUITY = 100_000.0
@@ -54,15 +57,17 @@ class DayPrices:
 
 @define
 class _FileContents:
-    """The content of the files read so far, and the files that are missing or damaged."""
+    """The content of the files read so far, and the files that are missing, damaged, or not read whole by LEAN."""
 
     histories: list[AdjustedHistory] = Factory(list)
     sessions: dict[str, dict[date, DayPrices]] = Factory(dict)
     files: int = 0
     missing: list[str] = Factory(list)
     damaged: list[str] = Factory(list)
+    lossy: list[str] = Factory(list)
     bars: int = 0
     unused: int = 0
+    doubts: list[Doubt] = Factory(list)
 
 
 class SmokeEngine:
@@ -118,6 +123,8 @@ class SmokeEngine:
         sessions: dict[date, DayPrices] = {}
         for ticker, days in history.days_by_ticker:
             sessions |= self._read_ticker(ticker, days, request, contents, cancel)
+        closes = {day: _close(sessions.get(day)) for day in history.days}
+        contents.doubts += doubts_about_closes(history.symbol, history.rows, closes, self._calendar)
         return _adjusted(history, sessions)
 
     def _read_ticker(
@@ -153,6 +160,10 @@ class SmokeEngine:
         }
 
 
+def _close(prices: DayPrices | None) -> Decimal | None:
+    return None if prices is None else Decimal(str(prices.close))
+
+
 def _adjusted(history: AdjustedHistory, sessions: Mapping[date, DayPrices]) -> dict[date, DayPrices]:
     prices = np.array([(day.open, day.close) for day in sessions.values()], np.float64).reshape(-1, 2)
     opens, closes = (adjust_prices(history.rows, list(sessions), column) for column in prices.T)
@@ -168,8 +179,7 @@ def _read_file(
         raise Cancelled("the smoke test was cancelled", series=layout.series)
     path = layout.path(day)
     try:
-        _, content = first_member((data_folder / path).read_bytes())
-        bars = layout.parse(content, day)
+        bars, reading = read_as_engine(layout, (data_folder / path).read_bytes(), day)
     except (FileNotFoundError, NotADirectoryError):
         contents.missing.append(path)
         return None
@@ -179,6 +189,10 @@ def _read_file(
     except OSError as error:
         contents.damaged.append(f"{path}: {error.strerror or error}")
         return None
+    if reading is not None and reading.fault:
+        contents.damaged.append(f"{path}: {reading.fault}")
+    elif reading is not None and reading.lost:
+        contents.lossy.append(f"{path} has {reading.notice}")
     contents.files += 1
     return bars
 
@@ -269,6 +283,7 @@ def _result(
         finished_at=finished_at,
         duration_s=(finished_at - started_at).total_seconds(),
         notes=_notes(request, contents),
+        doubts=tuple(contents.doubts),
     )
 
 
@@ -278,6 +293,7 @@ def _notes(request: EngineRequest, contents: _FileContents) -> tuple[str, ...]:
     if contents.missing:
         notes.append(f"{count_text(len(contents.missing), 'file')} not found: {list_text(contents.missing)}")
     notes += [f"Damaged, as LEAN would find it: {text}" for text in contents.damaged]
+    notes += [f"Not read whole: {text}" for text in contents.lossy]
     idle = [symbol for symbol in request.symbols if not contents.sessions[symbol]]
     if idle:
         notes.append(f"No bars, held as cash: {list_text(idle)}")

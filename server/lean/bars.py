@@ -43,3 +43,11 @@ class Bars:
             close=self.close[rows],
             volume=self.volume[rows],
         )
+
+
+def no_bars() -> Bars:
+    """Return columns without a bar."""
+    import numpy as np
+
+    empty = np.zeros(0)
+    return Bars(time=np.zeros(0, np.int64), open=empty, high=empty, low=empty, close=empty, volume=empty)

@@ -22,6 +22,14 @@ def midnight(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=NEW_YORK).timestamp()) * 1000
 
 
+def day_of_number(number: int) -> date | None:
+    """The day that a number yyyyMMdd is, or None if there is no such day."""
+    try:
+        return date(number // 10_000, number // 100 % 100, number % 100)
+    except ValueError:
+        return None
+
+
 def midnights(days: Sequence[date]) -> npt.NDArray[np.int64]:
     """The New York midnights at which these days begin: int64, milliseconds since 1970 UTC, not to be written to."""
     return _midnights(tuple(days))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import date
 from typing import TYPE_CHECKING, ClassVar
@@ -247,10 +247,6 @@ class OneFile(Layout):
         from server.lean.trade_csv import parse_dated
 
         return parse_dated(content, self.bar_ms, self.series.resolution.value)
-
-    def merge(self, rows: Mapping[date, bytes]) -> bytes:
-        """Join the rows of days, each as `rows_by_day` returns them, into the content of the file."""
-        return b"\n".join(rows[day] for day in sorted(rows))
 
 
 _LAYOUTS: dict[Resolution, tuple[type[Layout], int]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Iterable
 from zoneinfo import ZoneInfo
 
 from attrs import frozen
@@ -66,14 +67,56 @@ class Series:
 _SYMBOL = re.compile(r"[A-Z][A-Z0-9]{0,9}(?:\.[A-Z0-9]{1,3}){0,2}", re.ASCII)
 
 
+_OTHER_SEPARATORS = str.maketrans("-/_", "...")
+"""How other programs separate the class of a share, as in BRK-B and BRK/B."""
+
+_LONGEST_SHOWN = 24
+
+
 def parse_symbol(text: str) -> str:
     """Return the symbol in capitals, as LEAN and the vendor write it (``SPY``, ``BRK.B``).
+
+    Capitals and lower case are accepted, a mixture is not: the vendor's tickers are case-sensitive, and LEAN's file
+    names are in lower case (LEAN: ``LeanData.GenerateZipFilePath``), so that two securities would share a file.
 
     Raises:
         ValueError: The text is not a US equity symbol. No path is ever built from such a text.
     """
-    symbol = text.upper() if text.isascii() else text
-    if not _SYMBOL.fullmatch(symbol):
-        shown = text if len(text) <= 24 else text[:21] + "..."
-        raise ValueError(f"{shown!r} is not a US equity symbol; write it as LEAN does, for example SPY or BRK.B")
-    return symbol
+    problem = symbol_problem(text)
+    if problem:
+        shown = text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
+        raise ValueError(f"{shown!r} {problem}")
+    return text.upper()
+
+
+def parse_symbols(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the symbols in capitals, each once, in the order of the texts.
+
+    Raises:
+        ValueError: Texts are not US equity symbols; the message has all of them.
+    """
+    symbols: dict[str, None] = {}
+    problems: dict[str, None] = {}
+    for text in texts:
+        try:
+            symbols[parse_symbol(text)] = None
+        except ValueError as error:
+            problems[str(error)] = None
+    if problems:
+        raise ValueError("; ".join(problems))
+    return tuple(symbols)
+
+
+def symbol_problem(text: str) -> str | None:
+    """Why a text is not a US equity symbol, as the end of a sentence that begins with it; None if it is one."""
+    capitals = text.upper() if text.isascii() else text
+    if not _SYMBOL.fullmatch(capitals):
+        nearest = capitals.translate(_OTHER_SEPARATORS)
+        advice = "write it as LEAN does, for example SPY or BRK.B"
+        return f"is not a US equity symbol; {f'did you mean {nearest}?' if _SYMBOL.fullmatch(nearest) else advice}"
+    if text not in (capitals, text.lower()):
+        return (
+            f"mixes capitals and lower case, which the vendor uses for other securities than {capitals} (BACpB is a "
+            f"preferred share) and LEAN cannot store; write {capitals} if you mean that one"
+        )
+    return None

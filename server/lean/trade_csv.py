@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from server.lean.bars import PRICES, Bars
-from server.lean.days import MS_PER_DAY, midnight, midnights
+from server.lean.days import MS_PER_DAY, day_of_number, midnight, midnights
 from server.lean.errors import FormatError
 from server.lean.numbers import Column
 from server.lean.row_rendering import DayText, check_numbers, instant_text, place_in_days, render_rows
@@ -186,13 +186,8 @@ def render_dated(bars: Bars, days: Sequence[date], bar_ms: int, name: str) -> li
 
 def salvaged_days(content: bytes) -> list[date]:
     """The days whose rows begin in what could be read of a damaged CSV of all days."""
-    found: dict[date, None] = {}
-    for number in re.findall(r"^(\d{8}) ", content.decode("ascii", "replace"), re.MULTILINE):
-        try:
-            found[_day_of(int(number))] = None
-        except FormatError:
-            continue
-    return list(found)
+    numbers = dict.fromkeys(re.findall(rb"^ *(\d{8}) ", content, re.MULTILINE))
+    return [day for number in numbers if (day := day_of_number(int(number))) is not None]
 
 
 # --- what both have in common ---
@@ -262,10 +257,10 @@ def _day_of(number: int) -> date:
     Raises:
         FormatError: There is no such day.
     """
-    try:
-        return date(number // 10_000, number // 100 % 100, number % 100)
-    except ValueError as error:
-        raise FormatError(f"{number} is not a day") from error
+    day = day_of_number(number)
+    if day is None:
+        raise FormatError(f"{number} is not a day")
+    return day
 
 
 def _parse_numbers(content: bytes, time: npt.NDArray[np.int64]) -> Bars:

@@ -21,8 +21,10 @@ _LOCAL = struct.Struct("<4s5H3I2H")
 _CENTRAL = struct.Struct("<4s6H3I5H2I")
 _END = struct.Struct("<4s4H2IH")
 _DEFLATE = 8
+_SIZES_FOLLOW = 8
 _NO_TIME, _NO_DATE = 0, 0x21  # 1980-01-01: the same bars give the same bytes
 _UNKNOWN = 0xFFFFFFFF
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError, NotImplementedError)
 _DAMAGED = (cast("type[Exception]", isal_zlib.error), UnicodeDecodeError, struct.error)
 
 COMPRESSION_LEVEL = 3
@@ -62,6 +64,16 @@ def first_member(data: bytes) -> tuple[str, bytes]:
     return _plain_member(data) or _any_member(data, alone=False)
 
 
+def members(data: bytes) -> list[tuple[str, bytes]]:
+    """The name and content of each member, in the order in which LEAN's engine sees them.
+
+    Raises:
+        FormatError: Not a zip, truncated or damaged, or without any member.
+    """
+    plain = _plain_member(data)
+    return [plain] if plain else _read_members(data)
+
+
 def _plain_member(data: bytes) -> tuple[str, bytes] | None:
     """The member if the zip has the plain form and is whole, else None."""
     if len(data) < _LOCAL.size + _CENTRAL.size + _END.size:
@@ -88,34 +100,47 @@ def _plain_member(data: bytes) -> tuple[str, bytes] | None:
 
 
 def _any_member(data: bytes, *, alone: bool) -> tuple[str, bytes]:
+    found = _read_members(data)
+    if alone and len(found) > 1:
+        raise FormatError(f"the zip has {len(found)} members, LEAN's have one")
+    return found[0]
+
+
+def _read_members(data: bytes) -> list[tuple[str, bytes]]:
+    """All members; one after the first that cannot be read is empty, since the engine does not open it."""
+    found: list[tuple[str, bytes]] = []
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
-            if not members:
-                raise FormatError("the zip is empty")
-            if alone and len(members) > 1:
-                raise FormatError(f"the zip has {len(members)} members, LEAN's have one")
-            return members[0].filename, archive.read(members[0])
-    except FormatError:
-        raise
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        OSError,
-        EOFError,
-        ValueError,
-        RuntimeError,
-        NotImplementedError,
-    ) as error:
+            for member in archive.infolist():
+                try:
+                    content = archive.read(member)
+                except _UNREADABLE:
+                    if not found:
+                        raise
+                    content = b""
+                found.append((member.filename, content))
+    except _UNREADABLE as error:
         raise FormatError(f"it is no whole zip: {error}") from error
+    if not found:
+        raise FormatError("the zip is empty")
+    return found
 
 
 def salvage(data: bytes) -> bytes:
-    """What can still be read of the first member of a damaged zip: enough to know which days it held."""
+    """What can still be read of the first member of a damaged zip; a row that is cut off is left out.
+
+    Nothing if its checksum is wrong: then no row of it can be trusted.
+    """
     try:
         local = _LOCAL.unpack_from(data, 0)
         if local[0] != b"PK\3\4" or local[3] != _DEFLATE:
             return b""
-        return zlib.decompressobj(-15).decompress(data[_LOCAL.size + local[-2] + local[-1] :])
+        packed = data[_LOCAL.size + local[-2] + local[-1] :]
+        reader = zlib.decompressobj(-15)
+        content = reader.decompress(packed)
     except (struct.error, zlib.error):
         return b""
+    if not reader.eof:
+        return content[: content.rfind(b"\n") + 1]
+    crc_is_known = not local[2] & _SIZES_FOLLOW
+    return b"" if crc_is_known and zlib.crc32(content) != local[6] else content

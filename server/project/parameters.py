@@ -26,7 +26,7 @@ from typing import Any
 from attrs import frozen
 
 from server.core.errors import ConfigurationError
-from server.lean.series import Resolution, parse_symbol
+from server.lean.series import Resolution, parse_symbols
 from server.project.constants import Constant, Value, read_constants
 
 PARAMETERS_FILE = Path("config", "parameters.py")
@@ -113,7 +113,7 @@ def _to_symbols(value: Value) -> tuple[str, ...]:
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list | tuple) or not parts:
         raise ValueError(f"{_shown(value)} is not a list of symbols")
-    return tuple(dict.fromkeys(parse_symbol(part.strip() if isinstance(part, str) else repr(part)) for part in parts))
+    return parse_symbols(part.strip() if isinstance(part, str) else repr(part) for part in parts)
 
 
 _RESOLUTIONS = ", ".join(Resolution)

@@ -151,10 +151,10 @@ class SettingsReader:
 
     def _find(self, item: SettingField) -> RawValue | None:
         if item.flag is not None and self.flags.get(item.flag) is not None:
-            return RawValue(str(self.flags[item.flag]), Source("flag", item.flag), self.cwd)
+            return RawValue(str(self.flags[item.flag]), Source("flag", item.flag), self.cwd, self.environ)
         for variable in item.env:
             if self.environ.get(variable, "").strip():
-                return RawValue(self.environ[variable], Source("environment", variable), self.cwd)
+                return RawValue(self.environ[variable], Source("environment", variable), self.cwd, self.environ)
         raw = self._value(item.path)
         if raw is None and item.lean is not None:
             raw = self._value((item.lean,))
@@ -168,7 +168,7 @@ class SettingsReader:
         source = Source("lean.json", str(self.lean_config))
         if key in within.repeated:
             raise ConfigurationError(f"{_dotted((key,))} is set more than once ({source}); keep one")
-        return RawValue(within[key], source, self.lean_config.parent)
+        return RawValue(within[key], source, self.lean_config.parent, self.environ)
 
 
 def provider_fields(

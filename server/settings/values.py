@@ -10,14 +10,15 @@ import math
 import os
 import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, NewType, Union, get_args, get_origin
 
-from attrs import frozen
+from attrs import field, frozen
 
 from server.core.errors import ConfigurationError
+from server.core.paths import InvalidPath, expand_path
 from server.core.secret import Secret
 from server.core.words import quoted_name
 from server.lean.series import parse_symbol
@@ -53,11 +54,17 @@ class Source:
 
 @frozen
 class RawValue:
-    """A value before its conversion; `base` is the folder that a relative path is relative to."""
+    """A value before its conversion.
+
+    Attributes:
+        base: The folder that a relative path is relative to.
+        environ: The environment, for variables in a path.
+    """
 
     value: Any
     source: Source
     base: Path
+    environ: Mapping[str, str] = field(factory=dict, repr=False)
 
     @property
     def is_text(self) -> bool:
@@ -79,6 +86,8 @@ def convert(setting: str, raw: RawValue, kind: Any) -> Any:
         fits += ", or none" if raw.is_text else ", or null"
     try:
         return convert_one(raw)
+    except InvalidPath as error:
+        raise ConfigurationError(f"{setting} is {_shown(raw.value)} ({raw.source}); {error}") from None
     except (ValueError, OverflowError):  # whose text may quote a secret
         problem = "does not fit" if Secret in (kind, *get_args(kind)) else f"is {_shown(raw.value)}"
         raise ConfigurationError(f"{setting} {problem} ({raw.source}); it must be {fits}") from None
@@ -141,9 +150,12 @@ def _number(raw: RawValue) -> float:
 
 
 def _path(raw: RawValue) -> Path:
-    if not isinstance(raw.value, str) or not raw.value.strip() or "\0" in raw.value:
+    if not isinstance(raw.value, str) or not raw.value.strip():
         raise ValueError
-    return Path(os.path.realpath(raw.base / raw.value))  # ".." after a link is the folder above the link's target
+    path = expand_path(raw.value.strip(), raw.environ)
+    if "\0" in path:
+        raise ValueError
+    return Path(os.path.realpath(raw.base / path))  # ".." after a link is the folder above the link's target
 
 
 def _symbol_days(raw: RawValue) -> frozenset[tuple[str, date]]:

@@ -12,15 +12,15 @@ from server.data_download.data_folder import DataFolder
 from server.lean.bars import PRICES, Bars
 from server.lean.days import select_days
 from server.lean.errors import FormatError
+from server.lean.irregular import read_as_engine
 from server.lean.layout import layout_of
 from server.lean.series import Series
-from server.lean.zip import first_member
 
 _COLUMNS = ("time", *PRICES, "volume")
 
 
 def read_bars(folder: DataFolder, series: Series, days: Sequence[date]) -> list[Bars]:
-    """Read the bars of these days; files that cannot be read are omitted.
+    """Read the bars of these days as LEAN reads them; files that cannot be read are omitted.
 
     Args:
         folder: The data folder.
@@ -38,7 +38,7 @@ def _read(folder: DataFolder, series: Series, day: date | None) -> Bars | None:
     layout = layout_of(series)
     try:
         data = (folder.path / layout.path(day)).read_bytes()
-        return layout.parse(first_member(data)[1], day)
+        return read_as_engine(layout, data, day)[0]
     except (OSError, FormatError):
         return None
 

@@ -6,7 +6,7 @@ import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from server.backtest import BacktestRequest, BacktestResult
 from server.coverage import Coverage
@@ -17,8 +17,15 @@ from server.web.json_schema import Instant, JsonOf
 
 SymbolText = Annotated[
     str,
-    Field(max_length=18, pattern=r"^[A-Za-z][A-Za-z0-9]{0,9}(\.[A-Za-z0-9]{1,3}){0,2}$", examples=["SPY"]),
     AfterValidator(parse_symbol),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": 18,
+            "pattern": r"^([A-Z][A-Z0-9]{0,9}(\.[A-Z0-9]{1,3}){0,2}|[a-z][a-z0-9]{0,9}(\.[a-z0-9]{1,3}){0,2})$",
+            "examples": ["SPY"],
+        }
+    ),
 ]
 
 

@@ -283,6 +283,8 @@ def test_health(served: Served) -> None:
     [
         ("/api/backtests", {}, 422, "configuration"),
         ("/api/backtests", {**BODY, "symbols": ["../../x"]}, 422, "invalid_request"),
+        ("/api/backtests", {**BODY, "symbols": ["SPY", "Ibm"]}, 422, "invalid_request"),
+        ("/api/downloads", {**BODY, "symbols": ["BRK-B"]}, 422, "invalid_request"),
         ("/api/backtests", {**BODY, "symbols": []}, 422, "invalid_request"),
         ("/api/backtests", {**BODY, "start": "2024-06-31"}, 422, "invalid_request"),
         ("/api/backtests", {**BODY, "start": "2024-06-08"}, 422, "configuration"),

@@ -284,3 +284,23 @@ def test_a_request_may_name_engine_and_provider_or_want_only_the_data(
     assert [phase.name for phase in data.phases] == ["data_download"]
     assert (data.engine_choice, data.engine_result) == (None, None)
     assert [found.window[0] for found in server.requests if found.window] == ["AAPL"]
+
+
+def test_a_range_that_includes_today(polygon_server: Serve, make_manager: MakeManager) -> None:
+    """A plan that ends with yesterday: the engine runs to the last settled session, and a notice says so."""
+    days = sessions(date(2024, 5, 29), 4)  # Wednesday to Monday the 3rd of June, which has just begun
+    market = Market.synthetic(["SPY"], days, bars_per_day=390)
+    manager = make_manager(polygon_server(market, plan_end=days[2]))
+    wanted = BacktestRequest(symbols=("SPY",), resolution=Resolution.MINUTE, start=days[0], end=days[-1])
+
+    for downloaded in (3, 0):
+        result = manager.run(wanted)
+
+        assert result.state is JobState.COMPLETED, result.error
+        assert result.download is not None
+        assert (result.download.days_requested, result.download.days_downloaded) == (3, downloaded)
+        assert "the range is cut at 2024-05-31, the last settled session" in result.download.notices[0]
+        assert result.engine_result is not None
+        assert result.engine_result.days == 3
+        assert result.engine_result.equity.dates == tuple(days[:3])
+        assert result.engine_result.failed_data_requests == ()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from server.lean.series import Resolution
-from server.plugins.polygon_provider import provider
+from server.plugins.polygon_provider import fetch_run
 from tests.support import faults
 from tests.support.harness import Rig, csv_of, lean_files, lose_files, sessions
 from tests.support.market import Market
@@ -230,7 +230,7 @@ def test_an_answer_is_kept_before_it_is_worked_on(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(provider, "read_response", end)
+        patch.setattr(fetch_run, "read_response", end)
         (failure,) = rig.download("SPY", LONG[:5]).failures
     sent = len(server.requests)
 
@@ -243,7 +243,7 @@ def test_an_answer_is_kept_before_it_is_worked_on(
 
 def test_an_answer_that_is_not_believed_is_not_kept(polygon_server: Serve, tmp_path: Path) -> None:
     """The next run requests it again."""
-    server = polygon_server(LONG_MARKET, faults=[faults.adjusted()])
+    server = polygon_server(LONG_MARKET, faults=[faults.adjusted(), faults.adjusted()])
     rig = Rig(tmp_path, server.url)
 
     assert rig.download("SPY", LONG[:5]).days_failed == 5

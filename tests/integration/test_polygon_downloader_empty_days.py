@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.support.harness import Rig, lean_files
 from tests.support.market import Market
 from tests.support.polygon_downloads import DAYS, MARKET, MINUTE, Serve, days_asked
+from tests.support.reference_data import listing
 from tests.support.reports import counted
 
 
@@ -24,9 +25,8 @@ def test_days_without_bars_are_remembered_and_asked_for_again(polygon_server: Se
         server.reset()
         report = rig.download("SPY", DAYS)
         assert counted(report) == (6, 0, 2, 0)
-        assert report.http_cache_hits == 0
-        asked.append(len(server.requests))
-    assert asked == [0, 1, 0, 1]
+        asked.append([request.path.split("/")[2] for request in server.requests])
+    assert asked == [[], ["aggs", "reference"], [], ["aggs"]]  # the ticker's details are cached until midnight
 
     server.market = MARKET
     rig.now += timedelta(days=31)
@@ -41,8 +41,8 @@ def test_days_without_bars_are_remembered_and_asked_for_again(polygon_server: Se
 
 
 def test_an_empty_day_is_believed_after_the_fourth_answer(polygon_server: Serve, tmp_path: Path) -> None:
-    """Two days, a week, a month; then no more."""
-    server = polygon_server(Market())
+    """Two days, a week, a month; then no more. Each time the ticker is found listed."""
+    server = polygon_server(Market(), reference=listing("SPY"))
     rig = Rig(tmp_path, server.url)
     asked = []
     for days in (0, 2, 7, 30, 365):
@@ -51,20 +51,7 @@ def test_an_empty_day_is_believed_after_the_fourth_answer(polygon_server: Serve,
         assert rig.download("SPY", DAYS[:1]).complete
         asked.append(len(server.requests))
 
-    assert asked == [1, 1, 1, 1, 0]
-
-
-def test_an_unknown_symbol_is_worth_a_notice(polygon_server: Serve, tmp_path: Path) -> None:
-    """The vendor answers about it as about days without trades, so it is said that there is nothing at all."""
-    rig = Rig(tmp_path, polygon_server(MARKET).url)
-
-    report = rig.download(["SPY", "SPYY"], DAYS)
-
-    assert counted(report) == (0, 8, 8, 0)
-    (notice,) = report.notices
-    assert "no bars at all for SPYY" in notice
-    assert "check the symbol" in notice
-    assert not (rig.data / "equity" / "usa" / "minute" / "spyy").exists()
+    assert asked == [2, 1, 1, 1, 0]  # its details are cached until midnight by the machine's own clock
 
 
 def test_days_before_the_plans_history_are_never_remembered_as_empty(polygon_server: Serve, tmp_path: Path) -> None:

@@ -132,15 +132,16 @@ FINAL = [
     (faults.edited(partial(put, {"adjusted": None})), "bad_response", ["no word on whether prices are adjusted"]),
     (faults.unsorted_bars(), "bad_response", ["out of order"]),
     (faults.bars_outside_window(), "bad_response", ["bars outside the days"]),
-    (faults.missing_field("c"), "bad_response", ["not an answer about bars"]),
-    (faults.missing_field("t"), "bad_response", ["not an answer about bars"]),
-    (faults.null_field("v"), "bad_response", ["not an answer about bars"]),
-    (faults.odd_field("o", "12.5"), "bad_response", ["not an answer about bars"]),
-    (faults.odd_field("l", -1.0), "bad_response", ["has low -1.0"]),
     (faults.odd_field("t", 10**18), "bad_response", ["outside the days"]),
     (faults.odd_field("t", 10**30), "bad_response", ["outside the days"]),
-    (faults.odd_field("v", 10**400), "bad_response", []),
-    (faults.odd_field("t", 1709562660001), "bad_response", ["whole minute"]),
+    (faults.odd_field("t", 10**400), "bad_response", ["outside the days"]),
+    (faults.edited(partial(put, {"ticker": "spy"})), "bad_response", ["it is about spy"]),
+    (faults.edited(partial(put, {"ticker": ""})), "bad_response", ["it is about no ticker"]),
+    (faults.edited(partial(put, {"ticker": 5})), "bad_response", ["not an answer about bars"]),
+    (faults.edited(partial(put, {"resultsCount": 61})), "bad_response", ["resultsCount is 61, but it has 60 bars"]),
+    (faults.edited(partial(put, {"count": 0})), "bad_response", ["count is 0, but it has 60 bars"]),
+    (faults.edited(partial(put, {"results": []})), "bad_response", ["resultsCount is 60, but it has 0 bars"]),
+    (faults.edited(partial(put, {"results": {"c": 1}})), "bad_response", ["not an answer about bars"]),
 ]
 
 
@@ -148,10 +149,10 @@ FINAL = [
 def test_what_will_not_pass_is_reported_at_once(
     polygon_server: Serve, tmp_path: Path, clockwork: FakeTime, fault: Fault, code: str, words: list[str]
 ) -> None:
-    """One request, no retry, one line with the vendor's words; nothing is written or remembered, cached answers
-    included."""
+    """One line with the vendor's words; nothing is written or remembered, cached answers included. A refusal is one
+    request; an answer that is rejected is requested once more, whatever the number of tries."""
     server = polygon_server(MARKET, on_request=lambda request, n: fault)
-    rig = rig_for(server, tmp_path, clockwork)
+    rig = rig_for(server, tmp_path, clockwork, retry_attempts=1)
 
     report = rig.download("SPY", DAYS)
 
@@ -162,7 +163,9 @@ def test_what_will_not_pass_is_reported_at_once(
     for word in words:
         assert word in failure.error
     assert "\n" not in failure.error
-    assert (len(server.requests), report.api_calls, report.retries) == (1, 1, 0)
+    sent = 1 if server.requests[0].status != 200 else 2
+    assert (len(server.requests), report.api_calls, report.retries) == (sent, sent, sent - 1)
+    assert clockwork.waits == []
     assert not (rig.data / "equity").exists()
 
     server.on_request = None
@@ -250,7 +253,7 @@ def test_a_redirect_never_gets_the_key(polygon_server: Serve, tmp_path: Path, st
 def test_a_next_page_elsewhere_never_gets_the_key(polygon_server: Serve, tmp_path: Path) -> None:
     """The same machine on another port is another host."""
     other = polygon_server(MARKET)
-    server = polygon_server(MARKET, faults=[faults.foreign_next_url(other.url)])
+    server = polygon_server(MARKET, faults=[faults.foreign_next_url(other.url)] * 2)
 
     report = Rig(tmp_path, server.url).download("SPY", DAYS)
 

@@ -147,7 +147,7 @@ def test_a_damaged_daily_zip_is_set_aside_and_its_days_come_back(
 
 @pytest.mark.damaged_zips
 def test_what_is_saved_of_a_daily_zip_may_be_days_that_are_none(polygon_server: Serve, tmp_path: Path) -> None:
-    """A Sunday, a day before the calendar and one in the future are not asked for."""
+    """A Sunday, a day before the calendar and one in the future are not asked for; their rows stay as they were."""
     from server.lean.zip import zip_bytes
 
     server = polygon_server(MARKET)
@@ -160,4 +160,7 @@ def test_what_is_saved_of_a_daily_zip_may_be_days_that_are_none(polygon_server: 
     report = rig.download("SPY", DAYS[1:], DAILY)
 
     assert counted(report) == (0, 8, 0, 0)
-    assert rig.csv() == lean_files(MARKET, "SPY", DAYS, DAILY)
+    strange = {day: f"{day} 00:00,1,1,1,1,1".encode() for day in ("19970102", "20240303", "20300102")}
+    fetched = lean_files(MARKET, "SPY", DAYS, DAILY)["daily/spy.zip"]
+    expected = [strange["19970102"], strange["20240303"], fetched, strange["20300102"]]
+    assert rig.csv() == {"daily/spy.zip": b"\n".join(expected)}

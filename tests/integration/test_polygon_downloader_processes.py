@@ -68,7 +68,7 @@ def test_two_processes_merge_into_one_daily_zip(polygon_server: Serve, tmp_path:
 
 def test_two_processes_share_a_budget(polygon_server: Serve, tmp_path: Path) -> None:
     """Three requests a minute: each wants two, and one of them has to wait for the fourth."""
-    server = polygon_server(Market())
+    server = polygon_server(Market.synthetic(["A", "B", "C", "D"], DAYS[:2], bars_per_day=5))
     facts = {"root": tmp_path, "url": server.url, "start": DAYS[0], "end": DAYS[1], "requests_per_minute": 3}
     processes = [start(**facts, symbols=["A", "B"]), start(**facts, symbols=["C", "D"])]
     try:
@@ -87,7 +87,7 @@ def test_two_processes_share_a_budget(polygon_server: Serve, tmp_path: Path) -> 
 
 def test_a_budget_outlives_its_process(polygon_server: Serve, tmp_path: Path) -> None:
     """What an earlier run sent in the last minute counts; a request older than that does not."""
-    server = polygon_server(Market())
+    server = polygon_server(Market.synthetic(["A", "B"], DAYS[:2], bars_per_day=5))
     facts = {"root": tmp_path, "url": server.url, "start": DAYS[0], "end": DAYS[1], "requests_per_minute": 1}
     assert finish(start(**facts, symbols=["A"]))["api_calls"] == 1
 

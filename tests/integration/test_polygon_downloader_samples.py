@@ -167,11 +167,11 @@ def test_recorded_refusals_are_reported_in_the_vendors_words(
     assert report.api_calls == 1
 
 
-def test_a_recorded_answer_without_results_is_empty(cassette: UseCassette, tmp_path: Path) -> None:
-    """Days without bars, and a word about the symbol."""
+def test_a_recorded_answer_about_an_unknown_ticker_is_a_failure(cassette: UseCassette, tmp_path: Path) -> None:
+    """It has no results, and the ticker is neither active nor inactive."""
     rig = Rig(tmp_path, "https://api.polygon.io")
     with cassette("empty-range"):
         report = rig.download("ZZZZZ", [date(2023, 1, 3), date(2023, 1, 10)], DAILY)
 
-    assert counted(report) == (0, 0, 6, 0)
-    assert "no bars at all for ZZZZZ" in report.notices[0]
+    assert counted(report) == (0, 0, 0, 6)
+    assert report.failures[0].code == "symbol_not_found"

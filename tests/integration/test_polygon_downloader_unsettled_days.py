@@ -11,6 +11,7 @@ from tests.support import faults
 from tests.support.harness import Rig, lean_files
 from tests.support.market import Market, clock
 from tests.support.polygon_downloads import DAYS, MARKET, MINUTE, Serve, days_asked, path_of, reason
+from tests.support.reference_data import listing
 from tests.support.reports import counted
 
 
@@ -74,18 +75,24 @@ def test_a_run_killed_after_writing_todays_bars_does_not_take_them_for_all(
 
 
 def test_today_without_bars_is_not_remembered_as_empty(polygon_server: Serve, tmp_path: Path) -> None:
-    """Before the day is over nothing can be said about it, so it counts as failed, with the reason."""
+    """Before the day is over nothing can be said about it, so the range is cut before it, with the reason."""
     server = polygon_server(Market.synthetic(["SPY"], DAYS[:4], bars_per_day=30))
     rig = Rig(tmp_path, server.url, now=datetime(2024, 3, 8, 15, 0, tzinfo=UTC))
 
     report = rig.download("SPY", DAYS[:5])
 
-    assert counted(report) == (0, 4, 0, 1)
-    assert "its session is not over" in reason(report)
+    assert counted(report) == (0, 4, 0, 0)
+    assert report.complete
+    assert report.cut_at == DAYS[3]
+    (notice,) = report.notices
+    assert notice.startswith(
+        "the range is cut at 2024-03-07, the last settled session: bars of 2024-03-08 cannot be had"
+    )
+    assert "its session is not over" in notice
     server.reset()
     rig.now += timedelta(days=1)
     assert counted(rig.download("SPY", DAYS[:5])) == (4, 0, 1, 0)
-    assert len(server.requests) == 1
+    assert [request.path for request in server.requests][1:] == ["/v3/reference/tickers/SPY"]
 
 
 def test_a_day_that_has_no_bars_any_more_is_kept_and_reported(polygon_server: Serve, tmp_path: Path) -> None:
@@ -94,7 +101,7 @@ def test_a_day_that_has_no_bars_any_more_is_kept_and_reported(polygon_server: Se
     rig = Rig(tmp_path, server.url, now=datetime(2024, 3, 8, 15, 0, tzinfo=UTC))
     rig.download("SPY", DAYS[4:5])
     before = rig.csv()
-    server.market = Market()
+    server.market, server.reference = Market(), listing("SPY")
     rig.now += timedelta(days=1)
 
     report = rig.download("SPY", DAYS[4:5])
@@ -107,15 +114,51 @@ def test_a_day_that_has_no_bars_any_more_is_kept_and_reported(polygon_server: Se
 
 
 def test_today_refused_by_the_plan_leaves_the_other_days_alone(polygon_server: Serve, tmp_path: Path) -> None:
-    """A plan that ends with yesterday: all days before come, and today's refusal is reported in the vendor's words."""
+    """A plan that ends with yesterday: the range is cut there, and the notice has the vendor's words."""
     server = polygon_server(MARKET, plan_end=DAYS[3])
     rig = Rig(tmp_path, server.url, now=datetime(2024, 3, 8, 15, 0, tzinfo=UTC))
 
     report = rig.download("SPY", DAYS[:5])
 
-    assert counted(report) == (0, 4, 0, 1)
-    assert "your Polygon plan does not include SPY minute 2024-03-08" in reason(report)
+    assert counted(report) == (0, 4, 0, 0)
+    (notice,) = report.notices
+    assert "bars of 2024-03-08 cannot be had yet for SPY" in notice
+    assert "your Polygon plan does not include SPY minute 2024-03-08" in notice
+    assert faults.PLAN_TIMEFRAME in notice
+
+
+def test_today_alone_is_not_cut(polygon_server: Serve, tmp_path: Path) -> None:
+    """No day would be left, so the refusal is a failure."""
+    rig = Rig(tmp_path, polygon_server(MARKET, plan_end=DAYS[3]).url, now=datetime(2024, 3, 8, 15, 0, tzinfo=UTC))
+
+    report = rig.download("SPY", DAYS[4:5])
+
+    assert (counted(report), report.cut_at) == ((0, 0, 0, 1), None)
     assert faults.PLAN_TIMEFRAME in reason(report)
+
+
+def test_days_before_the_plan_fail_although_today_is_cut(polygon_server: Serve, tmp_path: Path) -> None:
+    """Only days that are not settled are cut off."""
+    server = polygon_server(MARKET, plan_start=DAYS[2], plan_end=DAYS[3])
+    rig = Rig(tmp_path, server.url, now=datetime(2024, 3, 8, 15, 0, tzinfo=UTC))
+
+    report = rig.download("SPY", DAYS[:5])
+
+    assert (counted(report), report.cut_at) == ((0, 2, 0, 2), DAYS[3])
+    assert report.failures[0].days == tuple(DAYS[:2])
+
+
+def test_an_outage_is_not_cut(polygon_server: Serve, tmp_path: Path) -> None:
+    """Today's bars may exist, so the day has failed."""
+    server = polygon_server(
+        MARKET, on_request=lambda request, n: faults.server_error() if "2024-03-08/2024-03-08" in request.path else None
+    )
+    rig = Rig(tmp_path, server.url, now=datetime(2024, 3, 8, 15, 0, tzinfo=UTC), retry_attempts=2)
+    rig.download("SPY", DAYS[:4])
+
+    report = rig.download("SPY", DAYS[:5])
+
+    assert (counted(report), report.cut_at) == ((4, 0, 0, 1), None)
 
 
 def test_a_range_beyond_the_last_session_is_cut(polygon_server: Serve, tmp_path: Path) -> None:

@@ -60,12 +60,13 @@ def test_who_is_pushed_back_twice_slows_down(polygon_server: Serve, tmp_path: Pa
     """Without a budget set, two refusals make the run go on with the free plan's five a minute, and say so."""
     symbols = [f"S{n}" for n in range(12)]
     again = iter([faults.too_many_requests(1)] * 2)
-    server = polygon_server(MARKET, on_request=lambda request, n: next(again, None))
+    market = Market.synthetic(symbols, DAYS, bars_per_day=5)
+    server = polygon_server(market, on_request=lambda request, n: next(again, None))
     rig = rig_for(server, tmp_path, clockwork, max_concurrent_requests=1, retry_attempts=8)
 
     report = rig.download(symbols, DAYS)
 
-    assert counted(report) == (0, 0, 36, 0)
+    assert counted(report) == (0, 36, 0, 0)
     assert any("5 a minute" in notice for notice in report.notices)
     assert any("request budget" in message for message in rig.messages("wait"))
     assert sum(clockwork.waits) > 60
@@ -221,7 +222,8 @@ def test_an_added_fraction_of_a_share(polygon_server: Serve, tmp_path: Path) -> 
 
 def test_null_results_are_none(polygon_server: Serve, tmp_path: Path) -> None:
     """As if there were no results at all."""
-    rig = Rig(tmp_path, polygon_server(MARKET, faults=[faults.null_results()]).url)
+    none = faults.edited(lambda answer: {**answer, "results": None, "resultsCount": 0, "count": 0})
+    rig = Rig(tmp_path, polygon_server(MARKET, faults=[none]).url)
 
     assert counted(rig.download("SPY", DAYS)) == (0, 0, 3, 0)
 
@@ -277,4 +279,4 @@ def test_pages_that_go_round_in_a_circle_end(polygon_server: Serve, tmp_path: Pa
     report = Rig(tmp_path, server.url).download("SPY", DAYS)
 
     assert "circle" in only_failure(report, "SPY", DAYS).error
-    assert len(server.requests) == 1
+    assert len(server.requests) == 2

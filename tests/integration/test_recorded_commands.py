@@ -181,9 +181,9 @@ def _compressor() -> str:
 
 
 def _without_zip_bytes(outcome: Recorded) -> Recorded:
-    """An outcome in which zips are their members' content alone."""
+    """An outcome in which zips are their members' content alone, and copies of damaged ones have none."""
     files = {
-        name: {"members": found["members"]} if isinstance(found, dict) else found
+        name: {"members": found["members"]} if isinstance(found, dict) else None if ".zip.damaged-" in name else found
         for name, found in outcome["files"].items()
     }
     return {**outcome, "files": files}

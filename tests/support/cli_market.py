@@ -23,7 +23,10 @@ CONTRACT = (
     *("days_empty", "days_failed", "api_calls", "http_cache_hits", "retries", "bytes_fetched", "bars"),
     *("started_at", "finished_at", "duration_s", "failures"),
 )
-OURS = ("notices", "fallback", "cancelled", "corporate_actions", "corporate_api_calls")
+OURS = (
+    *("notices", "fallback", "cancelled", "corporate_actions", "corporate_api_calls", "other_holders", "doubts"),
+    "data_folder",
+)
 
 
 def minute_path(command: CommandLine, day: date, symbol: str = "spy") -> Path:

@@ -61,6 +61,7 @@ class CorporateRig:
         end: date,
         resolution: Resolution = Resolution.DAILY,
         cancel: CancelToken | None = None,
+        refresh: bool = False,
     ) -> DownloadReport:
         """`download`."""
         workspace = self.open()
@@ -70,6 +71,7 @@ class CorporateRig:
                 resolution=resolution,
                 start=start,
                 end=end,
+                refresh=refresh,
             )
             return workspace.downloader(events=workspace.events(self.events.append)).download(request, cancel)
         finally:

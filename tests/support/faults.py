@@ -261,7 +261,7 @@ def _foreign_next_url(base: str, answer: Answer) -> Answer:
 
 def _repeat(answer: Answer) -> Answer:
     bars = answer.get("results", [])
-    return {**answer, "results": [bar for i, bar in enumerate(bars) for _ in range(1 + (i % 3 == 0))]}
+    return _counted({**answer, "results": [bar for i, bar in enumerate(bars) for _ in range(1 + (i % 3 == 0))]})
 
 
 def _reverse(answer: Answer) -> Answer:
@@ -272,7 +272,12 @@ def _outside(answer: Answer) -> Answer:
     bars, week = answer.get("results", []), 7 * 86_400_000
     before = [{**bar, "t": bar["t"] - week} for bar in bars[:1]]
     after = [{**bar, "t": bar["t"] + week} for bar in bars[-1:]]
-    return {**answer, "results": before + bars + after}
+    return _counted({**answer, "results": before + bars + after})
+
+
+def _counted(answer: Answer) -> Answer:
+    count = len(answer["results"])
+    return {**answer, "resultsCount": count, "count": count}
 
 
 def _add_to_bars(name: str, amount: float, answer: Answer) -> Answer:

@@ -143,6 +143,7 @@ class Rig:
         cancel: CancelToken | None = None,
         provider: HostedProvider | None = None,
         fallback: HostedProvider | None = None,
+        refresh: bool = False,
     ) -> DownloadReport:
         """Download from the first to the last of these days."""
         request = DownloadRequest(
@@ -150,6 +151,7 @@ class Rig:
             resolution=resolution,
             start=days[0],
             end=days[-1],
+            refresh=refresh,
         )
         with self.downloader(provider, fallback) as downloader:
             return downloader.download(request, cancel)

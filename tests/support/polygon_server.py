@@ -27,7 +27,7 @@ from tests.support.aggregates import PATH, Page, Rules, find_page, gzipped
 from tests.support.faults import Fault
 from tests.support.http_listener import Listener, Reply
 from tests.support.market import Market
-from tests.support.reference_data import ReferenceData
+from tests.support.reference_data import TICKERS, ReferenceData, listing
 
 KEY = "key-for-tests"
 _SETTINGS = (
@@ -93,7 +93,8 @@ class PolygonServer(Counters):
         faults: Taken one for each request, the first first; None is a good answer.
         on_request: Called as ``on_request(request, n)``, n from 1, from several threads;
             a fault that it returns goes before `faults`.
-        reference: Splits, dividends, ticker changes and details that there are; without it their paths are not known.
+        reference: Splits, dividends, ticker changes and details that there are; without it the tickers with bars are
+            listed, and the other paths are not known.
     """
 
     def __init__(
@@ -229,9 +230,12 @@ class PolygonServer(Counters):
 
     def _about_reference(self, request: Request, request_id: str, reply: Reply, fault: Fault) -> bool:
         """Answer about reference data; say whether it was asked for."""
-        if self.reference is None:
+        reference = self.reference
+        if reference is None and request.path.startswith(TICKERS):
+            reference = listing(*{symbol for symbol, _ in self.market})
+        if reference is None:
             return False
-        body = self.reference.answer(request.path, request.query, self.url, request_id)
+        body = reference.answer(request.path, request.query, self.url, request_id)
         if isinstance(body, Fault):
             _refuse(reply, body)
         elif body is not None:

@@ -160,6 +160,14 @@ class ReferenceData:
         return kinds.ticker_not_found()
 
 
+def listing(*tickers: str) -> ReferenceData:
+    """Reference data that lists these tickers and nothing else."""
+    data = ReferenceData()
+    for ticker in tickers:
+        data.listed(ticker)
+    return data
+
+
 class _Text(str):
     """A number that is written into JSON unchanged."""
 

@@ -42,7 +42,12 @@ class NoWorkspace:
 
 def chosen(engine: str, provider: str) -> SimpleNamespace:
     """Settings with this engine and this provider."""
-    return SimpleNamespace(engine=engine, chosen_provider=SimpleNamespace(name=provider), lean_config=None)
+    return SimpleNamespace(
+        engine=engine,
+        chosen_provider=SimpleNamespace(name=provider),
+        lean_config=None,
+        data_folder=Path("data"),
+    )
 
 
 class Workspace:

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from server.core.errors import BacktestServerError, ToolFailedError, ToolMissingError
 from server.core.subprocess_runner import CommandOutcome
-from server.data_download.errors import AuthenticationError, PlanLimitError
+from server.data_download.errors import AuthenticationError, NotPublishedError, PlanLimitError
 from server.lean.series import Series
 from server.plugins.lean_cli_provider.config import TIME_LIMIT_VARIABLE
 
@@ -118,8 +118,23 @@ def fatal_error(outcome: CommandOutcome, time_limit: float) -> BacktestServerErr
     return None
 
 
-def days_error(outcome: CommandOutcome, series: Series, days: Sequence[date]) -> ToolFailedError:
-    """Why days of a series are missing after a run. The CLI does not show whether there were no trades."""
+def days_error(
+    outcome: CommandOutcome, series: Series, days: Sequence[date], *, settled: bool = True
+) -> ToolFailedError | NotPublishedError:
+    """Why days of a series are missing after a run. The CLI does not show whether there were no trades.
+
+    Args:
+        outcome: How the run ended.
+        series: The series.
+        days: The days.
+        settled: Whether all trades of the days are published; else a run without an error means that they are not.
+    """
+    if outcome.exit_code == 0 and not settled:
+        return NotPublishedError(
+            f"{series}: {TOOL} brought no bars of {_span(days)}, whose session is not over; try later",
+            series=series,
+            days=days,
+        )
     about = re.compile(rf"(?<![\w.]){re.escape(series.ticker)}(?!\w|\.\w)", re.IGNORECASE)
     informative = [line for line in outcome.lines if _INFORMATIVE.search(line)]
     lines = [line for line in informative if about.search(line)] or informative or outcome.lines

@@ -129,8 +129,13 @@ class LeanCliProvider:
         fatal = fatal_error(outcome, self._config.time_limit)
         if fatal:
             raise fatal
+        settled_through = self._context.calendar.settled_through(self._context.clock())
         for series, days in missing.items():
-            sink.unavailable(series, days, days_error(outcome, series, days))
+            early = tuple(day for day in days if day > settled_through)
+            settled = days[: len(days) - len(early)]
+            for some, is_settled in ((settled, True), (early, False)):
+                if some:
+                    sink.unavailable(series, some, days_error(outcome, series, some, settled=is_settled))
 
 
 def _deliver_files(series: Series, days: Sequence[date], data: Path, sink: DataSink) -> tuple[date, ...]:

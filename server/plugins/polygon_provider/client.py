@@ -94,6 +94,9 @@ class PolygonClient:
     ) -> FetchedPage[Page]:
         """Fetch one page, and retry what may succeed later.
 
+        A page that `read` rejects is requested once more from the network, whatever the configured number of attempts
+        is: a response about something else may come from a cache or a proxy between here and the vendor.
+
         Args:
             request: What is requested.
             target: Path and query of the page.
@@ -120,8 +123,9 @@ class PolygonClient:
         def read_decompressed(body: bytes) -> Page:
             return read(decompressed(body))
 
+        rejected: list[BadResponseError] = []
         fetched: FetchedPage[Page] = retrying(
-            self._attempt, request, target, read if compressed else read_decompressed, store
+            self._attempt, request, target, read if compressed else read_decompressed, store, rejected
         )
         return fetched
 
@@ -142,11 +146,13 @@ class PolygonClient:
 
     # --- one attempt ---
 
-    def _attempt(self, request: Request, target: str, read: Read[Page], store: bool) -> FetchedPage[Page]:
-        """Mask the API key in every error: the vendor's text may contain it."""
+    def _attempt(
+        self, request: Request, target: str, read: Read[Page], store: bool, rejected: list[BadResponseError]
+    ) -> FetchedPage[Page]:
+        """Mask the API key in every error: the vendor's text may contain it. `rejected` collects the call's own."""
         try:
-            cached = None if request.refresh else self._from_cache(request, target, read)
-            return cached or self._from_network(request, target, read, store)
+            cached = None if request.refresh or rejected else self._from_cache(request, target, read, rejected)
+            return cached or self._accepted_from_network(request, target, read, store, rejected)
         except RetryableError as retryable:
             mask_error(retryable.error, [self._config.api_key])
             raise
@@ -154,8 +160,10 @@ class PolygonClient:
             mask_error(error, [self._config.api_key])
             raise
 
-    def _from_cache(self, request: Request, target: str, read: Read[Page]) -> FetchedPage[Page] | None:
-        """Return the cached page, None if it is not cached or is rejected."""
+    def _from_cache(
+        self, request: Request, target: str, read: Read[Page], rejected: list[BadResponseError]
+    ) -> FetchedPage[Page] | None:
+        """Return the cached page, None if it is not cached; one that is rejected is evicted."""
         if self._cancelled():
             raise Cancelled("cancelled before a response was read")
         response = self._cache.get(self._config.api_url + target)
@@ -164,8 +172,32 @@ class PolygonClient:
         self._events.emit(Event(kind="request", symbol=request.ticker, cache_hits=1))
         try:
             return FetchedPage(self._page(response, request, read), response, from_cache=True)
-        except (RetryableError, BadResponseError):
-            return None
+        except RetryableError:
+            self._cache.evict(response)
+        except BadResponseError as error:
+            self._cache.evict(response)
+            rejected.append(error)
+        return None
+
+    def _accepted_from_network(
+        self, request: Request, target: str, read: Read[Page], store: bool, rejected: list[BadResponseError]
+    ) -> FetchedPage[Page]:
+        """Request the page, and once more if the response is rejected, unless one was rejected before."""
+        try:
+            return self._from_network(request, target, read, store)
+        except BadResponseError as error:
+            if error.status is not None:  # a refusal, not a response about something else
+                raise
+            rejected.append(error)
+            if len(rejected) > 1:
+                error.attempts = len(rejected)
+                error.args = (f"{error}; a second response was rejected too",)
+                raise
+            mask_error(error, [self._config.api_key])
+        self._events.emit(
+            Event(kind="retry", symbol=request.ticker, retries=1, message=f"{rejected[0]}; it is requested once more")
+        )
+        return self._accepted_from_network(request, target, read, store, rejected)
 
     def _from_network(self, request: Request, target: str, read: Read[Page], store: bool) -> FetchedPage[Page]:
         response = self._transport.send(request, target)
@@ -186,7 +218,10 @@ class PolygonClient:
                 raise self._refused(response, decompressed(body), request)
             return read(body)
         except DAMAGED as error:
-            raise RetryableError(unavailable(self._config.api_url, request, "an answer arrived damaged")) from error
+            damaged = "an answer arrived damaged"
+            raise RetryableError(
+                unavailable(self._config.api_url, request, damaged, proxy=self._transport.proxy)
+            ) from error
         except msgspec.ValidationError as error:
             raise bad_response(request, f"it is not an answer about {request.subject} ({error})") from error
         except (msgspec.DecodeError, RecursionError) as error:
@@ -196,7 +231,9 @@ class PolygonClient:
 
     def _refused(self, response: requests.Response, body: bytes, request: Request) -> Exception:
         """Return the error for a status other than 200, as a `RetryableError` if it may pass."""
-        error = refusal(self._config.api_url, request, response.status_code, response.headers, body)
+        error = refusal(
+            self._config.api_url, request, response.status_code, response.headers, body, self._transport.proxy
+        )
         if isinstance(error, RateLimitError):
             return RetryableError(error, wait=self._after_rate_limit(response))
         return RetryableError(error) if isinstance(error, ProviderUnavailable) else error

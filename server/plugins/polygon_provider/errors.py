@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +18,7 @@ from server.data_download.errors import (
     RateLimitError,
     SymbolNotFoundError,
 )
-from server.plugins.polygon_provider.requests import Request
+from server.plugins.polygon_provider.requests import Request, on_one_line
 from server.plugins.polygon_provider.responses import problem_of
 
 
@@ -39,7 +39,12 @@ class RetryableError(Exception):
 
 
 def refusal(
-    api_url: str, request: Request, status: int, headers: Mapping[str, str], body: bytes
+    api_url: str,
+    request: Request,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    proxy: str | None = None,
 ) -> BacktestServerError:
     """Return the error for a response with a status other than 200.
 
@@ -49,6 +54,7 @@ def refusal(
         status: The HTTP status.
         headers: The response's headers.
         body: The decompressed body.
+        proxy: Host and port of the proxy, if there is one.
     """
     words, request_id = problem_of(body)
     request_id = request_id or headers.get("X-Request-Id")
@@ -75,7 +81,7 @@ def refusal(
     if status == 429:
         return RateLimitError(f"Polygon answered too many requests to {what}" + reason, **facts)
     if status >= 500:
-        return unavailable(api_url, request, f"it answers with an error{reason}", **facts)
+        return unavailable(api_url, request, f"it answers with an error{reason}", proxy=proxy, **facts)
     if 300 <= status < 400 and "Location" in headers:
         host = _host(headers["Location"]) or "another page"
         return BadResponseError(
@@ -86,18 +92,21 @@ def refusal(
     return BadResponseError(f"Polygon did not understand the request for {what}{reason}", **facts)
 
 
-def unavailable(api_url: str, request: Request, what: str, **facts: Any) -> ProviderUnavailable:
+def unavailable(
+    api_url: str, request: Request, what: str, *, proxy: str | None = None, **facts: Any
+) -> ProviderUnavailable:
     """Return the error for a vendor that cannot be reached or used now.
 
     Args:
         api_url: Scheme and host of the vendor.
         request: The request that failed.
         what: The cause, as the end of a sentence.
+        proxy: Host and port of the proxy, if there is one.
         facts: Further attributes of the error.
     """
     facts = {"symbol": request.ticker, "series": request.series, "days": request.days, **facts}
     return ProviderUnavailable(
-        f"Polygon ({api_url}) cannot be used now: {what}",
+        f"Polygon ({api_url}{f', through the proxy {proxy}' if proxy else ''}) cannot be used now: {what}",
         **facts,
     )
 
@@ -116,9 +125,25 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = inner if isinstance(inner, BaseException) else error.__cause__
 
 
+_INVALID_PROXY = (
+    requests.exceptions.InvalidProxyURL,
+    requests.exceptions.InvalidSchema,
+    urllib3.exceptions.LocationParseError,
+    urllib3.exceptions.ProxySchemeUnknown,
+)
+"""Errors of the address of a proxy; that of the vendor was checked before."""
+
+_CHECK_PROXY = "check HTTPS_PROXY, ALL_PROXY and NO_PROXY"
+
+
 def never_sent(error: Exception) -> bool:
     """Return whether a request failed before it left this machine."""
-    never = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    never = (
+        urllib3.exceptions.NewConnectionError,
+        urllib3.exceptions.ConnectTimeoutError,
+        urllib3.exceptions.ProxyError,
+        *_INVALID_PROXY,
+    )
     return any(isinstance(cause, never) for cause in _chain(error))
 
 
@@ -131,6 +156,12 @@ def reason(error: Exception, connect_seconds: float, read_seconds: float) -> str
         read_seconds: The time limit for the first byte of a response and between two of them.
     """
     causes = list(_chain(error))
+    if any(isinstance(cause, _INVALID_PROXY) for cause in causes):
+        socks = any(isinstance(cause, requests.exceptions.InvalidSchema) for cause in causes)
+        what = "SOCKS needs the package PySocks" if socks else "its address does not fit"
+        return f"the proxy cannot be used ({what}); {_CHECK_PROXY}"
+    if any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes):
+        return _proxy_reason(causes)
     for cause in causes:
         if isinstance(cause, urllib3.exceptions.NameResolutionError):
             return "its name cannot be resolved; check the network and polygon-api-url"
@@ -145,3 +176,15 @@ def reason(error: Exception, connect_seconds: float, read_seconds: float) -> str
         if isinstance(cause, urllib3.exceptions.SSLError):
             return "its certificate is not accepted; check the clock and the proxy"
     return f"the connection broke ({type(causes[-1]).__name__})"
+
+
+def _proxy_reason(causes: Sequence[BaseException]) -> str:
+    """Return the cause of a failed connection to a proxy, or of its refusal to connect to the vendor."""
+    for cause in causes:
+        if isinstance(cause, urllib3.exceptions.NameResolutionError):
+            return f"the name of the proxy cannot be resolved; {_CHECK_PROXY}"
+        if isinstance(cause, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)):
+            return f"no connection to the proxy; {_CHECK_PROXY}"
+        if isinstance(cause, urllib3.exceptions.SSLError):
+            return f"the proxy's certificate is not accepted, or it does not speak TLS; {_CHECK_PROXY}"
+    return f"the proxy does not connect to it ({on_one_line(str(causes[-1]))[:80]}); {_CHECK_PROXY}"

@@ -235,7 +235,7 @@ def listing_of(record: TickerRecord) -> Listing:
 
 
 def listing_among(records: Sequence[TickerRecord], on: date | None = None) -> Listing | None:
-    """Return the delisted security that had a ticker on a day, or last; None if no such security exists.
+    """Return the delisted security that had a ticker on a day, or last; None without such a security.
 
     Args:
         records: The delisted securities that had the ticker.

@@ -1,7 +1,12 @@
-"""Decodes aggregates from JSON to columns and validates them. Pure."""
+"""Decodes aggregates from JSON to columns, and checks the response against its request. Pure.
+
+A response about something else (another ticker, another number of bars, bars of other dates) is rejected as a whole.
+What is wrong with single bars only makes their days bad; see `bar_times` and `server.lean.bar_checks`.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any, cast
@@ -9,10 +14,12 @@ from typing import Any, cast
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from attrs import frozen
 from isal import isal_zlib
 
 from server.lean.bars import Bars
 from server.lean.days import MS_PER_DAY, midnight, midnights
+from server.plugins.polygon_provider.bar_times import days_of_misplaced_bars, misplaced_bars
 from server.plugins.polygon_provider.requests import bad_response, next_page, on_one_line
 from server.plugins.polygon_provider.windows import Window
 
@@ -22,17 +29,16 @@ DAMAGED = cast("type[Exception]", isal_zlib.error)
 _LARGEST_BUFFER = 1 << 25
 """Bytes to reserve at most for a body by the length that it states itself."""
 
-_LARGEST_INSTANT = 2**53
-"""Milliseconds from which on a float is no longer exact."""
-
 _COLUMNS = ("open", "high", "low", "close", "volume")
 _SUCCESS = ("OK", "DELAYED")
+_NAN = float("nan")
 
 
 class Bar(msgspec.Struct, gc=False):
     """One aggregate: start (ms UTC), prices (dollars), volume (shares, also ``7.06e+07`` or fractional).
 
-    The fields are in the vendor's order, in which they are decoded fastest; all are floats for `_columns`.
+    The fields are in the vendor's order, in which they are decoded fastest; all are floats for `_columns`. A field that
+    is absent or not a number is NaN.
     """
 
     v: float
@@ -44,10 +50,16 @@ class Bar(msgspec.Struct, gc=False):
 
 
 class Page(msgspec.Struct):
-    """One response of the aggregates endpoint. ``results`` is absent if there are no bars."""
+    """One response of the aggregates endpoint. ``results`` is absent if there are no bars.
+
+    Both counts are the number of bars of this page; the second one is not documented.
+    """
 
     status: str
+    ticker: str | None = None
     adjusted: bool | None = None
+    results_count: float | None = msgspec.field(name="resultsCount", default=None)
+    count: float | None = None
     results: list[Bar] | None = None
     next_url: str | None = None
     request_id: str | None = None
@@ -77,14 +89,50 @@ _PACKED = np.dtype(
 _problem_decoder = msgspec.json.Decoder(_Problem)
 
 
+@frozen(eq=False)
+class PageColumns:
+    """The bars of a page as columns, ``time`` included, and the id of its request."""
+
+    columns: dict[str, npt.NDArray[np.float64]]
+    request_id: str | None
+
+
 def decode_page(body: bytes) -> Page:
-    """Decode a page.
+    """Decode a page; of bars that are not as documented, the fields that are.
 
     Raises:
         msgspec.ValidationError: JSON, but not a response of this endpoint.
         msgspec.DecodeError: Not JSON (cut off, HTML).
     """
-    return _page_decoder.decode(body)
+    try:
+        return _page_decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        page = _decode_leniently(body)
+        if page is None:
+            raise
+        return page
+
+
+def _decode_leniently(body: bytes) -> Page | None:
+    """Decode a page of which some bars may be anything; None where that does not help.
+
+    Unlike the fast decoder, Python's accepts NaN and Infinity, which some servers write.
+    """
+    try:
+        content = json.loads(body.decode(), parse_int=float)
+        bars = content.pop("results")
+        page = msgspec.convert(content, Page)
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
+        return None
+    if not isinstance(bars, list):
+        return None
+    return msgspec.structs.replace(page, results=[_bar_of(values) for values in bars])
+
+
+def _bar_of(values: Any) -> Bar:
+    fields = values if isinstance(values, dict) else {}
+    numbers = (fields.get(name) for name in Bar.__struct_fields__)
+    return Bar(*(number if type(number) is float else _NAN for number in numbers))
 
 
 def read_page(body: bytes, window: Window) -> Page:
@@ -130,7 +178,7 @@ def problem_of(body: bytes) -> tuple[str, str | None]:
 
 
 def check_page(page: Page, window: Window) -> None:
-    """Reject a page that reports an error or has adjusted prices.
+    """Reject a page that reports an error, is about another ticker, has adjusted prices, or lacks bars that it counts.
 
     Raises:
         BadResponseError: With the vendor's text and request id.
@@ -141,6 +189,12 @@ def check_page(page: Page, window: Window) -> None:
             on_one_line(f"its status is {page.status}: {page.error or page.message or 'no reason given'}"),
             page.request_id,
         )
+    if page.ticker is not None and page.ticker != window.ticker:
+        raise bad_response(window, on_one_line(f"it is about {page.ticker or 'no ticker'}"), page.request_id)
+    bars = len(page.results or ())
+    for name, count in (("resultsCount", page.results_count), ("count", page.count)):
+        if count is not None and count != bars:
+            raise bad_response(window, f"its {name} is {count:.15g}, but it has {bars} bars", page.request_id)
     if page.adjusted is not False:
         what = "prices adjusted for splits" if page.adjusted else "no word on whether prices are adjusted"
         raise bad_response(window, f"it has {what}, though raw prices were asked for", page.request_id)
@@ -161,39 +215,51 @@ def next_target(page: Page, base_url: str, window: Window, seen: Sequence[str]) 
     return next_page(window, page.next_url, f"/v2/aggs/ticker/{window.ticker}/", base_url, seen, page.request_id)
 
 
-def _columns(rows: Sequence[Bar]) -> dict[str, npt.NDArray[Any]]:
-    """Return the fields of all bars as columns.
+def page_columns(page: Page, window: Window) -> PageColumns:
+    """Return the bars of a page as columns.
 
     MessagePack encodes every bar with the same number of bytes, so that numpy reads the whole encoding as one array, in
     a third of the time that reading each number from each bar takes.
-    """
-    packed = _packer.encode(rows)
-    table = np.frombuffer(packed, _PACKED, offset=len(packed) - len(rows) * _PACKED.itemsize)
-    return {name: table[name].astype(np.float64) for name in _PACKED.names or ()}
-
-
-def to_bars(pages: Sequence[Page], window: Window) -> Bars:
-    """Return the bars of all pages of one window without repeats (the first one stays, as in LEAN's reader).
 
     Raises:
-        BadResponseError: A bar is outside the window, or the bars do not ascend.
+        BadResponseError: A bar is outside the window.
     """
-    columns = _columns([bar for page in pages for bar in page.results or ()])
-    instants = columns.pop("time")
-    if (np.abs(instants) >= _LARGEST_INSTANT).any():
-        raise bad_response(window, "it has bars outside the days that were asked for", pages[0].request_id)
-    time = instants.astype(np.int64)
-    if (time != instants).any():
-        raise bad_response(window, "it has bars that begin between two milliseconds", pages[0].request_id)
+    rows = page.results or []
+    packed = _packer.encode(rows)
+    table = np.frombuffer(packed, _PACKED, offset=len(packed) - len(rows) * _PACKED.itemsize)
+    columns = {name: table[name].astype(np.float64) for name in _PACKED.names or ()}
+    time = columns["time"]
+    first, end = midnight(window.first), midnight(window.last + timedelta(days=1))
+    if ((time < first) | (time >= end)).any():
+        raise bad_response(window, "it has bars outside the days that were asked for", page.request_id)
+    return PageColumns(columns, page.request_id)
+
+
+def to_bars(pages: Sequence[PageColumns], window: Window) -> tuple[Bars, dict[date, str]]:
+    """Join the bars of all pages of one window, without repeats.
+
+    Of bars of one instant the first one stays, whatever the others hold, as in LEAN's reader.
+
+    Returns:
+        The bars, and for each wanted day that a bar with an impossible time may belong to, what is wrong with it.
+
+    Raises:
+        BadResponseError: The bars do not ascend.
+    """
+    columns = {name: np.concatenate([page.columns[name] for page in pages]) for name in pages[0].columns}
+    misplaced = misplaced_bars(columns["time"], window)
+    bad: dict[date, str] = {}
+    if misplaced.any():
+        bad = days_of_misplaced_bars(columns["time"], misplaced, window)
+        columns = {name: column[~misplaced] for name, column in columns.items()}
+    time = columns.pop("time").astype(np.int64)
     if len(time) > 1 and (time[1:] <= time[:-1]).any():
         keep = np.sort(np.unique(time, return_index=True)[1])
         time = time[keep]
         columns = {name: column[keep] for name, column in columns.items()}
         if (time[1:] < time[:-1]).any():
             raise bad_response(window, "its bars are out of order", pages[0].request_id)
-    if len(time) and (time[0] < midnight(window.first) or time[-1] >= midnight(window.last + timedelta(days=1))):
-        raise bad_response(window, "it has bars outside the days that were asked for", pages[0].request_id)
-    return Bars(time=time, **columns)
+    return Bars(time=time, **columns), bad
 
 
 def only_days(bars: Bars, days: Sequence[date]) -> tuple[Bars, list[date]]:

@@ -8,11 +8,14 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from requests.utils import get_environ_proxies
+from requests.utils import get_environ_proxies, select_proxy
 
 from server import __version__
 from server.core.secret import Secret
 from server.plugins.polygon_provider.config import is_this_machine
+
+_PROXY_PORTS = {"http": 80, "https": 443}
+"""The ports of proxies whose address has none; SOCKS has 1080."""
 
 
 class BearerAuth(AuthBase):
@@ -30,7 +33,11 @@ class BearerAuth(AuthBase):
 
 
 class PolygonSession(requests.Session):
-    """Connections to the vendor. Retries, caching and the request budget belong to its caller."""
+    """Connections to the vendor. Retries, caching and the request budget belong to its caller.
+
+    Attributes:
+        proxy: Host and port of the proxy that requests are sent through; None without one.
+    """
 
     def __init__(self, *, base_url: str, connections: int) -> None:
         """Send nothing.
@@ -42,6 +49,7 @@ class PolygonSession(requests.Session):
         super().__init__()
         self.trust_env = False  # a .netrc must not replace the key; the rest of the environment is read here
         self.proxies = {} if is_this_machine(base_url) else get_environ_proxies(base_url)
+        self.proxy = proxy_text(select_proxy(base_url, self.proxies))
         self.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         self.headers.update({"Accept-Encoding": "gzip", "User-Agent": f"backtest-server/{__version__}"})
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
@@ -50,3 +58,21 @@ class PolygonSession(requests.Session):
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Return None: redirects are not followed, so their targets are not parsed."""
+
+
+def proxy_text(address: str | None) -> str | None:
+    """Return host and port of a proxy, without its user and password.
+
+    Args:
+        address: The proxy's address from the environment, with or without a scheme; None without a proxy.
+    """
+    if not address:
+        return None
+    try:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        host, port = parts.hostname, parts.port or _PROXY_PORTS.get(parts.scheme, 1080)
+    except ValueError:
+        host, port = None, 0
+    if not host or not host.isprintable():
+        return "with an unreadable address"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

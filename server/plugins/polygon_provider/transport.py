@@ -11,6 +11,7 @@ import urllib3
 
 from server.core.errors import Cancelled
 from server.core.events import Event, EventStream
+from server.data_download.errors import ProviderUnavailable
 from server.plugins.polygon_provider.budget import RequestBudget, concurrency_limit
 from server.plugins.polygon_provider.config import PolygonConfig
 from server.plugins.polygon_provider.errors import RetryableError, never_sent, reason, unavailable
@@ -60,6 +61,11 @@ class Transport:
         self._cancelled = cancelled
         self._auth = BearerAuth(config.api_key, config.api_url)
 
+    @property
+    def proxy(self) -> str | None:
+        """Host and port of the proxy that requests are sent through; None without one."""
+        return self._session.proxy
+
     def send(self, request: Request, target: str) -> requests.Response:
         """Send one request; return the response of any status, its content the body as received, not decompressed.
 
@@ -100,9 +106,7 @@ class Transport:
                 raise Cancelled("cancelled while a response was received")
             if time.monotonic() > deadline:
                 response.close()
-                raise RetryableError(
-                    unavailable(self._config.api_url, request, f"its answer took longer than {BODY_SECONDS:.0f} s")
-                )
+                raise RetryableError(self._unavailable(request, f"its answer took longer than {BODY_SECONDS:.0f} s"))
         body = b"".join(chunks)
         response._content = body
         response._content_consumed = True  # type: ignore[attr-defined]
@@ -120,9 +124,12 @@ class Transport:
             sent = not never_sent(error)
             self._emit(request, api_calls=int(sent))
             raise RetryableError(
-                unavailable(self._config.api_url, request, reason(error, CONNECT_SECONDS, READ_SECONDS)),
+                self._unavailable(request, reason(error, CONNECT_SECONDS, READ_SECONDS)),
                 attempts=None if sent else UNREACHED_ATTEMPTS,
-            ) from error
+            ) from (None if isinstance(error, urllib3.exceptions.LocationParseError) else error)  # with a password
+
+    def _unavailable(self, request: Request, what: str) -> ProviderUnavailable:
+        return unavailable(self._config.api_url, request, what, proxy=self.proxy)
 
     def _emit(self, request: Request, **counts: int) -> None:
         self._events.emit(Event(kind="request", symbol=request.ticker, **counts))  # type: ignore[arg-type]

@@ -66,6 +66,7 @@ class Window:
         settled: All wanted days are settled, so that the response may be cached.
         probe: Requests once more the days before the first bar of a wider window's response.
         span: First and last day of an earlier request that is repeated, since its response is cached.
+        once_more: Requests again what was rejected; a second rejection is final.
     """
 
     series: Series
@@ -74,6 +75,7 @@ class Window:
     settled: bool = True
     probe: bool = False
     span: tuple[date, date] | None = None
+    once_more: bool = False
 
     @property
     def ticker(self) -> str:

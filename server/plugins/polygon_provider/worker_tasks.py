@@ -6,32 +6,66 @@ from collections.abc import Sequence
 from datetime import date
 
 import msgspec
+from attrs import frozen
 
+from server.lean.bar_checks import without_bad_days
 from server.lean.bars import Bars
 from server.plugins.polygon_provider.responses import (
     Page,
+    PageColumns,
     decompressed,
+    next_target,
     only_days,
+    page_columns,
     read_page,
     to_bars,
 )
 from server.plugins.polygon_provider.windows import Window
 
 
-def read_response(held: Sequence[Page] | None, window: Window, body: bytes) -> tuple[Sequence[Page], Page]:
-    """Parse the next page and hold it; the result is the page without its bars.
+@frozen
+class ChosenDays:
+    """The wanted days of a window that have bars.
+
+    Attributes:
+        good: Those whose bars can be delivered, ascending.
+        bad: Those with a bad bar, each with what is wrong.
+    """
+
+    good: tuple[date, ...]
+    bad: dict[date, str]
+
+    @property
+    def first(self) -> date | None:
+        """The first of them; None if the response has no bars."""
+        return min([*self.good[:1], *self.bad], default=None)
+
+
+def read_response(
+    held: Sequence[PageColumns] | None, window: Window, base_url: str, seen: Sequence[str], body: bytes
+) -> tuple[Sequence[PageColumns], Page]:
+    """Parse the next page and hold its bars; the result is the page without them, its next_url as `next_target`.
 
     Raises:
-        DAMAGED, msgspec.DecodeError, BadResponseError: As `decompressed` and `read_page`.
+        DAMAGED, msgspec.DecodeError, BadResponseError: As `decompressed`, `read_page`, `page_columns`, `next_target`.
     """
     page = read_page(decompressed(body), window)
-    return [*(held or ()), page], msgspec.structs.replace(page, results=None)
+    columns = page_columns(page, window)
+    following = next_target(page, base_url, window, seen)
+    return [*(held or ()), columns], msgspec.structs.replace(page, results=None, next_url=following)
 
 
-def choose_days(held: Sequence[Page], window: Window) -> tuple[Bars, list[date]]:
-    """Hold the bars of the wanted days instead of the pages; the result is the days that have bars.
+def choose_days(held: Sequence[PageColumns], window: Window) -> tuple[Bars, ChosenDays]:
+    """Hold the bars that can be delivered instead of the pages; the result is the days that have bars.
 
     Raises:
         BadResponseError: As `to_bars`.
     """
-    return only_days(to_bars(held, window), window.wanted)
+    bars, misplaced = to_bars(held, window)
+    bars, having = only_days(bars, window.wanted)
+    bars, bad = without_bad_days(bars, having)
+    bad |= misplaced
+    good = [day for day in having if day not in bad]
+    if misplaced:
+        bars, good = only_days(bars, good)
+    return bars, ChosenDays(good=tuple(good), bad=bad)

@@ -34,7 +34,10 @@ def test_piped_output_is_plain_lines(command: CommandLine, served: Serve) -> Non
 
     assert answer.code == 0, answer.err
     assert not re.search(r"[\x1b\r\x08]", answer.out + answer.err)
-    assert answer.out.splitlines()[0] == "SPY minute, 2024-03-04 to 2024-03-13, from polygon"
+    assert answer.out.splitlines()[:2] == [
+        f"data folder: {command.data}",
+        "SPY minute, 2024-03-04 to 2024-03-13, from polygon",
+    ]
     assert re.fullmatch(r"\d\d:\d\d:\d\d minute: 8 days missing, 0 present \(polygon\)\n", answer.err)
 
 

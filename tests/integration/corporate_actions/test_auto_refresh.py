@@ -55,6 +55,19 @@ def test_at_most_once_a_day(rig_on: RigOn) -> None:
     assert {entry.factor_file for entry in later.corporate_actions} == {"unchanged"}
 
 
+def test_a_refresh_requests_the_events_again_on_the_same_day(rig_on: RigOn) -> None:
+    """Although they were checked today and their responses are cached; and the bars of the range."""
+    rig, server = rig_on()
+    first = rig.download("AAPL", DAYS[0], DAYS[-1])
+    server.reset()
+
+    report = rig.download("AAPL", DAYS[0], DAYS[-1], refresh=True)
+
+    assert (report.api_calls, report.corporate_api_calls) == (first.api_calls, first.corporate_api_calls)
+    assert len(server.requests) == first.api_calls + first.corporate_api_calls
+    assert {entry.factor_file for entry in report.corporate_actions} == {"unchanged"}
+
+
 def test_off_requests_bars_only(rig_on: RigOn) -> None:
     """The setting."""
     rig, server = rig_on()

@@ -32,6 +32,7 @@ def test_a_result_in_json() -> None:
         "resolution": "second",
         "start": "2024-02-01",
         "end": "2024-02-02",
+        "data_folder": None,
         "phases": [{"name": "data_download", "started_at": "2024-06-03T00:00:00+00:00", "duration_s": 0.123457}],
         "download": None,
         "engine_choice": None,

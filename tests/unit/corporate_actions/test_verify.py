@@ -12,6 +12,7 @@ import pytest
 from server.core.cancel import CancelToken
 from server.corporate_actions.verify import check_files, factor_fault, map_fault
 from server.data_download.catalog import first_day_on_disk
+from server.trading_calendar import USEquityTradingCalendar
 
 WHOLE = "19980102,0.49,0.25,1\n20240109,0.49,0.25,100\n20240206,0.98,1,50\n20501231,1,1,0"
 META = "20120518,fb,Q\n20220608,fb,Q\n20501231,meta,Q\n"
@@ -159,5 +160,38 @@ def test_a_folder_in_the_place_of_a_file_is_damage(tmp_path: Path) -> None:
 
 
 def test_leans_samples_are_not_damaged(lean_sample_data: Path) -> None:
-    """The only finding is bars from before a first row, which the samples have."""
-    assert not [path for path, reason in damaged(lean_sample_data).items() if "there are bars from" not in reason]
+    """Bars from before a first row are those of older holders: ``fb.1.csv``, or a pause of 60 sessions."""
+    assert damaged(lean_sample_data) == {}
+
+
+def test_an_older_holder_has_bars_before_the_first_row(tmp_path: Path) -> None:
+    """60 sessions without bars indicate one, 59 do not; and so does a file of QuantConnect's about it."""
+    put(tmp_path, "factor", "x", "20240402,1,1,1\n20501231,1,1,0")
+    calendar = USEquityTradingCalendar.shipped()
+    sessions = calendar.trading_days(date(2023, 12, 1), date(2024, 4, 1))
+    rows = ["20240402 00:00,1,1,1,1,1"]
+    path = tmp_path / "equity/usa/daily/x.zip"
+
+    put_zip(path, "\n".join([f"{sessions[-61]:%Y%m%d} 00:00,1,1,1,1,1", *rows]))
+    assert damaged(tmp_path) == {}
+
+    put_zip(path, "\n".join([f"{sessions[-60]:%Y%m%d} 00:00,1,1,1,1,1", *rows]))
+    assert set(damaged(tmp_path)) == {"factor_files/x.csv"}
+
+    put(tmp_path, "map", "x.1", "19980102,x\n20240105,x\n")
+    assert damaged(tmp_path) == {}
+
+
+def test_a_first_row_that_this_program_wrote_is_meant(tmp_path: Path) -> None:
+    """It was computed from the share's history; the bars before it are another company's."""
+    text = "20240105,1,1,1\n20501231,1,1,0"
+    put(tmp_path, "factor", "x", text)
+    put_zip(tmp_path / "equity/usa/daily/x.zip", "20240103 00:00,1,1,1,1,1\n20240105 00:00,1,1,1,1,1")
+    assert set(damaged(tmp_path)) == {"factor_files/x.csv"}
+
+    found = check_files(
+        tmp_path,
+        ours=lambda path, content: (path, content) == ("equity/usa/factor_files/x.csv", text.encode()),
+        cancel=CancelToken(),
+    )
+    assert found.damaged == ()

@@ -112,14 +112,6 @@ INVALID: dict[str, tuple[Fetch, str]] = {
         lambda gap, sink: sink.bars(SPY, DAYS, with_column("volume", np.ones(2))),
         "the column volume has 2 values, the column time 3",
     ),
-    "not a number": (
-        lambda gap, sink: sink.bars(SPY, DAYS, with_column("close", np.array([1, np.nan, 1], F))),
-        "the bar of 2024-03-05 09:30:00 New York has close nan",
-    ),
-    "negative": (
-        lambda gap, sink: sink.bars(SPY, DAYS, with_column("open", np.array([1, 1, -1], F))),
-        "the bar of 2024-03-06 09:30:00 New York has open -1.0",
-    ),
 }
 
 
@@ -134,6 +126,50 @@ def test_an_invalid_delivery_is_refused_by_name(rig: Rig, fetch: Fetch, words: s
     assert words in failure.error
     assert " from acme: " in failure.error
     assert "\n" not in failure.error
+    assert rig.csv() == {}
+
+
+N = np.nan
+BAD_COLUMNS = {
+    "close not a number": ("close", [10.25, N, 10.25], "has no close"),
+    "open not a number": ("open", [10.25, N, 10.25], "has no open"),
+    "volume not a number": ("volume", [1.0, N, 1.0], "has no volume"),
+    "zero": ("low", [10.25, 0, 10.25], "has low 0, but prices are above 0"),
+    "negative": ("low", [10.25, -1, 10.25], "has low -1, but prices"),
+    "infinite": ("high", [10.25, np.inf, 10.25], "has high inf, but prices"),
+    "not a decimal of LEAN's": ("high", [10.25, 1e29, 10.25], "has high 1e+29, but prices"),
+    "high below low": ("high", [10.25, 10.24, 10.25], "has low 10.25 above high 10.24"),
+    "open outside": ("open", [10.25, 10.26, 10.25], "has open 10.26 outside its range, low 10.25 to high 10.25"),
+    "negative volume": ("volume", [1.0, -1.0, 1.0], "has volume -1, but volumes"),
+    "infinite volume": ("volume", [1.0, np.inf, 1.0], "has volume inf"),
+}
+
+
+@pytest.mark.parametrize("daily", [False, True])
+@pytest.mark.parametrize(("name", "column", "words"), BAD_COLUMNS.values(), ids=BAD_COLUMNS.keys())
+def test_a_day_with_a_bad_bar_fails_alone(rig: Rig, daily: bool, name: str, column: list[float], words: str) -> None:
+    """Whatever the provider: the other days are written, and the reason names symbol, day, time and field."""
+    bars = attrs.evolve(bars_on(*DAYS, daily=daily), **{name: np.array(column, F)})
+    resolution = Resolution.DAILY if daily else Resolution.MINUTE
+
+    report = download(rig, lambda gap, sink: sink.bars(gap.series, DAYS, bars), resolution)
+
+    assert (report.days_downloaded, report.days_empty, report.days_failed) == (2, 0, 1)
+    (failure,) = report.failures
+    assert (failure.symbol, failure.days, failure.code) == ("SPY", (DAYS[1],), "bad_response")
+    time = "00:00:00" if daily else "09:30:00"
+    assert failure.error.startswith(
+        f"SPY {resolution.value} 2024-03-05 from acme: the bar of 2024-03-05 {time} New York {words}"
+    )
+    rows = b"".join(rig.csv().values())
+    assert rows.count(b",102500,102500,102500,102500,1") == 2
+
+
+def test_all_days_may_fail_for_bad_bars(rig: Rig) -> None:
+    """Each for its own reason; nothing is written."""
+    report = download(rig, lambda gap, sink: sink.bars(SPY, DAYS, with_column("close", np.zeros(3))))
+
+    assert [failure.days for failure in report.failures] == [(day,) for day in DAYS]
     assert rig.csv() == {}
 
 

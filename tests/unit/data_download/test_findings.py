@@ -140,7 +140,7 @@ def test_joined() -> None:
     one = Findings(other_holders=(ETF,), doubts=(doubt(), doubt(message="another")), later_events=(event(ON),))
     other = Findings(doubts=(doubt(day=date(2020, 1, 2)), doubt("split"), doubt(message="in other words")))
 
-    found = joined([one, one, other])
+    found = joined([other, one, one])
 
     assert (found.other_holders, found.later_events) == ((ETF,), (event(ON),))
     assert [(one.day, one.kind, one.message) for one in found.doubts] == [

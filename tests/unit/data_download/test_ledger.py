@@ -49,6 +49,23 @@ def test_looking_makes_no_file(ledger: Ledger, path: Path) -> None:
     assert not path.parent.exists()
 
 
+def test_a_ledger_that_creates_no_folder(path: Path) -> None:
+    """It remembers in memory; where the folder exists it writes its file there."""
+    marks = [(DAYS[0], FileMark(10, 123, 390))]
+    memory = Ledger(path, create_folder=False)
+    memory.record_files(Series("SPY", MINUTE), marks)
+
+    with closing(memory):
+        assert memory.files(Series("SPY", MINUTE)) == {DAYS[0].toordinal(): marks[0][1]}
+        assert not path.parent.exists()
+
+    path.parent.mkdir()
+    on_disk = Ledger(path, create_folder=False)
+    on_disk.record_files(Series("SPY", MINUTE), marks)
+    with closing(on_disk), closing(reopened(path)) as later:
+        assert later.files(Series("SPY", MINUTE)) == on_disk.files(Series("SPY", MINUTE)) != {}
+
+
 def test_files_are_remembered_by_symbol_resolution_and_day(ledger: Ledger, path: Path) -> None:
     """Size, modification time and rows; for a daily zip the days it holds; also after the ledger was closed."""
     daily = FileMark(99, 1_700_000_000_000_000_001, 5, tuple(DAYS))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from datetime import date
 
+import numpy as np
 import pytest
 
 from server.core.errors import WriteFailedError
 from server.data_download.data_folder import DataFolder
+from server.data_download.workers import Workers
+from server.lean.bars import Bars
 from server.lean.series import Resolution, Series
 from server.lean.zip import zip_bytes
 from tests.support.data_folder import DAILY, DAYS, MINUTE, daily, minutes, on_disk
 from tests.support.harness import csv_of, leftovers
+from tests.support.scripted_provider import bars_on
 
 
 def test_days_are_files_of_their_own(folder: DataFolder) -> None:
@@ -73,8 +77,8 @@ def test_a_folder_where_a_file_is_needed(folder: DataFolder, resolution: Resolut
 
 
 @pytest.mark.damaged_zips
-def test_a_damaged_daily_zip_is_set_aside_when_it_is_written(folder: DataFolder) -> None:
-    """The new rows are written; the days it held are known until then, from the ledger and from what can be read."""
+def test_a_copy_of_a_damaged_daily_zip_is_kept_when_it_is_written(folder: DataFolder) -> None:
+    """New rows replace old ones; rows that can still be read stay, and the damaged file has another name."""
     path = folder.path / "equity" / "usa" / "daily" / "spy.zip"
     folder.writer.write_days(Series("SPY", DAILY), [daily(day) for day in DAYS])
     bad = path.read_bytes()[:-20]
@@ -85,7 +89,8 @@ def test_a_damaged_daily_zip_is_set_aside_when_it_is_written(folder: DataFolder)
     assert file.path == path
 
     folder.writer.write_days(Series("SPY", DAILY), [daily(DAYS[1], 20_000)])
-    assert csv_of(folder.path) == {"daily/spy.zip": daily(DAYS[1], 20_000).csv}
+    expected = [daily(DAYS[0]).csv, daily(DAYS[1], 20_000).csv, daily(DAYS[2]).csv]
+    assert csv_of(folder.path) == {"daily/spy.zip": b"\n".join(expected)}
     (aside,) = leftovers(folder.path)
     assert aside.read_bytes() == bad
 
@@ -102,3 +107,25 @@ def test_setting_a_daily_zip_aside_forgets_it(folder: DataFolder, day: date | No
     assert aside.exists()
     assert folder.ledger.files(Series("SPY", DAILY)) == {}
     assert folder.writer.set_aside(Series("SPY", DAILY), day) is None
+
+
+def hold(held: None, bars: Bars) -> tuple[Bars, None]:
+    """The first step of a task: it holds these bars."""
+    return bars, None
+
+
+def test_a_task_writes_all_but_days_with_a_bad_bar(folder: DataFolder) -> None:
+    """It returns the number of bars of each written day, and why the others were left out."""
+    bars = bars_on(*DAYS)
+    bars.close[1] = np.nan
+    pool = Workers(0)
+    pool.start()
+    with pool.task() as task:
+        task.run(hold, bars)
+        written, bad = folder.writer.write_held(Series("SPY", MINUTE), DAYS, task)
+    pool.close()
+
+    assert written == {DAYS[0]: 1, DAYS[2]: 1}
+    assert list(bad) == [DAYS[1]]
+    assert "has no open" in bad[DAYS[1]]
+    assert on_disk(folder) == {DAYS[0], DAYS[2]}

@@ -187,6 +187,19 @@ def test_the_first_member_is_read_whatever_its_name(run, tmp_path: Path) -> None
     assert (result.bars, result.equity.values) == (1, pytest.approx((105_000,)))
 
 
+@pytest.mark.damaged_zips
+def test_rows_that_lean_drops_are_not_used(run, tmp_path: Path) -> None:
+    """A row out of order is dropped, as in LEAN, and a note says so; the result is LEAN's."""
+    write_daily(tmp_path, "SPY", {MON: (100.0, 110.0), WED: (120.0, 130.0), TUE: (110.0, 200.0)})
+
+    result = run(resolution=Resolution.DAILY)
+
+    assert result.equity.values == pytest.approx([110_000, 110_000, 130_000])
+    (note,) = [note for note in result.notes if note.startswith("Not read whole: ")]
+    assert "equity/usa/daily/spy.zip has 1 row out of order; LEAN does not read 1 row until" in note
+    assert result.statistics["Damaged Files"] == "0"
+
+
 def test_missing_files_are_counted_as_leans_failed_data_requests(run, tmp_path: Path) -> None:
     """A missing file is named by its path below the data folder; the day is skipped."""
     write_minutes(tmp_path, "SPY", TUE, [(OPEN_MS, 100.0, 101.0)])
@@ -229,7 +242,7 @@ def test_damaged_files_are_named(run, tmp_path: Path, damage: str) -> None:
         case "folder":
             path.mkdir()
         case "columns":
-            write_zip(path, "20240108_spy_minute_trade.csv", f"{OPEN_MS},1,1,1,1,1,7")
+            write_zip(path, "20240108_spy_minute_trade.csv", f"{OPEN_MS},1000000,1000000,1000000,1000000")
 
     result = run(days=(MON, TUE))
 

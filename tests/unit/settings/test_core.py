@@ -105,6 +105,16 @@ class TestWhereValuesComeFrom:
         (tmp_path / "link").symlink_to(tmp_path / "real" / "deep")
         assert load(tmp_path, data_folder="link/../x").data_folder == tmp_path / "real" / "x"
 
+    @pytest.mark.parametrize("value", ["~/x", "$HOME/x", "${HOME}/x", " ~/x "])
+    def test_home_in_a_path(self, tmp_path: Path, value: str) -> None:
+        """The home folder and variables are replaced in every source of a path."""
+        environ = {"HOME": str(tmp_path / "home")}
+        expected = tmp_path / "home" / "x"
+
+        assert load(tmp_path, {"data-folder": value}, environ).data_folder == expected
+        assert load(tmp_path, environ={**environ, "LEAN_DATA_FOLDER": value}).data_folder == expected
+        assert load(tmp_path, environ=environ, data_folder=value).data_folder == expected
+
 
 @pytest.mark.parametrize(
     ("source", "text"),
@@ -245,6 +255,22 @@ class TestErrors:
     def test_wrong_data_folder(self, tmp_path: Path, value: Any) -> None:
         """An empty or impossible data folder is an error."""
         assert refusal(tmp_path, {"data-folder": value}).startswith("data-folder is ")
+
+    @pytest.mark.parametrize(
+        ("value", "words"),
+        [
+            ("C:\\Lean\\data", "it is a path of Windows"),
+            ("$NOT_SET/data", "the variable $NOT_SET in it is not set"),
+            ("~no-such-user", "there is no user no-such-user"),
+        ],
+    )
+    def test_data_folder_that_names_no_folder(self, tmp_path: Path, value: str, words: str) -> None:
+        """It is an error with its source, from every source, and never the name of a folder."""
+        assert f"data-folder is {value!r} (lean.json:" in refusal(tmp_path, {"data-folder": value})
+        assert f"(environment variable LEAN_DATA_FOLDER); {words}" in refusal(
+            tmp_path, environ={"LEAN_DATA_FOLDER": value}
+        )
+        assert f"(flag --data-folder); {words}" in refusal(tmp_path, data_folder=value)
 
     def test_wrong_variable(self, tmp_path: Path) -> None:
         """A wrong value in the environment is an error with the variable's name."""

@@ -79,7 +79,7 @@ export function drawCandles(element, bars, daily, marks = []) {
     candles.applyOptions({ upColor: up, downColor: down, wickUpColor: up, wickDownColor: down, borderVisible: false });
     volume.applyOptions({ color: colour("edge", 0.45) });
     pins?.setMarkers(marked.map(({ day, kind, text }) => ({
-      time: day, position: "aboveBar", shape: kind === "split" ? "arrowDown" : "circle", color: colour(kind === "split" ? "accent" : "dim"), text, size: 0.8,
+      time: day, position: "aboveBar", shape: kind === "split" ? "arrowDown" : "circle", color: colour({ split: "accent", doubt: "bad" }[kind] ?? "dim"), text, size: 0.8,
     })));
   };
   paint();

@@ -5,32 +5,48 @@ import { count } from "./format.js";
 
 const OPEN_UP_TO = 6; // number of events shown before the list is opened
 
-/** The events of a symbol's days, by day. */
+/** The events and doubts of a symbol's days, by day. */
 export function eventsOf(found) {
-  return new Map((found.factor_file?.events ?? []).map((event) => [event.day, event]));
+  const events = new Map((found.factor_file?.events ?? []).map((event) => [event.day, event]));
+  for (const doubt of found.doubts ?? []) {
+    const event = events.get(doubt.day) ?? { day: doubt.day, split: null, dividend: null };
+    events.set(doubt.day, { ...event, doubts: [...(event.doubts ?? []), doubt] });
+  }
+  return events;
 }
 
-/** In words: split 4:1, dividend $0.82. */
+/** In words: split 4:1, dividend $0.82, doubtful: what does not fit. */
 export function wordsOf(event) {
   const words = [];
   if (event.split) words.push(`split ${event.split}`);
   if (event.dividend !== null) words.push(`dividend $${event.dividend.toFixed(2)}`);
+  for (const doubt of event.doubts ?? []) words.push(`${doubt.accepted ? "accepted doubt" : "doubtful"}: ${doubt.message}`);
   return words.join(", ");
 }
 
 /** Which mark its day has. */
-export const kindOf = (event) => (event.split ? "split" : "dividend");
+export function kindOf(event) {
+  if (event.doubts?.some((doubt) => !doubt.accepted)) return "doubt";
+  return event.split ? "split" : "dividend";
+}
+
+/** The text of its mark in a chart. */
+export function shortOf(event) {
+  if (kindOf(event) === "doubt") return "?";
+  return event.split ?? (event.dividend === null ? "?" : `$${event.dividend.toFixed(2)}`);
+}
 
 /** Show them in a symbol's block: the sentence and the list. True if they are others than before. */
 export function showFiles(block, found) {
-  const signature = JSON.stringify([found.factor_file, found.map_file]);
+  const signature = JSON.stringify([found.factor_file, found.map_file, found.doubts, found.other_holders]);
   const place = $(".files", block);
   if (place.dataset.signature === signature) return false;
   place.dataset.signature = signature;
-  const events = found.factor_file?.events ?? [];
+  const events = [...eventsOf(found).values()].sort((one, other) => one.day.localeCompare(other.day));
   const wrong = Boolean(found.factor_file?.damaged || found.map_file?.damaged);
   place.replaceChildren(
     h("p", { "data-testid": "files", class: wrong ? "wrong" : null }, `${factors(found.factor_file)} ${tickers(found.map_file)}`),
+    ...(found.other_holders ?? []).map((one) => h("p", { "data-testid": "other-holder" }, holder(one))),
     events.length ? list(events) : "",
   );
   return true;
@@ -47,7 +63,13 @@ function list(events) {
 function counts(events) {
   const splits = events.filter((event) => event.split).length;
   const dividends = events.filter((event) => event.dividend !== null).length;
-  return [splits && count(splits, "split"), dividends && count(dividends, "dividend")].filter(Boolean).join(" and ");
+  const doubts = events.reduce((sum, event) => sum + (event.doubts?.length ?? 0), 0);
+  const named = [splits && count(splits, "split"), dividends && count(dividends, "dividend"), doubts && count(doubts, "doubt")];
+  return named.filter(Boolean).join(" and ");
+}
+
+function holder(one) {
+  return `Bars of ${one.ticker} from ${one.first_day} to ${one.last_day} belong to another holder of the ticker (${one.name || "another company"}).`;
 }
 
 function factors(file) {

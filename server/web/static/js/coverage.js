@@ -77,7 +77,7 @@ function draw(notices) {
     for (const [state, days] of Object.entries(counts)) totals[state] = (totals[state] ?? 0) + days;
   }
   for (const place of document.querySelectorAll("[data-count]")) setText(place, number(totals[place.dataset.count] ?? 0));
-  $("#marks").hidden = !Object.values(view.symbols).some((found) => found.factor_file?.events.length);
+  $("#marks").hidden = !Object.values(view.symbols).some((found) => found.factor_file?.events.length || found.doubts?.length);
   const wanted = UNFETCHED.reduce((sum, state) => sum + (totals[state] ?? 0), 0);
   const button = $("#fetch");
   button.hidden = !wanted;

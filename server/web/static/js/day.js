@@ -1,7 +1,7 @@
 // One day's bars next to the calendar: a candlestick chart and the figures that matter.
 
 import { get, query } from "./api.js";
-import { kindOf, wordsOf } from "./corporate.js";
+import { kindOf, shortOf, wordsOf } from "./corporate.js";
 import { $, h, say, setText } from "./dom.js";
 import { longDay, number, price } from "./format.js";
 
@@ -56,11 +56,11 @@ export class Day {
     const early = state === "provisional" ? " Provisional: fetched before the day was settled." : "";
     const what = daily ? `${number(count)} daily bars up to this day.` : `${number(bars.bars_total)} ${resolution} bars${thinned}. Times are New York's.`;
     const events = this.eventsOf(symbol);
-    const event = events.has(day) ? ` Before its open: ${wordsOf(events.get(day))}.` : "";
+    const event = events.has(day) ? ` ${events.get(day).doubts ? "On this day" : "Before its open"}: ${wordsOf(events.get(day))}.` : "";
     setText(this.text, what + early + event);
     this.place.hidden = false;
     this.place.setAttribute("aria-label", `Candlesticks of ${$("#day-title").textContent}`);
-    const marks = [...events.values()].map((one) => ({ day: one.day, kind: kindOf(one), text: one.split ?? `$${one.dividend.toFixed(2)}` }));
+    const marks = [...events.values()].map((one) => ({ day: one.day, kind: kindOf(one), text: shortOf(one) }));
     this.chart = charts.drawCandles(this.place, bars, daily, marks);
     const from = daily ? count - 1 : 0;
     const sum = (column) => column.slice(from).reduce((total, value) => total + value, 0);

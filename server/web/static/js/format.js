@@ -43,10 +43,16 @@ const SYMBOL = /^[A-Z][A-Z0-9]{0,9}(\.[A-Z0-9]{1,3}){0,2}$/;
 /** What is wrong with the first of these that is no symbol, in the server's words; null if all are. */
 export function wrongSymbol(symbols) {
   const wrong = symbols.find((symbol) => !SYMBOL.test(symbol));
-  return wrong ? `'${wrong.slice(0, 24)}' is not a US equity symbol; write it as LEAN does, for example SPY or BRK.B.` : null;
+  if (!wrong) return null;
+  const capitals = wrong.toUpperCase(), nearest = capitals.replace(/[-/_]/g, ".");
+  const shown = `'${wrong.slice(0, 24)}'`;
+  if (SYMBOL.test(capitals)) return `${shown} mixes capitals and lower case; write ${capitals} if you mean that one.`;
+  if (SYMBOL.test(nearest)) return `${shown} is not a US equity symbol; did you mean ${nearest}?`;
+  return `${shown} is not a US equity symbol; write it as LEAN does, for example SPY or BRK.B.`;
 }
 
-/** Symbols as people type them: apart by commas, blanks or semicolons, in capitals, each once. */
+/** Symbols as people type them: apart by commas, blanks or semicolons, each once; all lower case becomes capitals. */
 export function symbolsOf(text) {
-  return [...new Set(text.toUpperCase().split(/[\s,;]+/).filter(Boolean))];
+  const typed = text.split(/[\s,;]+/).filter(Boolean);
+  return [...new Set(typed.map((symbol) => (symbol === symbol.toLowerCase() ? symbol.toUpperCase() : symbol)))];
 }

@@ -76,6 +76,9 @@ def test_a_variable_that_does_not_fit(
         ('{"backtest-server": {"providers": {"polygon": {"speed": 1}}}}', "'speed' under backtest-server.providers"),
         ('{"backtest-server": {"use-polygon-native-downloader": "yes"}}', "it must be true or false"),
         ('{"data-folder": 5}', "data-folder is 5"),
+        ('{"data-folder": "C:\\\\Lean\\\\data"}', "it is a path of Windows"),
+        ('{"data-folder": "$NOT_SET/data"}', "the variable $NOT_SET in it is not set"),
+        ('{"data-folder": "~no-such-user/data"}', "there is no user no-such-user"),
         ('{"data-folder": "a", "data-folder": "b"}', "data-folder is set more than once"),
     ],
 )
@@ -111,3 +114,23 @@ def test_a_malformed_lean_json_shows_nothing_of_its_values(command: CommandLine,
     (command.folder / "lean.json").write_text('{"polygon-api-key": "hidden-key-4711 "oops"}')
 
     assert "4711" not in refused(command, server, *DOWNLOAD)
+
+
+@pytest.mark.parametrize("option", ["--lean-config", "--data-folder"])
+@pytest.mark.parametrize("value", ["$NOT_SET/x", "~no-such-user/x", "C:\\x", "C:/x"])
+def test_paths_in_options(command: CommandLine, server: PolygonServer, option: str, value: str) -> None:
+    """A text that the shell left alone is not the name of a folder."""
+    line = refused(command, server, *DOWNLOAD, option, value)
+
+    assert option.strip("-") in line
+    assert repr(value) in line
+
+
+def test_a_home_in_lean_json(command: CommandLine, server: PolygonServer) -> None:
+    """The data is stored below the home folder, and no folder has the name of the variable."""
+    command.set(HOME=str(command.folder / "home"))
+    (command.folder / "lean.json").write_text('{"data-folder": "$HOME/data"}')
+
+    assert command.run(*DOWNLOAD).code == 0
+    assert (command.folder / "home/data/equity/usa/minute/spy/20240305_trade.zip").is_file()
+    assert not (command.folder / "$HOME").exists()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from typing import Any
 
 import pytest
 
 from tests.support import faults
-from tests.support.bad_input import DOWNLOAD, RANGE, STATE, refused
+from tests.support.bad_input import DAY, DOWNLOAD, RANGE, STATE, refused
 from tests.support.command_line import CommandLine
 from tests.support.polygon_server import PolygonServer
 
@@ -164,3 +165,35 @@ def test_a_folder_where_a_file_is_to_stand(command: CommandLine, server: Polygon
 def test_a_data_folder_that_is_no_path(command: CommandLine, server: PolygonServer, path: str) -> None:
     """An unset shell variable does not make the working folder one."""
     assert "it names no file or folder" in refused(command, server, *DOWNLOAD, "--data-folder", path)
+
+
+def test_an_unknown_symbol_is_never_empty(command: CommandLine, server: PolygonServer) -> None:
+    """A failure on every run, missing in the coverage, and no backtest."""
+    arguments = ("--symbols", "SPY,SPYY", *RANGE, "--engine", "smoke", "--json")
+    for _ in range(2):
+        answer = command.run("download", "SPYY", *RANGE)
+        assert answer.code == 1
+        (line,) = answer.errors
+        assert "Polygon does not know SPYY" in line
+        assert str(DAY) in line
+
+    coverage = command.run("coverage", "SPYY", *RANGE, "--json")
+    assert coverage.code == 1
+    assert json.loads(coverage.out)["symbols"]["SPYY"]["days"] == {str(DAY): "missing"}
+
+    backtest = command.run("backtest", *arguments)
+    result = json.loads(backtest.out)
+    assert (backtest.code, result["state"], result["engine"]) == (1, "failed", None)
+    assert result["download"]["days_failed"] == 1
+
+
+def test_a_bad_bar_is_named(command: CommandLine, server: PolygonServer) -> None:
+    """Symbol, day, time and field, in one line; the exit code is 1."""
+    server.faults.append(faults.null_field("c"))
+    answer = command.run(*DOWNLOAD)
+
+    assert answer.code == 1
+    (line,) = answer.errors
+    assert f"Polygon's answer about SPY minute {DAY} cannot be used" in line
+    assert f"the bar of {DAY} 09:31:00 New York has no close" in line
+    assert command.run(*DOWNLOAD).code == 0

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from server.core.errors import BacktestServerError
+from server.data_download.errors import BadResponseError
 from server.plugins.polygon_provider.windows import CachedRange, Window
-from tests.support.polygon_client import DAYS, GOOD, KEY, SERIES, MakeKit, Reply
+from tests.support.polygon_client import DAYS, GOOD, KEY, SERIES, WINDOW, MakeKit, Reply
 
 
 def test_a_stored_page_is_not_requested_again(kit: MakeKit) -> None:
@@ -50,12 +51,61 @@ def test_a_refresh_ignores_the_cache_and_replaces_the_entry(kit: MakeKit) -> Non
 )
 def test_a_rejected_response_is_not_cached(kit: MakeKit, body: bytes) -> None:
     """It is stored when it arrives and evicted when it is rejected."""
-    made = kit(Reply(body=body), retry_attempts=1)
+    made = kit(*[Reply(body=body)] * (2 if b"true" in body else 1), retry_attempts=1)
     with pytest.raises(BacktestServerError):
         made.get(store=True)
 
     assert made.cache.cached_keys() == []
     assert not made.get().from_cache
+
+
+ADJUSTED = Reply(body=GOOD.replace(b"false", b"true"))
+
+
+def test_a_rejected_response_is_requested_once_more(kit: MakeKit) -> None:
+    """Although one attempt is allowed, and not from the cache; the second response counts and is stored."""
+    made = kit(ADJUSTED, Reply(), retry_attempts=1)
+
+    assert not made.get(store=True).from_cache
+    assert len(made.vendor.sent) == 2
+    assert (made.count("api_calls"), made.count("retries"), made.count("cache_hits")) == (2, 1, 0)
+    assert made.get().from_cache
+
+
+def test_a_second_rejected_response_is_an_error(kit: MakeKit) -> None:
+    """After exactly two requests, whatever number of attempts is allowed; the error says so."""
+    made = kit(*[ADJUSTED] * 3, retry_attempts=8)
+    with pytest.raises(BadResponseError, match="a second response was rejected too") as caught:
+        made.get(store=True)
+
+    assert (len(made.vendor.sent), caught.value.attempts) == (2, 2)
+    assert made.cache.cached_keys() == []
+
+
+def test_an_outage_after_a_rejected_response_is_retried(kit: MakeKit) -> None:
+    """The rejected response is no attempt; a page that is rejected after it is not requested a third time."""
+    made = kit(ADJUSTED, Reply(503), Reply(503), retry_attempts=3)
+    assert made.get().page.status == "OK"
+    assert len(made.vendor.sent) == 4
+
+    made = kit(ADJUSTED, Reply(503), ADJUSTED, Reply(), retry_attempts=3)
+    with pytest.raises(BadResponseError):
+        made.get()
+    assert len(made.vendor.sent) == 3
+
+
+def test_a_rejected_cached_response_is_evicted_and_requested_once(kit: MakeKit) -> None:
+    """The request to the network is the one further request."""
+    made = kit(Reply(), ADJUSTED, ADJUSTED)
+    made.get(store=True)
+
+    def reject(body: bytes) -> object:
+        raise BadResponseError("no")
+
+    with pytest.raises(BadResponseError, match="a second response was rejected too"):
+        made.client.get(WINDOW, WINDOW.target, reject)
+    assert len(made.vendor.sent) == 2
+    assert made.cache.cached_keys() == []
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])

@@ -22,6 +22,7 @@ from server.plugins.polygon_provider.responses import (
     decode_page,
     next_target,
     only_days,
+    page_columns,
     problem_of,
     to_bars,
 )
@@ -57,6 +58,13 @@ def page(*bars: dict[str, Any], **more: Any) -> Page:
     return decode_page(json.dumps(answer(*bars, **more)).encode())
 
 
+def joined(*pages: Page, window: Window = WINDOW) -> Bars:
+    """The bars of these pages, none of which has an impossible time."""
+    bars, bad = to_bars([page_columns(one, window) for one in pages], window)
+    assert bad == {}
+    return bars
+
+
 # --- reading ---
 
 
@@ -73,8 +81,10 @@ def test_results_may_be_absent() -> None:
     """The vendor leaves them out where nothing was traded."""
     body = answer()
     del body["results"]
+    read = decode_page(json.dumps(body).encode())
 
-    assert len(to_bars([decode_page(json.dumps(body).encode())], WINDOW)) == 0
+    check_page(read, WINDOW)
+    assert len(joined(read)) == 0
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"status":"OK","results":[{"v":1', b"\xff\xfe"])
@@ -85,7 +95,9 @@ def test_what_is_no_json_is_an_error_of_its_own(body: bytes) -> None:
     assert not isinstance(caught.value, msgspec.ValidationError)
 
 
-@pytest.mark.parametrize("body", [b"[]", b"{}", b"null", b'{"status":1}', b'{"status":"OK","results":[{"t":1}]}'])
+@pytest.mark.parametrize(
+    "body", [b"[]", b"{}", b"null", b'{"status":1}', b'{"status":"OK","results":"none"}', b'{"results":[{"t":1}]}']
+)
 def test_what_is_json_but_no_answer_is_a_validation_error(body: bytes) -> None:
     """Such a body will not be better the next time."""
     with pytest.raises(msgspec.ValidationError):
@@ -139,6 +151,11 @@ def test_both_statuses_of_success_are_believed(status: str) -> None:
         ({"status": "ok"}, "no reason given"),
         ({"adjusted": True}, "adjusted for splits"),
         ({"adjusted": None}, "no word on whether"),
+        ({"ticker": "brk.b"}, "it is about brk.b"),
+        ({"ticker": ""}, "it is about no ticker"),
+        ({"resultsCount": 1}, "its resultsCount is 1, but it has 0 bars"),
+        ({"count": 1.5}, "its count is 1.5, but it has 0 bars"),
+        ({"results": [bar(0)]}, "its resultsCount is 0, but it has 1 bars"),
     ],
 )
 def test_other_answers_are_not_believed(change: dict[str, Any], words: str) -> None:
@@ -151,6 +168,56 @@ def test_other_answers_are_not_believed(change: dict[str, Any], words: str) -> N
     assert "BRK.B minute 2024-03-07 to 2024-03-11" in text
     assert "request id r1" in text
     assert (caught.value.request_id, caught.value.days) == ("r1", DAYS)
+
+
+@pytest.mark.parametrize("absent", [("ticker",), ("resultsCount", "count"), ("queryCount",)])
+def test_what_the_head_may_lack_is_not_checked(absent: tuple[str, ...]) -> None:
+    """Absent or null."""
+    head = answer(bar(at(DAYS[0], 9, 30)))
+    without = {name: value for name, value in head.items() if name not in absent}
+
+    for body in (without, {**head, **dict.fromkeys(absent)}):
+        check_page(decode_page(json.dumps(body).encode()), WINDOW)
+
+
+def test_the_count_of_minutes_read_is_not_the_number_of_bars() -> None:
+    """queryCount counts base bars; 835 minutes are behind 16 hours in a recorded answer."""
+    check_page(page(bar(at(DAYS[0], 9, 30)), queryCount=835), WINDOW)
+
+
+# --- bars that are not as documented ---
+
+
+@pytest.mark.parametrize("value", [None, "1.5", True, [1.5], {}, float("nan")], ids=repr)
+@pytest.mark.parametrize("field", ["o", "h", "l", "c", "v", "t"])
+def test_a_field_that_is_no_number_is_nan(field: str, value: object) -> None:
+    """Also NaN itself, which is not JSON; the other bars are as they were."""
+    good = bar(at(DAYS[0], 9, 30))
+    found = page(good, {**good, field: value}, good).results
+
+    assert found is not None
+    assert [np.isnan(getattr(one, field)) for one in found] == [False, True, False]
+    assert sum(np.isnan(getattr(found[1], name)) for name in "ohlcvt") == 1
+
+
+@pytest.mark.parametrize("value", [None, 5, "bar", []])
+def test_a_bar_that_is_no_object_has_no_numbers(value: object) -> None:
+    """And counts as one."""
+    found = page(bar(at(DAYS[0], 9, 30)), value)  # type: ignore[arg-type]
+
+    check_page(found, WINDOW)
+    assert found.results is not None
+    assert all(np.isnan(getattr(found.results[1], name)) for name in "ohlcvt")
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_a_number_beyond_a_double_is_infinite(digits: int) -> None:
+    """Whatever its length."""
+    text = json.dumps(answer(bar(at(DAYS[0], 9, 30)))).replace('"h": 1.5', f'"h": 1{"0" * digits}')
+    found = decode_page(text.encode()).results
+
+    assert found is not None
+    assert found[0].h == np.inf
 
 
 # --- pages ---
@@ -213,7 +280,7 @@ def test_a_page_that_was_read_is_not_read_again() -> None:
 def test_the_bars_of_all_pages_are_joined() -> None:
     """In the order of the pages."""
     times = [at(DAYS[0], 9, 30), at(DAYS[0], 9, 31), at(DAYS[2], 4)]
-    read = to_bars([page(bar(times[0], 1.0), bar(times[1], 2.0)), page(bar(times[2], 3.0)), page()], WINDOW)
+    read = joined(page(bar(times[0], 1.0), bar(times[1], 2.0)), page(bar(times[2], 3.0)), page())
 
     assert read.time.tolist() == times
     assert read.close.tolist() == [1.0, 2.0, 3.0]
@@ -229,7 +296,7 @@ def test_of_repeated_bars_the_first_stays(counts: list[int]) -> None:
         for minute, count in enumerate(counts)
         for repeat in range(count)
     ]
-    read = to_bars([page(*bars)], WINDOW)
+    read = joined(page(*bars))
 
     assert read.time.tolist() == [at(DAYS[0], 9, 30) + minute * 60_000 for minute in range(len(counts))]
     assert read.open.tolist() == [100 * minute + 1 for minute in range(len(counts))]
@@ -250,7 +317,7 @@ def test_of_repeated_bars_the_first_stays(counts: list[int]) -> None:
 def test_bars_out_of_order_or_range_are_refused(times: list[int], words: str) -> None:
     """With the request id."""
     with pytest.raises(BadResponseError, match=words) as caught:
-        to_bars([page(*map(bar, times))], WINDOW)
+        joined(page(*map(bar, times)))
     assert caught.value.request_id == "r1"
 
 
@@ -258,7 +325,7 @@ def test_the_days_window_is_new_yorks() -> None:
     """The first and the last minute of a range over a change of the clocks are inside."""
     times = [at(DAYS[0], 0), at(DAYS[2], 23, 59)]
 
-    assert to_bars([page(*map(bar, times))], WINDOW).time.tolist() == times
+    assert joined(page(*map(bar, times))).time.tolist() == times
 
 
 @given(

@@ -1,0 +1,124 @@
+"""What LEAN's engine makes of rows that are not as LEAN writes them.
+
+The engine takes field after field from the text, not line after line, and validates nothing (LEAN:
+``StreamReaderExtensions.GetInt32``, ``GetDecimal``, ``GetDateTime``; ``TradeBar.StreamParseNoScale``, ``Reader``).
+After a row with too few or too many fields every later field is taken for another one, until a row restores the order.
+Bars that do not end later than the one before them are dropped (LEAN: ``SubscriptionDataReader``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from server.lean.days import MS_PER_DAY, day_of_number
+
+EngineRow = tuple[int, tuple[float, ...]]
+"""A label (milliseconds of the day, or the number yyyyMMddHHmm), and five numbers as in the file."""
+
+_FIELD = re.compile(r" *(-?)([^,\n ]*)(?:[,\n ]|$)")
+_LABEL = re.compile(r" *([^,\n]*)")
+_DATED = re.compile(r"(\d{8}) (\d\d):(\d\d)")
+_LABEL_WIDTH = 14
+_MOST_PLACES = 28
+_PLAIN = re.compile(r"\d{1,18}(?:\.\d{1,18})?")
+
+
+class _UnreadableRowError(Exception):
+    """The engine's reader raised an exception: it goes on with the next line."""
+
+
+class _Stream:
+    """The text of a file, taken field by field. Line ends are LF."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def is_at_end(self) -> bool:
+        return self.at >= len(self.text)
+
+    def skip_line(self) -> None:
+        end = self.text.find("\n", self.at)
+        self.at = len(self.text) if end < 0 else end + 1
+
+    def milliseconds(self) -> int:
+        sign, field = self._field()
+        value = 0
+        for character in field:
+            value = _wrapped(value * 10 + ord(character) - 48, 32)
+        return -value if sign else value
+
+    def number(self) -> float:
+        sign, field = self._field()
+        if _PLAIN.fullmatch(field):
+            return -float(field) if sign else float(field)
+        value, places = 0, None
+        for character in field:
+            if character == ".":
+                places = 0
+            else:
+                value = _wrapped(value * 10 + ord(character) - 48, 64)
+                places = None if places is None else places + 1
+        if (places or 0) > _MOST_PLACES:
+            raise _UnreadableRowError
+        value %= 1 << 64  # the engine takes the two halves as unsigned
+        scaled: float = value / 10 ** (places or 0)
+        return -scaled if sign else scaled
+
+    def instant(self) -> int:
+        found = _LABEL.match(self.text, self.at)
+        field = found[1] if found else ""
+        begin = found.start(1) if found else self.at
+        if len(field) > _LABEL_WIDTH:
+            self.at = begin + _LABEL_WIDTH + 1
+            raise _UnreadableRowError
+        self.at = begin + len(field) + 1
+        parts = _DATED.fullmatch(field)
+        number = int("".join(parts.groups())) if parts else 0
+        if not is_instant(number):
+            raise _UnreadableRowError
+        return number
+
+    def _field(self) -> tuple[str, str]:
+        found = _FIELD.match(self.text, self.at)
+        if found is None:
+            return "", ""
+        self.at = found.end()
+        return found[1], found[2]
+
+
+def engine_rows(text: str, *, dated: bool) -> list[EngineRow]:
+    """Return the bars that the engine feeds, in its order.
+
+    Args:
+        text: The CSV; line ends are LF, without byte order mark.
+        dated: Whether rows begin with a day and a time, not with milliseconds.
+    """
+    fed: list[EngineRow] = []
+    for label, numbers in _read(_Stream(text), dated=dated):
+        if not fed or label > fed[-1][0]:
+            fed.append((label, numbers))
+    return [row for row in fed if dated or 0 <= row[0] < MS_PER_DAY]
+
+
+def _read(stream: _Stream, *, dated: bool) -> Iterator[EngineRow]:
+    while not stream.is_at_end():
+        try:
+            label = stream.instant() if dated else stream.milliseconds()
+            numbers = tuple(stream.number() for _ in range(5))
+        except _UnreadableRowError:
+            stream.skip_line()
+            continue
+        yield label, numbers
+
+
+def is_instant(number: int) -> bool:
+    """Whether a number yyyyMMddHHmm is a day and a time."""
+    return day_of_number(number // 10_000) is not None and number // 100 % 100 < 24 and number % 100 < 60
+
+
+def _wrapped(value: int, bits: int) -> int:
+    """A number as a signed integer of this width holds it."""
+    half = 1 << (bits - 1)
+    return (value + half) % (1 << bits) - half

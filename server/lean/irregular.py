@@ -1,0 +1,228 @@
+"""Reads files that are not as LEAN writes them: what of them can be used, and what LEAN's engine makes of them.
+
+A file that the engine reads whole is irregular at most; a row that cannot be read is damage, of its day only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+import numpy as np
+from attrs import evolve, field, frozen
+
+from server.core.text import count_text
+from server.lean.bars import PRICES, Bars
+from server.lean.csv_lines import CsvLines, RowForm, day_of_label, decoded, read_lines
+from server.lean.days import midnight
+from server.lean.engine_rows import EngineRow, engine_rows
+from server.lean.errors import FormatError
+from server.lean.zip import first_member, members, salvage
+
+if TYPE_CHECKING:
+    from server.lean.layout import Layout
+
+_MS_PER_MINUTE = 60_000
+_MS_PER_DAILY_BAR = 86_400_000
+
+
+@frozen(kw_only=True)
+class FileReading:
+    """What can be used of a file.
+
+    Attributes:
+        rows: The rows of each day in LEAN's form: ascending, each once, joined by LF.
+        damaged_days: Days of which rows cannot be read, as far as they are known.
+        partial_days: Those of them that have other rows in `rows`.
+        fault: Why the file is damaged, or None.
+        notices: What is irregular about it.
+        lost: Rows that can be read, but which the engine does not read until the file is rewritten.
+        has_other_members: Whether a rewrite would lose something else that the zip contains.
+    """
+
+    rows: Mapping[date, bytes]
+    damaged_days: frozenset[date] = frozenset()
+    partial_days: frozenset[date] = frozenset()
+    fault: str | None = None
+    notices: tuple[str, ...] = ()
+    lost: int = 0
+    has_other_members: bool = field(default=False)
+
+    @property
+    def days(self) -> list[date]:
+        """The days without damage, ascending."""
+        return sorted(self.rows.keys() - self.damaged_days)
+
+    @property
+    def count(self) -> int:
+        """The number of rows."""
+        return sum(text.count(b"\n") + 1 for text in self.rows.values())
+
+    @property
+    def notice(self) -> str:
+        """What is irregular, as one sentence."""
+        what = ", ".join(self.notices)
+        if self.lost:
+            rows, pronoun = count_text(self.lost, "row"), "it" if self.lost == 1 else "them"
+            return f"{what}; LEAN does not read {rows} until the file is rewritten with {pronoun} in order"
+        return what
+
+
+def read_file(layout: Layout, data: bytes, day: date | None) -> FileReading:
+    """Read a zip of any form.
+
+    Args:
+        layout: The layout of its series.
+        data: The bytes of the zip.
+        day: The day of the file; None for a file of all days.
+
+    Raises:
+        FormatError: Nothing of it can be used.
+    """
+    try:
+        found = members(data)
+    except FormatError as error:
+        return _read_salvaged(layout, salvage(data), day, str(error))
+    (name, content), others = found[0], found[1:]
+    foreign = [other for other, _ in others if not _is_byproduct(other)]
+    expected = layout.member(day)
+    notices = [] if name == expected else [f"a member called {name}, where LEAN writes {expected}"]
+    notices += [count_text(len(others), "further member")] if others else []
+    try:
+        reading = _read_content(layout, content, day)
+    except FormatError as error:
+        return _read_other_member(layout, others, day, f"the first member, {name}, has no rows ({error})")
+    return evolve(reading, notices=(*notices, *reading.notices), has_other_members=bool(foreign))
+
+
+def read_rows(layout: Layout, data: bytes, day: date | None) -> dict[date, bytes]:
+    """The rows by day of a zip of any form, of days without damage.
+
+    Raises:
+        FormatError: Nothing of it can be used.
+    """
+    try:
+        return layout.rows_by_day(layout.member_content(data, day), day)
+    except FormatError:
+        reading = read_file(layout, data, day)
+    return {found: reading.rows[found] for found in reading.days}
+
+
+def read_as_engine(layout: Layout, data: bytes, day: date | None) -> tuple[Bars, FileReading | None]:
+    """The bars that LEAN's engine reads, and the reading of a file that is not as LEAN writes it.
+
+    Raises:
+        FormatError: The engine reads nothing of it.
+    """
+    _, content = first_member(data)
+    try:
+        return layout.parse(content, day), None
+    except FormatError as error:
+        text, _ = decoded(content)
+        rows = engine_rows(text.decode("latin-1"), dated=layout.one_file)
+        if not rows:
+            raise
+        try:
+            return _bars(rows, day), read_file(layout, data, day)
+        except FormatError:
+            raise error from None
+
+
+def _is_byproduct(name: str) -> bool:
+    """Whether a member is what archivers add of themselves."""
+    return name.endswith("/") or name.startswith("__MACOSX/")
+
+
+def _read_salvaged(layout: Layout, content: bytes, day: date | None, reason: str) -> FileReading:
+    reading = _unread(layout, _read_content(layout, content, day), reason) if content else None
+    if reading is None or not reading.rows:
+        raise FormatError(reason)
+    last = max(reading.rows)
+    return evolve(reading, partial_days=reading.partial_days | ({last} if layout.bar_ms < _MS_PER_DAILY_BAR else set()))
+
+
+def _read_other_member(
+    layout: Layout, others: Sequence[tuple[str, bytes]], day: date | None, reason: str
+) -> FileReading:
+    """Read the first member that has rows, of a zip of which the engine takes another one."""
+    for name, content in others:
+        try:
+            reading = _read_content(layout, content, day)
+        except FormatError:
+            continue
+        if reading.rows:
+            return _unread(layout, reading, f"{reason}; LEAN does not read those of {name} after it")
+    raise FormatError(reason)
+
+
+def _unread(layout: Layout, reading: FileReading, reason: str) -> FileReading:
+    """The reading of a file of which the engine reads nothing."""
+    days = frozenset(reading.rows) | reading.damaged_days
+    return evolve(reading, fault=reason, damaged_days=days, has_other_members=True)
+
+
+def _read_content(layout: Layout, content: bytes, day: date | None) -> FileReading:
+    form = RowForm(dated=layout.one_file, bar_ms=layout.bar_ms)
+    lines = read_lines(content, form)
+    if not (lines.rows or lines.faults):
+        raise FormatError("the CSV is empty")
+    if not (lines.rows or lines.loose):
+        raise FormatError(lines.faults[0])
+    rows = lines.loose | lines.rows
+    by_day: dict[date, list[bytes]] = {}
+    for label in sorted(rows):
+        by_day.setdefault(day_of_label(label) if day is None else day, []).append(rows[label])
+    lost = _lost_labels(lines, form)
+    damaged = lines.damaged_days if day is None else ({day} if lines.faults else set())
+    partial = damaged & by_day.keys()
+    if lines.faults and not damaged:
+        damaged = {day_of_label(label) for label in lost}
+    return FileReading(
+        rows={found: b"\n".join(texts) for found, texts in by_day.items()},
+        damaged_days=frozenset(damaged),
+        partial_days=frozenset(partial),
+        fault=_fault(lines, len(lost)),
+        notices=tuple(lines.notices),
+        lost=len(lost),
+    )
+
+
+def _fault(lines: CsvLines, lost: int) -> str | None:
+    if not lines.faults:
+        return None
+    more = f", and {count_text(len(lines.faults) - 1, 'other row')}" if len(lines.faults) > 1 else ""
+    others = f"; because of it LEAN does not read {count_text(lost, 'other row')}" if lost else ""
+    return f"{lines.faults[0]}{more}{others}"
+
+
+def _lost_labels(lines: CsvLines, form: RowForm) -> list[int]:
+    """The labels of readable rows that the engine does not read, or not as they are."""
+    if not lines.plain:
+        fed = dict(engine_rows(lines.text, dated=form.dated))
+        return [label for label, row in lines.rows.items() if fed.get(label) != _numbers(row)]
+    fed_labels: list[int] = []
+    for label in lines.order:
+        if not fed_labels or label > fed_labels[-1]:
+            fed_labels.append(label)
+    return sorted(lines.rows.keys() - set(fed_labels))
+
+
+def _numbers(row: bytes) -> tuple[float, ...]:
+    return tuple(map(float, row.split(b",")[1:]))
+
+
+def _bars(rows: Sequence[EngineRow], day: date | None) -> Bars:
+    times = _times([label for label, _ in rows], day)
+    table = np.array([numbers for _, numbers in rows], np.float64)
+    columns = {name: table[:, index] / 10_000 for index, name in enumerate(PRICES)}
+    return Bars(time=np.array(times, np.int64), volume=table[:, 4].copy(), **columns)
+
+
+def _times(labels: Iterable[int], day: date | None) -> list[int]:
+    if day is not None:
+        start = midnight(day)
+        return [start + label for label in labels]
+    return [
+        midnight(day_of_label(label)) + (label // 100 % 100 * 60 + label % 100) * _MS_PER_MINUTE for label in labels
+    ]
