@@ -150,9 +150,9 @@ class AutoRefresh:
             check is not None
             and not request.refresh
             and check.provider == self.context.provider
-            and not check.trouble
             and check.compared(first, last)
             and (self.context.is_settled(last, check.checked_at) or self.context.is_today(check.checked_at))
+            and (not check.files or check.files == self.context.digest_of_files(symbol))
             and (not check.made or all(self._path(folder, symbol).exists() for folder in (_FACTOR_FILES, _MAP_FILES)))
         )
 
@@ -161,7 +161,7 @@ class AutoRefresh:
             check is not None
             and check.provider == self.context.provider
             and bool(check.trouble)
-            and self.context.is_recent(check.checked_at, RETRY_AFTER)
+            and self.context.is_recent(check.failed_at, RETRY_AFTER)
         )
 
     def _path(self, folder: str, symbol: str) -> Path:

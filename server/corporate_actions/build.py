@@ -203,6 +203,9 @@ class _RequestPolicy:
 
     def compared(self, symbol: str) -> tuple[date, date] | None:
         days = days_on_disk(self.context.folder.path, symbol)
+        check = self.context.folder.ledger.corporate_checks([symbol]).get(symbol)
+        if check and check.provider == self.context.provider:
+            days |= {day for day in (check.asked_from, check.asked_through) if day is not None}
         return (min(days), min(max(days), self.context.last_settled())) if days else None
 
     def is_due(self, symbol: str) -> bool:

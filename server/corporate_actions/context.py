@@ -7,16 +7,17 @@ from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled
 from server.core.events import Event, EventStream
 from server.corporate_actions.model import CorporateActionSource, Renames
+from server.corporate_actions.paths import factor_file_path, map_file_path
 from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
 from server.data_download.findings import AcceptedDoubt, Findings
-from server.data_download.ledger import CorporateCheck
+from server.data_download.ledger import CorporateCheck, digest
 from server.data_download.report import CORPORATE_ACTIONS
 from server.lean.series import NEW_YORK
 from server.trading_calendar import USEquityTradingCalendar
@@ -78,7 +79,8 @@ class CorporateActionsContext:
     def is_settled(self, day: date, seconds: float) -> bool:
         """Return whether an instant, in seconds since 1970 UTC, was five or more sessions after a day."""
         asked = min(datetime.fromtimestamp(seconds, NEW_YORK).date(), self.calendar.last_day)
-        return day < asked and len(self.calendar.trading_days(day + timedelta(days=1), asked)) >= SETTLED_SESSIONS
+        first = max(day + timedelta(days=1), self.calendar.first_day)
+        return day < asked and len(self.calendar.trading_days(first, asked)) >= SETTLED_SESSIONS
 
     def record(
         self,
@@ -92,20 +94,39 @@ class CorporateActionsContext:
     ) -> None:
         """Store the result of a check made now in the ledger (see `CorporateCheck`).
 
+        A failure keeps what an earlier check of the same provider found, and for which days.
+
         Raises:
             WriteFailedError: The ledger cannot be written.
         """
+        now = self.clock().timestamp()
+        earlier = self.folder.ledger.corporate_checks([symbol]).get(symbol) if trouble else None
+        if earlier is not None and earlier.provider == self.provider:
+            self.folder.ledger.record_corporate_check(symbol, evolve(earlier, trouble=trouble, failed_at=now))
+            return
         check = CorporateCheck(
             provider=self.provider,
-            checked_at=self.clock().timestamp(),
+            checked_at=now,
+            failed_at=now if trouble else 0.0,
             asked_from=compared[0] if compared else None,
             asked_through=compared[1] if compared else None,
             since=since,
             made=made,
             trouble=trouble,
             findings=findings or Findings(),
+            files=self.digest_of_files(symbol) if findings and findings.later_events else b"",
         )
         self.folder.ledger.record_corporate_check(symbol, check)
+
+    def digest_of_files(self, symbol: str) -> bytes:
+        """Return a digest of a symbol's factor and map files; a file that cannot be read counts as empty."""
+        contents = []
+        for path in (factor_file_path(self.folder.path, symbol), map_file_path(self.folder.path, symbol)):
+            try:
+                contents.append(digest(path.read_bytes()))
+            except OSError:
+                contents.append(b"")
+        return digest(b"".join(contents))
 
     @contextmanager
     def opened(

@@ -7,6 +7,8 @@ from datetime import date
 from decimal import Decimal
 from typing import TypeVar
 
+from attrs import evolve
+
 from server.corporate_actions.model import Dividend, Events, Renames, Split
 from server.lean.map_file import MapRow, ticker_on
 
@@ -197,6 +199,15 @@ def events_of_share(
     splits = [("", event) for event in counted if isinstance(event, Split)]
     dividends = [("", event) for event in counted if isinstance(event, Dividend)]
     return gather(splits, dividends, notices)
+
+
+def events_from(events: Events, first_day: date) -> Events:
+    """Return the events after a share's first day: those up to it adjust nothing, or are another holder's."""
+    return evolve(
+        events,
+        splits=tuple(split for split in events.splits if split.ex_date > first_day),
+        dividends=tuple(dividend for dividend in events.dividends if dividend.ex_date > first_day),
+    )
 
 
 def _counted(rows: Sequence[MapRow], events: Mapping[str, Events]) -> set[Split | Dividend]:

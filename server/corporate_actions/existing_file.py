@@ -93,13 +93,19 @@ class ExistingFile(Generic[Row]):
         folder.writer.write_text(symbol, self.path, text, self.parse)
         return "written"
 
-    def extend_to(self, text: str, folder: DataFolder, symbol: str) -> FileOutcome:
+    def extend_to(self, rows: Sequence[Row], text: str, folder: DataFolder, symbol: str) -> FileOutcome:
         """Replace a file of another program by one with later events; the previous one is kept next to it.
+
+        Args:
+            rows: The rows with the later events; a file that has the same is not written.
+            text: Their text.
+            folder: The data folder.
+            symbol: The symbol.
 
         Raises:
             WriteFailedError: The file could not be written and is unchanged.
         """
-        if self.content == text.encode():
+        if rows == self.rows:
             return "unchanged"
         folder.writer.extend_text(symbol, self.path, text, self.parse)
         return "extended"

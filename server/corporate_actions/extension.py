@@ -14,9 +14,9 @@ from attrs import evolve
 from server.corporate_actions.model import Dividend, Events
 from server.corporate_actions.summary import ratio_text
 from server.data_download.findings import LaterEvent
-from server.lean.factor_file import FactorRow, render_factor_file
+from server.lean.factor_file import LAST_ROW, FactorRow, render_factor_file
 from server.lean.map_file import MapRow, render_map_file, ticker_on
-from server.lean.price_adjustment import changes_factors
+from server.lean.price_adjustment import Factors, changes_factors, factors_on
 from server.lean.text_lines import LAST_DATE
 from server.trading_calendar import USEquityTradingCalendar
 
@@ -45,9 +45,10 @@ def later_events(
         last_day: The newest settled session.
     """
     through, end = known_through(rows), calendar.next_trading_day(last_day)
+    start = max(through, calendar.first_day)
     found = []
     for event in events.every:
-        if through < event.ex_date <= end and calendar.previous_trading_day(event.ex_date) > through:
+        if start < event.ex_date <= end and calendar.previous_trading_day(event.ex_date) > through:
             if isinstance(event, Dividend):
                 what = f"dividend of ${event.amount:f}"
             else:
@@ -64,13 +65,13 @@ def is_own_factor_file(content: bytes, rows: Sequence[FactorRow], computed: Sequ
         rows: Its rows, ascending.
         computed: The rows that would be written now for the same first day, ascending.
     """
-    return content == render_factor_file(rows_through(computed, known_through(rows), rows[-1])).encode()
+    return content == render_factor_file(rows_through(computed, known_through(rows))).encode()
 
 
-def rows_through(computed: Sequence[FactorRow], through: date, last_row: FactorRow) -> list[FactorRow]:
+def rows_through(computed: Sequence[FactorRow], through: date) -> list[FactorRow]:
     """Return rows as they were before the events after a day: those rows are removed, and their factors divided out."""
     kept = [row for row in computed if row.date <= through]
-    newer = next((row for row in computed if row.date > through), last_row)
+    newer = next((row for row in computed if row.date > through), LAST_ROW)
     older = [
         evolve(
             row,
@@ -79,7 +80,7 @@ def rows_through(computed: Sequence[FactorRow], through: date, last_row: FactorR
         )
         for row in kept
     ]
-    return [*older, last_row]
+    return [*older, LAST_ROW]
 
 
 def extended_factor_rows(rows: Sequence[FactorRow], computed: Sequence[FactorRow]) -> list[FactorRow]:
@@ -93,51 +94,71 @@ def extended_factor_rows(rows: Sequence[FactorRow], computed: Sequence[FactorRow
         computed: The rows that would be written from the vendor's events, ascending.
     """
     through = known_through(rows)
-    later = [row for row in computed if through < row.date < LAST_DATE]
+    later = [row for row, newer in pairwise(computed) if row.date > through and changes_factors(row, newer)]
     if not later:
         return list(rows)
-    kept = [row for row in rows if row.date < LAST_DATE]
-    older = [
-        evolve(
-            row,
-            price_factor=row.price_factor * later[0].price_factor,
-            split_factor=row.split_factor * later[0].split_factor,
-        )
-        for row in kept
-    ]
-    return [*older, *(row for row in later if row.date > kept[-1].date), computed[-1]]
+    added = {row.date for row in later}
+    kept = [row for row in rows if row.date < LAST_DATE and row.date not in added]
+    composed = [*(_times(row, factors_on(later, row.date)) for row in kept), *later]
+    return [*sorted(composed, key=lambda row: row.date), LAST_ROW]
+
+
+def _times(row: FactorRow, factors: Factors) -> FactorRow:
+    return evolve(row, price_factor=row.price_factor * factors.price, split_factor=row.split_factor * factors.split)
 
 
 def later_changes(symbol: str, rows: Sequence[MapRow], computed: Sequence[MapRow]) -> list[LaterEvent]:
     """Return the changes of ticker and the delisting that the vendor lists after the last change of a map file."""
     through = _last_change(rows)
-    later = [row for row in computed[1:] if row.date > through]
-    found = []
-    for row, newer in pairwise(later):
-        if ticker_on(rows, row.date) != row.ticker:
-            day = row.date + timedelta(days=1)
-            found.append(
-                LaterEvent(symbol=symbol, day=day, what=f"change of ticker from {row.ticker} to {newer.ticker}")
-            )
-    if computed[-1].date < LAST_DATE <= rows[-1].date:
+    found = [
+        LaterEvent(
+            symbol=symbol,
+            day=row.date + timedelta(days=1),
+            what=f"change of ticker from {row.ticker} to {newer.ticker}",
+        )
+        for row, newer in _changes_after(rows, [row for row in computed[1:] if row.date > through])
+    ]
+    if _is_delisted_since(rows, computed):
         found.append(LaterEvent(symbol=symbol, day=computed[-1].date, what="delisting"))
     return found
 
 
 def extended_map_rows(rows: Sequence[MapRow], computed: Sequence[MapRow]) -> list[MapRow]:
-    """Return the rows of an existing map file with the later changes of ticker and the delisting added."""
+    """Return the rows of an existing map file with the later changes of ticker and the delisting added.
+
+    The rows are unchanged if `later_changes` is empty.
+    """
     through = _last_change(rows)
+    later = [row for row in computed[1:] if row.date > through]
+    if not _changes_after(rows, later) and not _is_delisted_since(rows, computed):
+        return list(rows)
     kept = [row for row in rows if row.date <= through]
     if len(kept) == 1:  # the first row has the first ticker
-        kept = [evolve(kept[0], ticker=ticker_on(computed, through) or kept[0].ticker)]
-    letter = rows[-1].exchange
-    return [*kept, *(evolve(row, exchange=letter) for row in computed if row.date > through)]
+        kept = [evolve(kept[0], ticker=ticker_on(computed, max(through, computed[0].date)) or kept[0].ticker)]
+    return [*kept, *(evolve(row, exchange=rows[-1].exchange) for row in later)]
 
 
-def is_own_map_file(content: bytes, computed: Sequence[MapRow]) -> bool:
-    """Return whether a map file is what this program writes, now or before the share was delisted."""
+def is_own_map_file(content: bytes, computed: Sequence[MapRow], first_day: date | None = None) -> bool:
+    """Return whether a map file is what this program writes, now or before the share was delisted.
+
+    Args:
+        content: The existing file.
+        computed: The rows that would be written now.
+        first_day: Another first day that the file may have.
+    """
+    if first_day is not None:
+        computed = [evolve(computed[0], date=first_day), *computed[1:]]
     listed = [*computed[:-1], evolve(computed[-1], date=LAST_DATE)]
     return content in (render_map_file(computed).encode(), render_map_file(listed).encode())
+
+
+def _changes_after(rows: Sequence[MapRow], later: Sequence[MapRow]) -> list[tuple[MapRow, MapRow]]:
+    """The changes among later rows that an existing file lacks: the rows of the earlier and of the later ticker."""
+    return [(row, newer) for row, newer in pairwise(later) if ticker_on(rows, row.date) != row.ticker]
+
+
+def _is_delisted_since(rows: Sequence[MapRow], computed: Sequence[MapRow]) -> bool:
+    return computed[-1].date < LAST_DATE <= rows[-1].date
 
 
 def _last_change(rows: Sequence[MapRow]) -> date:

@@ -63,10 +63,11 @@ def find_tenure(symbol: str, ticker: str, spans: Sequence[Sequence[date]], curre
         ticker: The oldest ticker of the share.
         spans: The days with bars, ascending, divided where trading paused for `PAUSE_SESSIONS`.
         current: The share.
-        on: The holder of the ticker on a day; called once where the first day is the share's, else for the first and
-            last day of each span, and about log2(days) times more where the holder changes within one.
+        on: The holder of the ticker on a day; called once where trading never paused and the first day is the share's,
+            else for the first and last day of each span, and about log2(days) times more where the holder changes
+            within one. Without pauses and FIGIs it is not called.
     """
-    oldest = on(spans[0][0]) if spans and (current.figi or len(spans) > 1) else None
+    oldest = on(spans[0][0]) if len(spans) == 1 and current.figi else None
     if oldest is not None and is_same_holder(current, oldest, paused=False):
         return Tenure(first_day=spans[0][0])
     search = _Search(symbol, ticker, on, [_Run(current)])
@@ -88,6 +89,27 @@ def find_tenure(symbol: str, ticker: str, spans: Sequence[Sequence[date]], curre
     return Tenure(
         first_day=share.first, is_limited=bool(earlier), other_holders=others, doubts=tuple(reversed(search.doubts))
     )
+
+
+def included_holders(
+    symbol: str, others: Sequence[OtherHolder], first_day: date, begins: Sequence[date]
+) -> tuple[Doubt, ...]:
+    """Return a doubt if files of another origin include the days of another holder.
+
+    Args:
+        symbol: The share's symbol.
+        others: The earlier holders of its oldest ticker.
+        first_day: The first day of the share.
+        begins: The first days of its map and factor files; LEAN reads nothing before the later one.
+    """
+    if not others or max(begins) > others[-1].last_day:
+        return ()
+    message = (
+        f"the files of {symbol} are of another origin and begin on {max(begins)}, so LEAN reads bars of another holder "
+        f"of {others[-1].ticker} until {others[-1].last_day}; backtest-server factor-files {symbol} --replace excludes "
+        "them"
+    )
+    return (Doubt(symbol=symbol, day=first_day, kind="other_holder", message=message),)
 
 
 @define

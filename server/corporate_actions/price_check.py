@@ -6,7 +6,7 @@ ex-date; a change without an event shows one that is not listed, such as a spin-
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -36,8 +36,8 @@ NEAR_DAYS, NEAR_AMOUNT = timedelta(days=10), Fraction(21, 20)
 _NOTABLE = 1.59
 """Below `LARGE_CHANGE`, so that rounding hides none."""
 
-_PAYER_DAYS, _PAYER_COUNT = timedelta(days=25), 5
-"""A share with this number of dividends within this distance of a day pays every week."""
+_PAYER_DAYS, _PAYER_COUNT = timedelta(days=25), 4
+"""A share with this number of dividends within this distance of one, itself included, pays every week."""
 
 Closes = Mapping[date, Decimal | None]
 """Raw closes in dollars by session, ascending; None where it is known that there is no bar. Other sessions are not
@@ -76,8 +76,9 @@ def check_events(symbol: str, events: Events, closes: Closes, calendar: USEquity
     """Compare a share's events with its closes.
 
     A split whose ratio does not fit the change over its date, but fits that of the session before or after, is moved
-    there; of several splits on one date that do not fit together, the one that fits counts. Everything else is applied
-    as listed, with a doubt. Events whose closes are not known are not compared.
+    there, or left out where the same split is listed there as well; of several splits on one date that do not fit
+    together, the one that fits counts. Everything else is applied as listed, with a doubt. Dividends of a session are
+    taken out of its change first. Events whose closes are not known are not compared.
 
     Args:
         symbol: The share's symbol.
@@ -90,8 +91,9 @@ def check_events(symbol: str, events: Events, closes: Closes, calendar: USEquity
     by_date: dict[date, list[Split]] = {}
     for split in events.splits:
         by_date.setdefault(split.ex_date, []).append(split)
+    comparison = _Comparison(changes, _expected(evolve(events, splits=()), changes), by_date)
     for day, splits in by_date.items():
-        draft.splits += _decide(day, splits, changes, by_date.keys(), draft)
+        draft.splits += _decide(day, splits, comparison, draft)
     _compare_dividends(events, draft)
     checked = evolve(events, splits=tuple(sorted(draft.splits, key=lambda split: split.ex_date)))
     expected = _expected(checked, changes)
@@ -144,8 +146,12 @@ class PriceChanges:
 
     @classmethod
     def of(cls, closes: Closes, calendar: USEquityTradingCalendar) -> PriceChanges:
-        """Arrange closes."""
-        with_bars = [(day, close) for day, close in closes.items() if close is not None and close > 0]
+        """Arrange closes. Those of days outside the calendar are not comparable with anything, and left out."""
+        with_bars = [
+            (day, close)
+            for day, close in closes.items()
+            if close is not None and close > 0 and calendar.first_day <= day <= calendar.last_day
+        ]
         days = [day for day, _ in with_bars]
         number = {day: at for at, day in enumerate(calendar.trading_days(days[0], days[-1]))} if days else {}
         sessions = list(number)
@@ -195,63 +201,99 @@ class _Draft:
         self.doubts.append(Doubt(symbol=self.symbol, day=day, kind=kind, message=message))
 
 
-def _decide(
-    day: date, splits: Sequence[Split], changes: PriceChanges, split_days: Collection[date], draft: _Draft
-) -> Sequence[Split]:
+@frozen
+class _Comparison:
+    """The changes of the close, what dividends do to it, and the listed splits by date."""
+
+    changes: PriceChanges
+    dividends: Mapping[date, ExpectedChange]
+    listed: Mapping[date, Sequence[Split]]
+
+    def over(self, at: int) -> Fraction | None:
+        """Return the change of the close without the dividends of the day; None if it is not known."""
+        change = self.changes.over(at)
+        if change is None:
+            return None
+        paid = self.dividends.get(self.changes.days[at], ExpectedChange()).dividend
+        return change / (1 - paid) if paid < 1 else change
+
+    def fits(self, at: int, total: Fraction) -> bool:
+        """Return whether the change at a position shows a split."""
+        change = self.over(at)
+        return change is not None and _distance(change, total) <= FIT
+
+    def listed_at(self, at: int) -> list[Split]:
+        """Return the splits whose change is the one at a position."""
+        return [split for day, splits in self.listed.items() if self.changes.place(day) == at for split in splits]
+
+
+def _decide(day: date, splits: Sequence[Split], comparison: _Comparison, draft: _Draft) -> Sequence[Split]:
     """Return the splits of one date as the closes show them."""
-    at = changes.place(day)
-    change = None if at is None else changes.over(at)
-    total = prod((split.factor for split in splits), start=Fraction(1))
-    if at is None or change is None:
+    at = comparison.changes.place(day)
+    if at is None:
         if len(splits) > 1:
             draft.doubt(day, "two_events", f"{_names(splits)} are listed on one day, and the closes are not known")
         return splits
-    if len(splits) > 1:
-        return _decide_several(day, splits, change, total, draft)
-    if _distance(total, Fraction(1)) <= FIT or _distance(change, total) <= FIT:
+    if comparison.fits(at, prod((split.factor for split in splits), start=Fraction(1))):
         return splits
-    near = [other for other in (at - 1, at + 1) if _fits_there(other, total, changes, split_days)]
-    if len(near) == 1:
-        moved = changes.days[near[0]]
+    small = [split for split in splits if not _shows(split)]
+    large = [split for split in splits if _shows(split)]
+    if len(large) > 1:
+        return [*small, *_decide_several(day, large, comparison, at, draft)]
+    return [*small, *(moved for split in large for moved in _decide_one(split, comparison, at, draft))]
+
+
+def _decide_one(split: Split, comparison: _Comparison, at: int, draft: _Draft) -> Sequence[Split]:
+    """Return a split that may not fit the change at its position: as listed, moved by a session, or left out."""
+    if comparison.fits(at, split.factor):
+        return [split]
+    changes, ratio = comparison.changes, ratio_text(split.factor)
+    near = [other for other in (at - 1, at + 1) if comparison.fits(other, split.factor)]
+    listed = comparison.listed_at(near[0]) if len(near) == 1 else []
+    if len(near) == 1 and (not listed or [one.factor for one in listed] == [split.factor]):
+        shown = changes.days[near[0]]
+        what = f"it is listed for {shown}, too, so the other is left out" if listed else f"it is applied on {shown}"
         draft.notices.append(
-            f"the split of {draft.symbol}, {ratio_text(total)}, is listed for {day}, but the closes show it on "
-            f"{moved}; it is applied on {moved}"
+            f"the split of {draft.symbol}, {ratio}, is listed for {split.ex_date}, but the closes show it on {shown}; "
+            f"{what}"
         )
-        return [evolve(splits[0], ex_date=moved)]
+        return [] if listed else [evolve(split, ex_date=shown)]
     message = (
-        f"a split of {ratio_text(total)} is listed, but the close changed from ${changes.closes[at - 1]} to "
+        f"a split of {ratio} is listed, but the close changed from ${changes.closes[at - 1]} to "
         f"${changes.closes[at]}; it is applied as listed"
     )
-    draft.doubt(day, "split", message)
-    return splits
+    draft.doubt(split.ex_date, "split", message)
+    return [split]
 
 
 def _decide_several(
-    day: date, splits: Sequence[Split], change: Fraction, total: Fraction, draft: _Draft
+    day: date, splits: Sequence[Split], comparison: _Comparison, at: int, draft: _Draft
 ) -> Sequence[Split]:
-    if _distance(change, total) <= FIT:
+    """Return those of several splits of one date that the change at its position shows."""
+    change = comparison.over(at) or Fraction(0)
+    if _distance(change, prod((split.factor for split in splits), start=Fraction(1))) <= FIT:
         return splits
     fitting = sorted(
         (split for split in splits if _distance(change, split.factor) <= FIT),
         key=lambda split: _distance(change, split.factor),
     )
     if not fitting:
-        message = f"{_names(splits)} are listed on one day, and neither fits the change of the close; both are applied"
+        message = f"{_names(splits)} are listed on one day, and none fits the change of the close; all are applied"
         draft.doubt(day, "two_events", message)
         return splits
     chosen = fitting[0]
     draft.notices.append(
-        f"{_names(splits)} of {draft.symbol} are listed for {day}; the closes show {ratio_text(chosen.factor)}, so the "
-        "other is left out"
+        f"{_names(splits)} of {draft.symbol} are listed for {day}; the closes show {ratio_text(chosen.factor)}, so "
+        f"{'the other is' if len(splits) == 2 else 'the others are'} left out"
     )
     if len(fitting) > 1:
-        draft.doubt(day, "two_events", f"{_names(splits)} are listed on one day, and each fits the change of the close")
+        draft.doubt(day, "two_events", f"{_names(splits)} are listed on one day, and more than one fits the closes")
     return [chosen]
 
 
-def _fits_there(at: int, total: Fraction, changes: PriceChanges, split_days: Collection[date]) -> bool:
-    change = changes.over(at)
-    return change is not None and changes.days[at] not in split_days and _distance(change, total) <= FIT
+def _shows(split: Split) -> bool:
+    """Whether the close shows a split: ratios near 1 cannot be distinguished from other changes."""
+    return _distance(split.factor, Fraction(1)) > FIT
 
 
 def _compare_dividends(events: Events, draft: _Draft) -> None:
@@ -265,8 +307,8 @@ def _compare_dividends(events: Events, draft: _Draft) -> None:
     for day in sorted(paid.keys() & {split.ex_date for split in draft.splits}):
         message = f"{_amounts(paid[day])} and a split are listed on one day; the amount is taken as before the split"
         draft.doubt(day, "two_events", message)
-    for earlier, later in pairwise(events.dividends):
-        if _near(earlier, later) and not _pays_weekly(events.dividends, later.ex_date):
+    for earlier, later in _near_pairs(events.dividends):
+        if not _pays_weekly(events.dividends, later.ex_date):
             message = (
                 f"dividends of {_amount(earlier)} on {earlier.ex_date} and {_amount(later)} on {later.ex_date} may be "
                 "one that is listed twice; both are applied"
@@ -274,11 +316,16 @@ def _compare_dividends(events: Events, draft: _Draft) -> None:
             draft.doubt(later.ex_date, "near_duplicate", message)
 
 
-def _near(earlier: Dividend, later: Dividend) -> bool:
-    return (
-        earlier.ex_date < later.ex_date <= earlier.ex_date + NEAR_DAYS
-        and _distance(Fraction(earlier.amount), Fraction(later.amount)) <= NEAR_AMOUNT
-    )
+def _near_pairs(dividends: Sequence[Dividend]) -> Iterator[tuple[Dividend, Dividend]]:
+    """The dividends of nearly one amount, each with the next one like it within `NEAR_DAYS`."""
+    for at, earlier in enumerate(dividends):
+        for later in dividends[at + 1 :]:
+            if later.ex_date > earlier.ex_date + NEAR_DAYS:
+                break
+            near = _distance(Fraction(earlier.amount), Fraction(later.amount)) <= NEAR_AMOUNT
+            if near and earlier.ex_date < later.ex_date:
+                yield earlier, later
+                break
 
 
 def _pays_weekly(dividends: Sequence[Dividend], day: date) -> bool:
@@ -307,6 +354,9 @@ def _change_doubt(symbol: str, day: date, closes: tuple[Decimal, Decimal], event
     if event.split != 1:
         message = f"{moved}, which a split of {ratio_text(event.split)} does not explain"
         return Doubt(symbol=symbol, day=day, kind="split", message=message)
+    if event.dividend:
+        message = f"{moved}, which the dividend of ${_shown(float(event.dividend) * float(before))} does not explain"
+        return Doubt(symbol=symbol, day=day, kind="price_change", message=message)
     fell = "a spin-off or a split" if after < before else "a reverse split"
     message = f"{moved}, and no event is listed that explains it; it may be {fell} that the vendor does not list"
     return Doubt(symbol=symbol, day=day, kind="price_change", message=message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import date
+from datetime import date, timedelta
 
 from attrs import field, frozen
 
@@ -17,9 +17,11 @@ from server.corporate_actions.extension import (
     extended_map_rows,
     is_own_factor_file,
     is_own_map_file,
+    known_through,
     later_changes,
     later_events,
 )
+from server.corporate_actions.identity import included_holders
 from server.corporate_actions.model import CorporateActionSource, Events, Renames
 from server.corporate_actions.paths import factor_file_path, map_file_path
 from server.corporate_actions.price_check import check_events
@@ -127,16 +129,19 @@ class CorporateActions:
     def _write(self, symbol: str, share: Share, since: date | None) -> BuildOutcome:
         checked = check_events(symbol, share.events, share.closes, self.calendar)
         map_file = self._existing_map(symbol, share.rows)
-        used = share.rows if self.replace or not map_file.is_foreign else map_file.rows or share.rows
+        used = self._used_rows(map_file, share.rows)
         factor_file, rows, notices = self._factors(symbol, share, used, checked.events, since)
+        if self.extend and factor_file.is_foreign and factor_file.rows:
+            rows = self._extended(symbol, factor_file.rows, used, checked.events, since)
         map_outcome = self._put_map(symbol, map_file, share.rows)
-        factor_outcome: FileOutcome = self._put_factors(symbol, factor_file, rows)
+        factor_outcome = self._put_factors(symbol, factor_file, rows)
         notices = [*share.notices, *_details_notice(symbol, share), *checked.notices, *notices]
         notices += map_file.notices(symbol, "map", map_outcome)
         notices += factor_file.notices(symbol, "factor", factor_outcome)
         kept = factor_outcome == "kept", map_outcome == "kept"
+        begins = [used[0].date, *(row.date for row in ((factor_file.rows if kept[0] else rows) or ())[:1])]
         later = (
-            later_events(symbol, factor_file.rows, share.events, self.calendar, last_day=self.last_day)
+            later_events(symbol, factor_file.rows, checked.events, self.calendar, last_day=self.last_day)
             if (kept[0] and factor_file.rows)
             else []
         )
@@ -152,7 +157,11 @@ class CorporateActions:
             first_day=rows[0].date if rows else None,
             findings=Findings(
                 other_holders=share.other_holders,
-                doubts=(*share.doubts, *checked.doubts),
+                doubts=(
+                    *share.doubts,
+                    *checked.doubts,
+                    *included_holders(symbol, share.other_holders, share.rows[0].date, begins),
+                ),
                 later_events=tuple(later),
             ),
             factor_differences=factor_differences(rows, factor_file.rows or ()) if kept[0] and rows else Differences(),
@@ -186,7 +195,7 @@ class CorporateActions:
     ) -> tuple[ExistingFile[FactorRow], list[FactorRow], list[str]]:
         """The existing factor file, the rows to write, and notices; no rows if a foreign file is kept without them."""
         existing = ExistingFile.load(self.folder, factor_file_path(self.folder.path, symbol), parse_factor_file)
-        first_day = share.rows[0].date if share.other_holders else min(used[0].date, share.rows[0].date)
+        first_day = max(used[0].date, share.rows[0].date) if share.other_holders else used[0].date
         if existing.is_foreign and existing.rows:
             with suppress(FactorFileError):
                 same, _ = self._factor_rows(symbol, used, events, existing.rows[0].date)
@@ -200,13 +209,10 @@ class CorporateActions:
         return existing, rows, notices
 
     def _put_factors(self, symbol: str, existing: ExistingFile[FactorRow], rows: list[FactorRow]) -> FileOutcome:
-        if self.extend and existing.is_foreign and existing.rows:
-            extended = extended_factor_rows(existing.rows, rows) if rows else existing.rows
-            if extended == existing.rows:
-                return "unchanged"
-            return existing.extend_to(render_factor_file(extended), self.folder, symbol)
         if not rows:
             return "kept"
+        if self.extend and existing.is_foreign and existing.rows:
+            return existing.extend_to(rows, render_factor_file(rows), self.folder, symbol)
         return existing.replace_with(render_factor_file(rows), self.folder, symbol, replace_foreign=self.replace)
 
     def _factor_rows(
@@ -233,6 +239,21 @@ class CorporateActions:
         except FactorFileError as error:
             raise _with_reason(error, symbol, missing) from error
 
+    def _extended(
+        self, symbol: str, existing: list[FactorRow], used: list[MapRow], events: Events, since: date | None
+    ) -> list[FactorRow]:
+        """The rows of an existing file with the events after its last one composed in; only their closes are needed."""
+        first_day = max(known_through(existing) + timedelta(days=1), since or date.min)
+        if first_day > self.last_day:
+            return existing
+        needed = closes_needed(events, first_day, self.calendar, last_day=self.last_day)
+        closes, missing = self.bars.closes({day: ticker_for(symbol, used, day) for day in needed})
+        try:
+            rows = factor_rows(first_day, events, closes, self.calendar, last_day=self.last_day)
+        except FactorFileError as error:
+            raise _with_reason(error, symbol, missing) from error
+        return extended_factor_rows(existing, rows)
+
     def _first_bar(self, symbol: str, rows: list[MapRow]) -> date | None:
         days = [self.bars.first_day(ticker) for ticker in tickers_of(symbol, rows)]
         return min((day for day in days if day is not None), default=None)
@@ -241,14 +262,26 @@ class CorporateActions:
 
     def _existing_map(self, symbol: str, computed: Sequence[MapRow]) -> ExistingFile[MapRow]:
         found = ExistingFile.load(self.folder, map_file_path(self.folder.path, symbol), parse_map_file)
-        return found.recognized(bool(computed) and is_own_map_file(found.content or b"", computed))
+        if not computed or not found.rows:
+            return found
+        first_day = found.rows[0].date  # an own file begins later than today's if older bars were added since
+        later = first_day > computed[0].date and self._traded_before(computed[0].ticker, first_day)
+        return found.recognized(is_own_map_file(found.content or b"", computed, first_day if later else None))
+
+    def _traded_before(self, ticker: str, day: date) -> bool:
+        """Whether a ticker traded on the session before a day: it had no pause, and no other holder, there."""
+        return self.calendar.previous_trading_day(day) in self.bars.days_on_disk(ticker)
+
+    def _used_rows(self, existing: ExistingFile[MapRow], computed: list[MapRow]) -> list[MapRow]:
+        """The rows that LEAN uses after the build: those of an existing file of another program, or the built ones."""
+        if self.replace or not existing.is_foreign or not existing.rows:
+            return computed
+        return extended_map_rows(existing.rows, computed) if self.extend else existing.rows
 
     def _put_map(self, symbol: str, existing: ExistingFile[MapRow], rows: list[MapRow]) -> FileOutcome:
         if self.extend and existing.is_foreign and existing.rows:
-            extended = extended_map_rows(existing.rows, rows)
-            if extended == existing.rows:
-                return "unchanged"
-            return existing.extend_to(render_map_file(extended), self.folder, symbol)
+            extended = self._used_rows(existing, rows)
+            return existing.extend_to(extended, render_map_file(extended), self.folder, symbol)
         return existing.replace_with(render_map_file(rows), self.folder, symbol, replace_foreign=self.replace)
 
 
@@ -256,8 +289,8 @@ def _details_notice(symbol: str, share: Share) -> list[str]:
     if share.listing is not None:
         return []
     return [
-        f"the vendor has no details of {symbol}: its map file has no exchange, and the first and the last day of its "
-        "files are those of its bars"
+        f"the vendor has no details of {symbol}: its map file has no exchange and no last day, and its files begin "
+        "with its first bar"
     ]
 
 

@@ -6,23 +6,29 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from itertools import groupby
 
 from attrs import evolve, field, frozen
 
 from server.corporate_actions.closes import DailyBars
-from server.corporate_actions.events import events_of_share, ticker_for, tickers_of, unattributed_events
+from server.corporate_actions.events import (
+    events_from,
+    events_of_share,
+    ticker_for,
+    tickers_of,
+    unattributed_events,
+)
 from server.corporate_actions.identity import PAUSE_SESSIONS, Tenure, find_tenure, is_same_holder
 from server.corporate_actions.model import CorporateActionSource, Events, Listing, Renames
 from server.corporate_actions.renames import AcceptedRenames, ChangeWindow, accept_renames
 from server.corporate_actions.rows import closes_needed, inception, map_rows
-from server.data_download.errors import PlanLimitError
+from server.data_download.errors import BadResponseError, PlanLimitError
 from server.data_download.findings import Doubt, OtherHolder
 from server.lean.map_file import MapRow
 from server.lean.text_lines import LAST_DATE
 from server.trading_calendar import USEquityTradingCalendar
 
-_RECENT_SESSIONS = 5
-_EDGES = 2
+_BAD_REQUEST = 400
 
 
 @frozen(kw_only=True)
@@ -90,7 +96,8 @@ class ShareReader:
             renames: What the vendor lists.
             listed: Returns the events that the vendor lists under the symbol.
             days: Sessions whose closes are compared with the events, ascending; missing ones are downloaded.
-            used: The rows of an existing map file that is kept; LEAN uses them instead of the share's own.
+            used: The rows of an existing map file that is kept; LEAN uses them instead of the share's own, and reads
+                nothing from before the first one.
 
         Raises:
             BacktestServerError: Something that it needs is not available.
@@ -109,12 +116,13 @@ class ShareReader:
         share = self._with_rows(symbol, listing, accepted, tenure)
         if used is None:
             rows = share.rows
-        restated = self._restated(symbol, listing, rows, by_ticker)
-        events = events_of_share(rows, by_ticker, restated)
+        events = events_of_share(rows, by_ticker, self._restated(listing, rows, by_ticker))
+        first = max(share.rows[0].date if tenure.is_limited else date.min, used[0].date if used else date.min)
         return evolve(
             share,
-            events=events,
-            closes=self._closes_of_share(symbol, rows, history, tenure),
+            doubts=tuple(doubt for doubt in share.doubts if doubt.kind != "pause" or doubt.day > first),
+            events=events_from(events, first) if tenure.is_limited else events,
+            closes=_closes_from(first, symbol, rows, history),
             notices=(*share.notices, *events.notices),
             has_bars=self._first_bar(symbol, rows) is not None,
         )
@@ -154,20 +162,17 @@ class ShareReader:
         end = rows[1].date if len(rows) > 1 else LAST_DATE
         closes = history.get(oldest, {})
         traded = {day for day, close in closes.items() if close is not None} | self.bars.days_on_disk(oldest)
-        days = sorted(day for day in traded if day <= min(end, self.last_day))
+        days = sorted(day for day in traded if self.calendar.first_day <= day <= min(end, self.last_day))
         if not days:
             return Tenure()
         spans = self._spans(days, closes)
-        recent = min(end, self.last_day)
-        for _ in range(_RECENT_SESSIONS):
-            recent = self.calendar.previous_trading_day(recent)
-        current = listing or self._listing_on(oldest, days[-1])
+        current = listing or self.listing_on(oldest, days[-1])
         if current is None:
             current = Listing(ticker=symbol, active=True)
 
         @functools.cache
         def holder_on(day: date) -> Listing | None:
-            return current if day >= recent else self._listing_on(oldest, day)
+            return current if day >= min(end, self.last_day) else self.listing_on(oldest, day)
 
         return find_tenure(symbol, oldest, spans, current, holder_on)
 
@@ -183,36 +188,53 @@ class ShareReader:
                 spans[-1].append(day)
         return spans
 
-    def _listing_on(self, ticker: str, day: date) -> Listing | None:
+    def listing_on(self, ticker: str, day: date) -> Listing | None:
+        """The holder of a ticker on a day; None also if the vendor does not serve that day."""
         try:
             return self.source.listing(ticker, day)
         except PlanLimitError:
+            return None
+        except BadResponseError as error:
+            if error.status != _BAD_REQUEST:
+                raise
             return None
 
     # --- events ---
 
     def _restated(
-        self, symbol: str, listing: Listing | None, rows: Sequence[MapRow], events: Mapping[str, Events]
+        self, listing: Listing | None, rows: Sequence[MapRow], events: Mapping[str, Events]
     ) -> dict[str, list[date]]:
         """Return by ticker the ex-dates of events listed under it on which no other share had it."""
         restated: dict[str, list[date]] = {}
-        for ticker, days in unattributed_events(rows, events).items():
-            edges = {day: self._is_free(ticker, day, listing) for day in (days[0], days[-1])}
-            if all(edges.values()):
-                restated[ticker] = days
-            elif any(edges.values()):
-                free = {day: edges[day] if day in edges else self._is_free(ticker, day, listing) for day in days}
-                restated[ticker] = [day for day in days if free[day]]
+        for ticker, listed in unattributed_events(rows, events).items():
+            days = [day for day in listed if self.calendar.first_day < day <= self.last_day]
+            for traded, group in groupby(days, self._traded_around(ticker, days)):
+                free = functools.partial(self._is_free, ticker, listing, traded is False)
+                restated.setdefault(ticker, []).extend(_free_days(list(group), free))
         return restated
 
-    def _is_free(self, ticker: str, day: date, listing: Listing | None) -> bool:
-        """Whether no other share had a ticker on a day: the vendor has no details of one, and there is no bar."""
-        found = self._listing_on(ticker, day)
-        if found is not None:
+    def _traded_around(self, ticker: str, days: Sequence[date]) -> Callable[[date], bool | None]:
+        """Return a function of these days: whether a ticker traded on one or before it; None if that is not known."""
+        before = {day: self.calendar.previous_trading_day(day) for day in days}
+        sessions = {day: self.calendar.trading_days(before[day], day) for day in days}
+        closes = self.bars.history(ticker, sorted({one for some in sessions.values() for one in some}))
+
+        def traded(day: date) -> bool | None:
+            if any(closes.get(one) is not None for one in sessions[day]):
+                return True
+            return False if all(one in closes for one in sessions[day]) else None
+
+        return traded
+
+    def _is_free(self, ticker: str, listing: Listing | None, without_bars: bool, day: date) -> bool:
+        """Whether no other share had a ticker on a day: the vendor has no details of one, and there is no bar.
+
+        One that was delisted later need not have been listed then; without a bar it proves nothing.
+        """
+        found = self.listing_on(ticker, day)
+        if found is not None and (found.active or not without_bars):
             return listing is not None and is_same_holder(listing, found, paused=False) is True
-        sessions = self.calendar.trading_days(self.calendar.previous_trading_day(day), day)
-        closes = self.bars.history(ticker, sessions)
-        return all(one in closes and closes[one] is None for one in sessions)
+        return without_bars
 
     # --- closes ---
 
@@ -227,25 +249,39 @@ class ShareReader:
         return {ticker: self.bars.history(ticker, sessions) for ticker, sessions in by_ticker.items()}
 
     def _days_of_events(self, events: Events, rows: Sequence[MapRow]) -> set[date]:
-        before = closes_needed(events, rows[0].date, self.calendar, last_day=self.last_day)
-        return {*before, *(day for day in map(self._next_session, before) if day <= self.last_day)}
-
-    def _closes_of_share(
-        self, symbol: str, rows: list[MapRow], history: Mapping[str, Mapping[date, Decimal | None]], tenure: Tenure
-    ) -> dict[date, Decimal | None]:
-        """Return the closes under the share's ticker of each day, from its first day on."""
-        first = rows[0].date if tenure.is_limited else date.min
-        closes = {
-            day: close
-            for ticker, known in history.items()
-            for day, close in known.items()
-            if day >= first and ticker_for(symbol, rows, day) == ticker
-        }
-        return dict(sorted(closes.items()))
+        """The sessions before and on each ex-date, and of splits those that show one a session early or late."""
+        calendar, start = self.calendar, rows[0].date
+        before = set(closes_needed(events, start, calendar, last_day=self.last_day))
+        before |= {self._next_session(day) for day in before}
+        around = closes_needed(evolve(events, dividends=()), start, calendar, last_day=self.last_day)
+        before |= {calendar.previous_trading_day(day) for day in around if day > calendar.first_day}
+        before |= {self._next_session(self._next_session(day)) for day in around}
+        return {day for day in before if day <= self.last_day}
 
     def _first_bar(self, symbol: str, rows: Sequence[MapRow]) -> date | None:
         days = [self.bars.first_day(ticker) for ticker in tickers_of(symbol, rows)]
         return min((day for day in days if day is not None), default=None)
+
+
+def _free_days(days: Sequence[date], is_free: Callable[[date], bool]) -> Sequence[date]:
+    """Return those of some days that are free; between the first and the last one only if those two differ."""
+    edges = {day: is_free(day) for day in (days[0], days[-1])}
+    if len(set(edges.values())) == 1:
+        return days if edges[days[0]] else ()
+    return [day for day in days if (edges[day] if day in edges else is_free(day))]
+
+
+def _closes_from(
+    first: date, symbol: str, rows: Sequence[MapRow], history: Mapping[str, Mapping[date, Decimal | None]]
+) -> dict[date, Decimal | None]:
+    """Return the closes under the share's ticker of each day, from a day on, ascending."""
+    closes = {
+        day: close
+        for ticker, known in history.items()
+        for day, close in known.items()
+        if day >= first and ticker_for(symbol, rows, day) == ticker
+    }
+    return dict(sorted(closes.items()))
 
 
 @frozen
@@ -261,10 +297,7 @@ class _Evidence:
 
     def is_other_holder(self, ticker: str, day: date) -> bool | None:
         """Whether another share had a ticker on a day."""
-        try:
-            found = self.reader.source.listing(ticker, day)
-        except PlanLimitError:
-            return None
+        found = self.reader.listing_on(ticker, day)
         if found is None or self.listing is None:
             return None
         same = is_same_holder(self.listing, found, paused=False)

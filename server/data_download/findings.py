@@ -14,10 +14,19 @@ from attrs import evolve, frozen
 
 from server.core.text import count_text
 
-DoubtKind = Literal["split", "two_events", "near_duplicate", "large_dividend", "price_change", "pause", "rename"]
+DoubtKind = Literal[
+    "split", "two_events", "near_duplicate", "large_dividend", "price_change", "pause", "rename", "other_holder"
+]
 """What does not fit: a split and the change of the price over its date; several events on one date; two dividends that
 may be one; a dividend above a tenth of the close; a large change of the price without an event; a pause of trading
-after which the ticker may have another holder; a change of ticker."""
+after which the ticker may have another holder; a change of ticker; files of another origin that include the bars of
+another holder."""
+
+_IDENTITY = ("pause", "rename", "other_holder")
+"""Doubts about which share the days before them belong to."""
+
+_SHOWN = 5
+"""Doubts about one share that are shown as sentences."""
 
 AcceptedDoubt = tuple[str, date]
 """Symbol and day of a doubt that the user accepts (setting ``accepted-doubts``)."""
@@ -49,7 +58,7 @@ class OtherHolder:
         who = self.name or "another company"
         return (
             f"the bars of {self.ticker} from {self.first_day} to {self.last_day} belong to another holder of the "
-            f"ticker ({who}); the map file of {self.symbol} excludes them, so LEAN does not read them"
+            f"ticker ({who}); the files that backtest-server builds for {self.symbol} exclude them"
         )
 
 
@@ -104,10 +113,16 @@ class Findings:
         return bool(self.other_holders or self.doubts or self.later_events)
 
     def within(self, first: date, last: date) -> Findings:
-        """Return what concerns a range of days, both included; of other holders those that overlap it."""
+        """Return what concerns a range of days, both included.
+
+        An other holder concerns the ranges that overlap its days. A pause or a change of ticker concerns all days
+        before it, too: they may be another share's. Later events are missing from all ranges that reach them.
+        """
         return Findings(
             other_holders=tuple(one for one in self.other_holders if one.first_day <= last and one.last_day >= first),
-            doubts=tuple(doubt for doubt in self.doubts if first <= doubt.day <= last),
+            doubts=tuple(
+                doubt for doubt in self.doubts if first <= doubt.day and (doubt.day <= last or doubt.kind in _IDENTITY)
+            ),
             later_events=tuple(event for event in self.later_events if event.day <= last),
         )
 
@@ -125,24 +140,47 @@ class Findings:
 
     @property
     def sentences(self) -> list[str]:
-        """One for each other holder, each doubt that is not accepted, and each share with later events."""
+        """One for each other holder, each doubt that is not accepted, and each share with later events.
+
+        Of a share with many doubts the first are shown.
+        """
         sentences = [one.sentence for one in self.other_holders]
-        sentences += [doubt.sentence for doubt in self.doubts if not doubt.accepted]
-        by_symbol: dict[str, list[LaterEvent]] = {}
+        doubts: dict[str, list[Doubt]] = {}
+        for doubt in self.doubts:
+            if not doubt.accepted:
+                doubts.setdefault(doubt.symbol, []).append(doubt)
+        later: dict[str, list[LaterEvent]] = {}
         for event in self.later_events:
-            by_symbol.setdefault(event.symbol, []).append(event)
-        return [*sentences, *(_later_sentence(symbol, events) for symbol, events in by_symbol.items())]
+            later.setdefault(event.symbol, []).append(event)
+        for symbol, some in doubts.items():
+            sentences += _doubt_sentences(symbol, some)
+        return [*sentences, *(_later_sentence(symbol, events) for symbol, events in later.items())]
 
 
 def joined(findings: Iterable[Findings]) -> Findings:
-    """Join the findings of several shares, or of several sources about one; repeats are removed."""
+    """Join the findings of several shares, or of several sources about one.
+
+    Of doubts of one symbol, day and kind those of the last source count.
+    """
     every = list(findings)
-    doubts = {(doubt.symbol, doubt.day, doubt.kind): doubt for one in every for doubt in one.doubts}
+    doubts: list[Doubt] = []
+    for one in every:
+        newer = {(doubt.symbol, doubt.day, doubt.kind) for doubt in one.doubts}
+        doubts = [doubt for doubt in doubts if (doubt.symbol, doubt.day, doubt.kind) not in newer]
+        doubts += one.doubts
     return Findings(
         other_holders=tuple(dict.fromkeys(holder for one in every for holder in one.other_holders)),
-        doubts=tuple(sorted(doubts.values(), key=lambda doubt: (doubt.symbol, doubt.day, doubt.kind))),
+        doubts=tuple(sorted(doubts, key=lambda doubt: (doubt.symbol, doubt.day, doubt.kind, doubt.message))),
         later_events=tuple(dict.fromkeys(event for one in every for event in one.later_events)),
     )
+
+
+def _doubt_sentences(symbol: str, doubts: list[Doubt]) -> list[str]:
+    sentences = [doubt.sentence for doubt in doubts[:_SHOWN]]
+    if len(doubts) > _SHOWN:
+        more = count_text(len(doubts) - _SHOWN, "more doubt")
+        sentences.append(f"{symbol}: {more} until {doubts[-1].day}; backtest-server coverage {symbol} lists them")
+    return sentences
 
 
 def _later_sentence(symbol: str, events: list[LaterEvent]) -> str:

@@ -53,13 +53,15 @@ class CorporateCheck:
 
     Attributes:
         provider: The provider that was asked.
-        checked_at: Seconds since 1970 UTC.
+        checked_at: When it last succeeded, or first failed, in seconds since 1970 UTC.
         asked_from: The first day whose closes were compared with the events; None where that is not known.
         asked_through: The last one.
         since: The first day requested for the factor file; None for the security's first day.
         made: Whether files exist for this symbol: an earlier ticker of a security has none of its own.
-        trouble: Why it failed; empty where it did not.
+        trouble: Why it failed since; empty where it did not. What was found before is kept.
         findings: What was found besides the files.
+        failed_at: When it failed, in seconds since 1970 UTC; 0 where it did not.
+        files: The digest of the files of another program that lack later events; empty if no such file exists.
     """
 
     provider: str
@@ -70,6 +72,8 @@ class CorporateCheck:
     made: bool = True
     trouble: str = ""
     findings: Findings = field(factory=Findings)
+    failed_at: float = 0.0
+    files: bytes = b""
 
     def compared(self, first: date, last: date) -> bool:
         """Whether the closes of this range were compared, and events asked for."""
@@ -232,20 +236,11 @@ class Ledger:
         for first in range(0, len(symbols), _VALUES):
             some = symbols[first : first + _VALUES]
             marks = ",".join("?" * len(some))
-            for symbol, provider, at, asked_from, asked_through, since, made, trouble, findings in self._rows(
+            rows = self._rows(
                 f"SELECT * FROM corporate_checks WHERE symbol IN ({marks})",  # noqa: S608 - question marks only
                 *some,
-            ):
-                found[symbol] = CorporateCheck(
-                    provider=provider,
-                    checked_at=at,
-                    asked_from=date.fromordinal(asked_from) if asked_from else None,
-                    asked_through=date.fromordinal(asked_through) if asked_through else None,
-                    since=date.fromordinal(since) if since else None,
-                    made=bool(made),
-                    trouble=trouble,
-                    findings=from_json(json.loads(findings), Findings) if findings else Findings(),
-                )
+            )
+            found.update({symbol: _check(*columns) for symbol, *columns in rows})
         return found
 
     def record_corporate_check(self, symbol: str, check: CorporateCheck) -> None:
@@ -254,9 +249,46 @@ class Ledger:
         findings = json.dumps(to_json(check.findings)) if check.findings else ""
         with self._writing() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO corporate_checks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (symbol, check.provider, check.checked_at, *days, check.made, check.trouble, findings),
+                "INSERT OR REPLACE INTO corporate_checks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    symbol,
+                    check.provider,
+                    check.checked_at,
+                    *days,
+                    check.made,
+                    check.trouble,
+                    findings,
+                    check.failed_at,
+                    check.files,
+                ),
             )
+
+
+def _check(
+    provider: str,
+    checked_at: float,
+    asked_from: int,
+    asked_through: int,
+    since: int,
+    made: int,
+    trouble: str,
+    findings: str,
+    failed_at: float,
+    files: bytes,
+) -> CorporateCheck:
+    """A row of the table of checks, without its symbol."""
+    return CorporateCheck(
+        provider=provider,
+        checked_at=checked_at,
+        asked_from=date.fromordinal(asked_from) if asked_from else None,
+        asked_through=date.fromordinal(asked_through) if asked_through else None,
+        since=date.fromordinal(since) if since else None,
+        made=bool(made),
+        trouble=trouble,
+        findings=from_json(json.loads(findings), Findings) if findings else Findings(),
+        failed_at=failed_at,
+        files=files,
+    )
 
 
 def digest(content: bytes) -> bytes:

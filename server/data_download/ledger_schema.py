@@ -43,7 +43,8 @@ CREATE TABLE IF NOT EXISTS texts (
 CREATE TABLE IF NOT EXISTS corporate_checks (
     symbol TEXT PRIMARY KEY, provider TEXT NOT NULL, checked_at REAL NOT NULL,
     asked_from INTEGER NOT NULL, asked_through INTEGER NOT NULL, since INTEGER NOT NULL, made INTEGER NOT NULL,
-    trouble TEXT NOT NULL, findings TEXT NOT NULL
+    trouble TEXT NOT NULL, findings TEXT NOT NULL, failed_at REAL NOT NULL,
+    files BLOB NOT NULL
 ) WITHOUT ROWID;
 """
 )

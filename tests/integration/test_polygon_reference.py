@@ -123,7 +123,14 @@ def test_recorded_ticker_details(cassette: UseCassette, tmp_path: Path) -> None:
     with cassette("aapl-details-2020-10-01"):
         listing = ReferenceRig(tmp_path).ask(lambda source: source.listing("AAPL", date(2020, 10, 1)))
 
-    assert listing == Listing(ticker="AAPL", active=True, name="Apple Inc.", exchange="XNAS", listed=date(1980, 12, 12))
+    assert listing == Listing(
+        ticker="AAPL",
+        active=True,
+        name="Apple Inc.",
+        exchange="XNAS",
+        listed=date(1980, 12, 12),
+        figi="BBG000B9XRY4",
+    )
 
 
 def test_recorded_unknown_ticker(cassette: UseCassette, tmp_path: Path) -> None:

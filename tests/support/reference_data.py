@@ -48,6 +48,7 @@ class ReferenceData:
         page_size: At most this many records in a response, whatever limit was asked for.
         refused: What is answered instead, by path: `faults.not_entitled()` for a plan that lacks it,
             `faults.ticker_not_found()` for a server that does not know the path.
+        refused_dates: What is answered to each request for the details of a ticker on a day.
     """
 
     splits: list[Row] = field(default_factory=list)
@@ -56,6 +57,8 @@ class ReferenceData:
     histories: dict[str, list[Row]] = field(default_factory=dict)
     page_size: int | None = None
     refused: dict[str, Fault] = field(default_factory=dict)
+    refused_dates: Fault | None = None
+    held: dict[int, tuple[str, str]] = field(default_factory=dict)
 
     def split(self, ticker: str, day: date | str, old: Number, new: Number, **more: Any) -> None:
         """Add a split: `new` shares for `old` ones. A number that is a text is written unchanged (``"2e+06"``)."""
@@ -83,9 +86,19 @@ class ReferenceData:
         exchange: str | None = "XNAS",
         since: date | str | None = None,
         delisted: date | str | None = None,
+        held: tuple[date | str, date | str] | None = None,
         **more: Any,
     ) -> None:
-        """Add a ticker; one with `delisted` is found in the list only, as with the vendor."""
+        """Add a ticker; one with `delisted` is found in the list only, as with the vendor.
+
+        Args:
+            ticker: Several records of one ticker are its holders.
+            exchange, since, delisted: What the record says.
+            held: The days, both included, of which it is the answer; from `since` to `delisted` otherwise.
+            more: Other fields, such as `composite_figi` and `name`.
+        """
+        if held:
+            self.held[len(self.tickers)] = str(held[0]), str(held[1])
         row: Row = {"ticker": ticker, "name": f"{ticker} Inc.", "market": "stocks", "locale": "us", "type": "CS"}
         row |= {"active": delisted is None, "currency_name": "usd"}
         if exchange:
@@ -135,9 +148,14 @@ class ReferenceData:
         return _body(rows[start:end], request_id, **more)
 
     def _details(self, ticker: str, on: str | None, request_id: str) -> bytes | Fault:
-        for row in self.tickers:
-            begin, end = row.get("list_date", ""), row.get("delisted_utc", "9")[:10]
-            if row["ticker"] == ticker and (begin <= on < end if on else row["active"]):
+        if on and self.refused_dates:
+            return self.refused_dates
+        for number, row in enumerate(self.tickers):
+            if number in self.held:
+                then = on is not None and self.held[number][0] <= on <= self.held[number][1]
+            else:
+                then = on is not None and row.get("list_date", "") <= on < row.get("delisted_utc", "9")[:10]
+            if row["ticker"] == ticker and (then if on else row["active"]):
                 return _body({**row, "active": True}, request_id)
         return kinds.ticker_not_found()
 

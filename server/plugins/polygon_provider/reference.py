@@ -106,6 +106,7 @@ class PolygonReference:
         self._connection: Connection | None = None
         self._older: set[str] = set()
         self._responded = False
+        self._refused: tuple[date, PlanLimitError] | None = None
 
     def events(self, ticker: str) -> Events:
         """Return all splits and dividends that the vendor lists under this ticker, announced ones included.
@@ -176,11 +177,17 @@ class PolygonReference:
         request = self._request(symbol, "ticker details")
         target = f"{_TICKERS}/{symbol}" + (f"?date={on}" if on else "")
         try:
+            if on and self._refused and on <= self._refused[0]:
+                raise self._refused[1]  # the plan does not reach back to it
             page = self._one(request, target, TickerRecord, lasting=on is not None)
         except SymbolNotFoundError:
             return listing_among(self._delisted(request, symbol), on)
-        except PlanLimitError:
-            found = listing_among(self._delisted(request, symbol), on) if on else None
+        except PlanLimitError as error:
+            if on is None:
+                raise
+            if self._refused is None or on > self._refused[0]:
+                self._refused = on, error
+            found = listing_among(self._delisted(request, symbol), on)
             if found is None:
                 raise
             return found

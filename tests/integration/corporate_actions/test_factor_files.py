@@ -23,7 +23,6 @@ from tests.support.corporate_market import (
     EXPECTED_MAP,
     MARKET,
     PAID,
-    SPLIT,
     apple_events,
     close,
     expected_factors,
@@ -48,7 +47,7 @@ def test_first_run_writes_both_files_and_the_second_sends_nothing(rig_on: RigOn)
     assert rig.text("factor", "AAPL") == expected_factors()
     assert rig.text("map", "AAPL") == EXPECTED_MAP
     windows = [request.window for request in server.requests if request.window]
-    assert windows == [("AAPL", "day", str(BEFORE_PAID), str(SPLIT))]
+    assert windows == [("AAPL", "day", str(BEFORE_PAID), "2020-09-01")]  # one session after the split
     assert outcome.api_calls == len(server.requests) == 5
     assert server.keys_in_urls == []
     server.reset()

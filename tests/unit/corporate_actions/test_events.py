@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.corporate_actions.events import current_ticker, events_of_share, gather, ticker_for, tickers_of
+from server.corporate_actions.events import (
+    current_ticker,
+    events_from,
+    events_of_share,
+    gather,
+    ticker_for,
+    tickers_of,
+    unattributed_events,
+)
 from server.corporate_actions.model import Dividend, Events, Renames, Split, TickerChange
 from server.lean.map_file import MapRow
 from tests.support.corporate import dividend, split
@@ -177,3 +185,61 @@ def test_tickers_of_a_share() -> None:
     assert tickers_of("META", META) == ["FB", "META"]
     assert tickers_of("SPY", []) == ["SPY"]
     assert [current_ticker(symbol, renames) for symbol in ("FB", "META", "SPY")] == ["META", None, None]
+
+
+# --- events listed under another ticker ---
+
+RESTATED = {
+    "FB": Events(dividends=(dividend("2022-06-08", "1"),)),
+    "META": Events(
+        splits=(split("2015-03-02", "2"), split("2022-01-20", "1", "3")),
+        dividends=(dividend("2022-06-08", "1.5"), dividend("2022-06-09", "2")),
+    ),
+}
+"""A split of FB's time that is listed under META only, one of the ETF, and a dividend that both list."""
+
+
+def test_unattributed_events_are_those_that_the_ticker_of_their_day_does_not_list() -> None:
+    """The dividend of 2022-06-08 is listed under FB, so what META lists is a repeat, whatever its amount."""
+    assert unattributed_events(META, RESTATED) == {"META": [date(2015, 3, 2), date(2022, 1, 20)]}
+    assert unattributed_events([], {"META": RESTATED["META"]}) == {}
+
+
+def test_a_dividend_does_not_hide_a_split_of_its_day() -> None:
+    """An event of another type is not listed twice."""
+    listed = {"FB": RESTATED["FB"], "META": Events(splits=(split("2022-06-08", "2"),))}
+
+    assert unattributed_events(META, listed) == {"META": [date(2022, 6, 8)]}
+
+
+def test_restated_events_count() -> None:
+    """Where no other share had the ticker; the others are left out, with a notice."""
+    found = events_of_share(META, RESTATED, {"META": [date(2015, 3, 2), date(2022, 6, 8)]})
+
+    assert found.splits == (split("2015-03-02", "2"),)
+    assert found.dividends == (dividend("2022-06-08", "1"), dividend("2022-06-09", "2"))
+    assert found.notices == (
+        "events listed under META on 2 days from 2022-01-20 to 2022-06-08 are left out: the share had another ticker "
+        "then",
+    )
+
+
+def test_events_from_a_first_day() -> None:
+    """Those up to it adjust nothing, or are another holder's."""
+    events = Events(
+        splits=(split("2022-06-09", "2"), split("2022-06-10", "3")),
+        dividends=(dividend("2022-01-20", "1"), dividend("2022-06-10", "2")),
+        notices=("odd",),
+    )
+
+    assert events_from(events, date(2022, 6, 9)) == Events(
+        splits=(split("2022-06-10", "3"),), dividends=(dividend("2022-06-10", "2"),), notices=("odd",)
+    )
+
+
+@given(restated=st.sets(st.sampled_from([one.ex_date for one in RESTATED["META"].every])))
+def test_a_restated_event_is_never_counted_twice(restated: set[date]) -> None:
+    """Whichever days are free: one split or dividend a day at most here."""
+    found = events_of_share(META, RESTATED, {"META": restated})
+
+    assert len({(type(one), one.ex_date) for one in found.every}) == len(found.every)
