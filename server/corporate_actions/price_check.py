@@ -6,17 +6,22 @@ ex-date; a change without an event shows one that is not listed, such as a spin-
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from decimal import Decimal
 from fractions import Fraction
-from itertools import pairwise
 from math import prod
 
-import numpy as np
 from attrs import Factory, define, evolve, frozen
 
 from server.corporate_actions.model import Dividend, Events, Split
+from server.corporate_actions.price_changes import (
+    Closes,
+    ExpectedChange,
+    PriceChanges,
+    changes_without_event,
+    distance,
+    dollars,
+)
 from server.corporate_actions.summary import ratio_text
 from server.data_download.findings import Doubt, DoubtKind
 from server.trading_calendar import USEquityTradingCalendar
@@ -24,24 +29,11 @@ from server.trading_calendar import USEquityTradingCalendar
 FIT = Fraction(5, 4)
 """A change fits a split if it is within this factor of its ratio; prices do not show ratios within it of 1."""
 
-LARGE_CHANGE = Fraction(8, 5)
-"""A change beyond this factor needs an event."""
-
-LARGE_DIVIDEND = Fraction(1, 10)
-"""Of the close before the ex-date."""
-
 NEAR_DAYS, NEAR_AMOUNT = timedelta(days=10), Fraction(21, 20)
 """Two dividends this close to one another, with amounts within this factor, may be one that is listed twice."""
 
-_NOTABLE = 1.59
-"""Below `LARGE_CHANGE`, so that rounding hides none."""
-
 _PAYER_DAYS, _PAYER_COUNT = timedelta(days=25), 4
 """A share with this number of dividends within this distance of one, itself included, pays every week."""
-
-Closes = Mapping[date, Decimal | None]
-"""Raw closes in dollars by session, ascending; None where it is known that there is no bar. Other sessions are not
-known."""
 
 
 @frozen(kw_only=True)
@@ -57,19 +49,6 @@ class CheckedEvents:
     events: Events
     notices: tuple[str, ...] = ()
     doubts: tuple[Doubt, ...] = ()
-
-
-@frozen
-class ExpectedChange:
-    """What the events of a session do to the close.
-
-    Attributes:
-        split: The multiplier of the price; 1 without a split.
-        dividend: The part of the close before that was paid; 0 without a dividend.
-    """
-
-    split: Fraction = Fraction(1)
-    dividend: Fraction = Fraction(0)
 
 
 def check_events(symbol: str, events: Events, closes: Closes, calendar: USEquityTradingCalendar) -> CheckedEvents:
@@ -103,93 +82,6 @@ def check_events(symbol: str, events: Events, closes: Closes, calendar: USEquity
     )
 
 
-def changes_without_event(
-    symbol: str, changes: PriceChanges, expected: Mapping[date, ExpectedChange], known: set[date] | None = None
-) -> list[Doubt]:
-    """Return a doubt for each large dividend and each large change of the close that no event explains.
-
-    Args:
-        symbol: The share's symbol.
-        changes: The changes of its close.
-        expected: By session, what its events do.
-        known: Sessions that have a doubt already.
-    """
-    doubts: list[Doubt] = []
-    for at in changes.notable(expected):
-        day = changes.days[at]
-        change = changes.over(at)
-        event = expected.get(day, ExpectedChange())
-        before = changes.closes[at - 1] if at else Decimal(0)
-        if event.dividend > LARGE_DIVIDEND and change is not None:
-            amount = f"${_shown(float(event.dividend) * float(before))}"
-            message = f"the dividend of {amount} is {float(event.dividend):.0%} of the close before it, ${before}"
-            doubts.append(Doubt(symbol=symbol, day=day, kind="large_dividend", message=message))
-        if change is None or day in (known or ()):
-            continue
-        if _distance(change, event.split * (1 - event.dividend)) > LARGE_CHANGE:
-            doubts.append(_change_doubt(symbol, day, (before, changes.closes[at]), event))
-    return doubts
-
-
-@frozen
-class PriceChanges:
-    """The closes of the sessions with bars, ascending, and which of them follow one another.
-
-    Attributes:
-        comparable: For each, whether all sessions since the one before it are known to have no bar.
-    """
-
-    days: Sequence[date]
-    closes: Sequence[Decimal]
-    comparable: Sequence[bool]
-    index: Mapping[date, int]
-
-    @classmethod
-    def of(cls, closes: Closes, calendar: USEquityTradingCalendar) -> PriceChanges:
-        """Arrange closes. Those of days outside the calendar are not comparable with anything, and left out."""
-        with_bars = [
-            (day, close)
-            for day, close in closes.items()
-            if close is not None and close > 0 and calendar.first_day <= day <= calendar.last_day
-        ]
-        days = [day for day, _ in with_bars]
-        number = {day: at for at, day in enumerate(calendar.trading_days(days[0], days[-1]))} if days else {}
-        sessions = list(number)
-        comparable = [False]
-        for before, day in pairwise(days):
-            between = sessions[number[before] + 1 : number[day]] if before in number and day in number else [day]
-            comparable.append(all(other in closes and closes[other] is None for other in between))
-        return cls(
-            days, [close for _, close in with_bars], comparable[: len(days)], {day: at for at, day in enumerate(days)}
-        )
-
-    def notable(self, expected: Collection[date]) -> list[int]:
-        """Return the positions of the days that have events, and of those whose change may be large, ascending."""
-        prices = np.array([float(close) for close in self.closes])
-        ratios = np.ones(len(prices))
-        ratios[1:] = prices[1:] / prices[:-1]
-        large = np.flatnonzero((ratios > _NOTABLE) | (ratios < 1 / _NOTABLE)).tolist()
-        return sorted({*large, *(self.index[day] for day in expected if day in self.index)})
-
-    def over(self, at: int) -> Fraction | None:
-        """Return the close of a day divided by the one before it; None if one of them is not known."""
-        if not 0 < at < len(self.days) or not self.comparable[at]:
-            return None
-        return Fraction(self.closes[at]) / Fraction(self.closes[at - 1])
-
-    def place(self, ex_date: date) -> int | None:
-        """Return the position of the first day with a bar from an ex-date on; None without one, or far off.
-
-        The days of the price before and after an event must follow one another, with the ex-date between them.
-        """
-        at = self.index.get(ex_date)
-        if at is None:
-            at = next((number for number, day in enumerate(self.days) if day >= ex_date), None)
-        if at is None or self.over(at) is None or self.days[at - 1] >= ex_date:
-            return None
-        return at
-
-
 @define
 class _Draft:
     symbol: str
@@ -220,7 +112,7 @@ class _Comparison:
     def fits(self, at: int, total: Fraction) -> bool:
         """Return whether the change at a position shows a split."""
         change = self.over(at)
-        return change is not None and _distance(change, total) <= FIT
+        return change is not None and distance(change, total) <= FIT
 
     def listed_at(self, at: int) -> list[Split]:
         """Return the splits whose change is the one at a position."""
@@ -271,11 +163,11 @@ def _decide_several(
 ) -> Sequence[Split]:
     """Return those of several splits of one date that the change at its position shows."""
     change = comparison.over(at) or Fraction(0)
-    if _distance(change, prod((split.factor for split in splits), start=Fraction(1))) <= FIT:
+    if distance(change, prod((split.factor for split in splits), start=Fraction(1))) <= FIT:
         return splits
     fitting = sorted(
-        (split for split in splits if _distance(change, split.factor) <= FIT),
-        key=lambda split: _distance(change, split.factor),
+        (split for split in splits if distance(change, split.factor) <= FIT),
+        key=lambda split: distance(change, split.factor),
     )
     if not fitting:
         message = f"{_names(splits)} are listed on one day, and none fits the change of the close; all are applied"
@@ -293,7 +185,7 @@ def _decide_several(
 
 def _shows(split: Split) -> bool:
     """Whether the close shows a split: ratios near 1 cannot be distinguished from other changes."""
-    return _distance(split.factor, Fraction(1)) > FIT
+    return distance(split.factor, Fraction(1)) > FIT
 
 
 def _compare_dividends(events: Events, draft: _Draft) -> None:
@@ -322,7 +214,7 @@ def _near_pairs(dividends: Sequence[Dividend]) -> Iterator[tuple[Dividend, Divid
         for later in dividends[at + 1 :]:
             if later.ex_date > earlier.ex_date + NEAR_DAYS:
                 break
-            near = _distance(Fraction(earlier.amount), Fraction(later.amount)) <= NEAR_AMOUNT
+            near = distance(Fraction(earlier.amount), Fraction(later.amount)) <= NEAR_AMOUNT
             if near and earlier.ex_date < later.ex_date:
                 yield earlier, later
                 break
@@ -348,27 +240,6 @@ def _expected(events: Events, changes: PriceChanges) -> dict[date, ExpectedChang
     return expected
 
 
-def _change_doubt(symbol: str, day: date, closes: tuple[Decimal, Decimal], event: ExpectedChange) -> Doubt:
-    before, after = closes
-    moved = f"the close changed from ${before} to ${after}"
-    if event.split != 1:
-        message = f"{moved}, which a split of {ratio_text(event.split)} does not explain"
-        return Doubt(symbol=symbol, day=day, kind="split", message=message)
-    if event.dividend:
-        message = f"{moved}, which the dividend of ${_shown(float(event.dividend) * float(before))} does not explain"
-        return Doubt(symbol=symbol, day=day, kind="price_change", message=message)
-    fell = "a spin-off or a split" if after < before else "a reverse split"
-    message = f"{moved}, and no event is listed that explains it; it may be {fell} that the vendor does not list"
-    return Doubt(symbol=symbol, day=day, kind="price_change", message=message)
-
-
-def _distance(one: Fraction, other: Fraction) -> Fraction:
-    """The factor, at least 1, between two positive numbers; a huge one if one of them is not positive."""
-    if one <= 0 or other <= 0:
-        return Fraction(10**9)
-    return max(one / other, other / one)
-
-
 def _names(splits: Sequence[Split]) -> str:
     return "splits of " + " and ".join(ratio_text(split.factor) for split in splits)
 
@@ -378,8 +249,4 @@ def _amounts(dividends: Sequence[Dividend]) -> str:
 
 
 def _amount(dividend: Dividend) -> str:
-    return f"${_shown(float(dividend.amount))}"
-
-
-def _shown(amount: float) -> str:
-    return f"{amount:.4f}".rstrip("0").rstrip(".")
+    return f"${dollars(float(dividend.amount))}"

@@ -39,7 +39,7 @@ class Share:
         listing: Reference data of its ticker; None if the vendor has none.
         rows: Of its map file.
         events: Its splits and dividends as listed.
-        closes: Its raw closes; see `price_check.Closes`.
+        closes: Its raw closes; see `price_changes.Closes`.
         other_holders: Earlier holders of its oldest ticker.
         doubts: About its tickers and their holders.
         notices: Sentences for people.
