@@ -21,14 +21,15 @@ from server.corporate_actions.extension import (
     later_changes,
     later_events,
 )
+from server.corporate_actions.findings import doubts_about_closes
 from server.corporate_actions.identity import included_holders
 from server.corporate_actions.model import CorporateActionSource, Events, Renames
 from server.corporate_actions.paths import factor_file_path, map_file_path
-from server.corporate_actions.price_check import check_events
+from server.corporate_actions.price_check import CheckedEvents, check_events
 from server.corporate_actions.rows import FactorFileError, closes_needed, factor_rows
 from server.corporate_actions.share import Share, ShareReader
 from server.data_download.data_folder import DataFolder
-from server.data_download.findings import Findings
+from server.data_download.findings import Doubt, Findings
 from server.data_download.report import CorporateFiles, FileOutcome
 from server.lean.factor_file import FactorRow, parse_factor_file, render_factor_file
 from server.lean.map_file import MapRow, parse_map_file, render_map_file
@@ -159,7 +160,7 @@ class CorporateActions:
                 other_holders=share.other_holders,
                 doubts=(
                     *share.doubts,
-                    *checked.doubts,
+                    *self._doubts(symbol, share, checked, factor_file.rows if kept[0] else None),
                     *included_holders(symbol, share.other_holders, share.rows[0].date, begins),
                 ),
                 later_events=tuple(later),
@@ -167,6 +168,16 @@ class CorporateActions:
             factor_differences=factor_differences(rows, factor_file.rows or ()) if kept[0] and rows else Differences(),
             map_differences=map_differences(share.rows, map_file.rows or ()) if kept[1] else Differences(),
         )
+
+    def _doubts(
+        self, symbol: str, share: Share, checked: CheckedEvents, kept: list[FactorRow] | None
+    ) -> Sequence[Doubt]:
+        """The doubts, without changes of the close that a kept file of another program explains, such as spin-offs."""
+        if not kept:
+            return checked.doubts
+        found = doubts_about_closes(symbol, kept, share.closes, self.calendar)
+        days = {doubt.day for doubt in found if doubt.kind != "large_dividend"}
+        return [doubt for doubt in checked.doubts if doubt.kind != "price_change" or doubt.day in days]
 
     # --- the share ---
 

@@ -177,3 +177,15 @@ def test_events_from_before_the_calendar(rig_on: RigOn) -> None:
     assert report.complete
     assert rig.text("factor", "T") == "19980102,1,1,1\n20501231,1,1,0"
     assert report.doubts == ()
+
+
+def test_a_spin_off_that_an_edited_factor_file_has(rig_on: RigOn) -> None:
+    """The user added its value as a dividend, $95.2 of $136: the file explains the change, and is kept."""
+    rig, _ = rig_on(reference(), daily_market({"T": closes("2017-01-12", 0.3)}))
+    rig.now = at("2017-06-01")
+    edited = "20161201,0.3,1,1\n20170111,0.3,1,136\n20501231,1,1,0"
+    rig.put("factor", "T", edited)
+
+    report = rig.download("T", FIRST, LAST)
+
+    assert (report.doubts, rig.text("factor", "T")) == ((), edited)
