@@ -35,15 +35,26 @@ class ChangeWindow:
         """The days around the listed date of a change."""
         return cls(old, new, listed_day - DRIFT, listed_day + DRIFT)
 
+    @property
+    def listed_day(self) -> date:
+        """The listed date of the change."""
+        return self.first + DRIFT
+
 
 class RenameEvidence(Protocol):
-    """What is known about tickers besides the list of changes. Both methods may send requests."""
+    """What is known about tickers besides the list of changes. Its methods may send requests."""
 
     def traded(self, window: ChangeWindow) -> Mapping[str, Collection[date]]:
         """Return by ticker the days of a window on which it traded; empty if that is not known."""
 
     def is_other_holder(self, ticker: str, day: date) -> bool | None:
         """Return whether another share had a ticker on a day; None if that is not known."""
+
+    def taken_over(self, ticker: str, day: date) -> bool:
+        """Return whether the vendor's list for a ticker says that another share took it about that day."""
+
+    def continues(self, window: ChangeWindow, last: date, first: date) -> bool:
+        """Return whether the first close of the new ticker goes on from the last one of the old ticker."""
 
 
 @frozen(kw_only=True)
@@ -78,8 +89,9 @@ def accept_renames(
     Trading decides: if the old ticker traded until the session before, and the new one began, that is the day of the
     change, whatever date the vendor lists (META's change of 2022-06-09 has been listed under Saturday 2022-06-11). A
     ticker that goes on trading, or traded before, must have passed to another share on that day (GOOG became GOOGL
-    and passed to class C). Sessions on which neither traded, between the two, are a halt: accepted, with a doubt.
-    If nothing is known about the days, the listed date counts where it is a session and not before the listing.
+    and passed to class C): by the vendor's details of the day, else by its list for the ticker that goes on, or by a
+    price that goes on from the old ticker to the new one. Sessions on which neither traded, between the two, are a
+    halt: accepted, with a doubt. If nothing is known about the days, the listed date counts where it is a session and not before the listing.
 
     Args:
         symbol: The ticker that was requested.
@@ -174,12 +186,27 @@ class _Judge:
     ) -> date | str:
         """The day of a change whose old ticker goes on trading, or whose new one traded before."""
         begins, ends = new[0], old[-1] + 1
-        is_other = self.evidence.is_other_holder
-        if begins - 1 in old and is_other(window.old, days[begins]):
+        if begins - 1 in old and self._passes_at(window.old, days[begins]):
             return days[begins]
-        if ends in new and is_other(window.new, days[old[-1]]):
+        if ends in new and self._came_free(window, days[old[-1]], days[ends]):
             return days[ends]
         return f"{window.old} traded until {days[old[-1]]} and {window.new} from {days[new[0]]} on"
+
+    def _passes_at(self, ticker: str, day: date) -> bool:
+        """Whether another share has the old ticker from the day of the change on."""
+        other = self.evidence.is_other_holder(ticker, day)
+        return self.evidence.taken_over(ticker, day) if other is None else other
+
+    def _came_free(self, window: ChangeWindow, last: date, first: date) -> bool:
+        """Whether another share had the new ticker up to the last day of the old one.
+
+        Where the holder is not known, the change must be listed for the very day, and the price go on from the old
+        ticker to the new one: the list of a company that was taken over may name the buyer's ticker.
+        """
+        other = self.evidence.is_other_holder(window.new, last)
+        if other is not None:
+            return other
+        return window.listed_day == first and self.evidence.continues(window, last, first)
 
     def _doubt(self, day: date, message: str) -> None:
         self.doubts.append(Doubt(symbol=self.symbol, day=day, kind="rename", message=message))

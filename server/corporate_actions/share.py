@@ -6,7 +6,8 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from itertools import groupby
+from fractions import Fraction
+from itertools import groupby, pairwise
 
 from attrs import evolve, field, frozen
 
@@ -20,7 +21,9 @@ from server.corporate_actions.events import (
 )
 from server.corporate_actions.identity import PAUSE_SESSIONS, Tenure, find_tenure, is_same_holder
 from server.corporate_actions.model import CorporateActionSource, Events, Listing, Renames
-from server.corporate_actions.renames import AcceptedRenames, ChangeWindow, accept_renames
+from server.corporate_actions.price_changes import distance
+from server.corporate_actions.price_check import FIT
+from server.corporate_actions.renames import DRIFT, AcceptedRenames, ChangeWindow, accept_renames
 from server.corporate_actions.rows import closes_needed, inception, map_rows
 from server.data_download.errors import BadResponseError, PlanLimitError
 from server.data_download.findings import Doubt, OtherHolder
@@ -302,3 +305,17 @@ class _Evidence:
             return None
         same = is_same_holder(self.listing, found, paused=False)
         return None if same is None else not same
+
+    def taken_over(self, ticker: str, day: date) -> bool:
+        """Whether the share that has a ticker now had another one until about that day."""
+        changes = self.reader.source.renames(ticker).changes
+        return any(
+            change.ticker == ticker and abs(change.first_day - day) <= DRIFT and before.ticker != ticker
+            for before, change in pairwise(changes)
+        )
+
+    def continues(self, window: ChangeWindow, last: date, first: date) -> bool:
+        """Whether two closes are within the factor by which splits are recognised."""
+        before = self.reader.bars.history(window.old, [last]).get(last)
+        after = self.reader.bars.history(window.new, [first]).get(first)
+        return bool(before and after) and distance(Fraction(before or 1), Fraction(after or 1)) <= FIT

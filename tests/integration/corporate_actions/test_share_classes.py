@@ -48,6 +48,22 @@ def test_the_files_of_lean(rig_on: RigOn) -> None:
     assert [(doubt.symbol, doubt.kind) for doubt in report.doubts] == [("GOOG", "split")]  # of class A only
 
 
+def test_the_files_of_lean_without_details_of_past_days(rig_on: RigOn) -> None:
+    """The lists of changes and the bars are enough: GOOG's own list says that it was taken on that day."""
+    data = alphabet()
+    data.tickers.clear()
+    for symbol in ("GOOG", "GOOGL"):
+        data.listed(symbol, name="Alphabet", since="2014-03-27" if symbol == "GOOG" else "2004-08-19")
+    rig, _ = rig_on(data, OF_2014)
+    rig.now = at("2014-06-02")
+
+    rig.download(["GOOGL", "GOOG"], WHEN_ISSUED[0], AFTER[-1])
+
+    assert rig.text("map", "GOOGL") == "20040819,goog,Q\n20140402,goog,Q\n20501231,googl,Q\n"
+    assert rig.text("map", "GOOG") == "20140327,goocv,Q\n20140402,goocv,Q\n20501231,goog,Q\n"
+    assert rig.text("factor", "GOOGL") == "20040819,1,0.5,1\n20140402,1,0.5,1135.1\n20501231,1,1,0"
+
+
 def test_bars_under_the_old_ticker_are_used_for_both(rig_on: RigOn) -> None:
     """Each day is requested under the ticker that the share had."""
     rig, _ = rig_on(alphabet(), OF_2014)

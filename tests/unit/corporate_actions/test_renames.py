@@ -36,10 +36,12 @@ def changes(*pairs: tuple[str, str], notices: tuple[str, ...] = ()) -> Renames:
 
 @frozen
 class Evidence:
-    """What traded, by ticker, and which tickers another share had."""
+    """What traded, by ticker, which tickers another share had, which it took over, and whether the price goes on."""
 
     days: Mapping[str, Collection[date]] = field(factory=dict)
     others: Collection[str] = ()
+    taken: Collection[str] = ()
+    goes_on: bool = False
 
     def traded(self, window: ChangeWindow) -> dict[str, list[date]]:
         """The days of both tickers in a window; empty where neither traded."""
@@ -52,6 +54,14 @@ class Evidence:
     def is_other_holder(self, ticker: str, on: date) -> bool | None:
         """Whether a ticker is one of `others`; unknown if none is."""
         return ticker in self.others if self.others else None
+
+    def taken_over(self, ticker: str, on: date) -> bool:
+        """Whether a ticker is one of `taken`."""
+        return ticker in self.taken
+
+    def continues(self, window: ChangeWindow, last: date, first: date) -> bool:
+        """What was given."""
+        return self.goes_on
 
 
 RECORDED = changes(("2012-05-18", "FB"), ("2022-06-11", "META"))
@@ -122,6 +132,22 @@ def test_a_ticker_that_passes_to_another_class_on_the_day_of_the_change() -> Non
     assert text_of("GOOGL", class_a, None, CALENDAR) == "20040819,goog\n20140402,goog\n20501231,googl\n"
     assert text_of("GOOG", class_c, None, CALENDAR) == "20140327,goocv\n20140402,goocv\n20501231,goog\n"
     assert class_a.doubts == class_c.doubts == ()
+
+
+def test_without_details_of_the_day_lists_and_prices_show_that_a_ticker_passed_on() -> None:
+    """GOOG's own list says that it was taken on the day, and GOOCV's price goes on as GOOG's."""
+    class_a = accepted(GOOGL, "GOOGL", None, days=OF_2014, taken=["GOOG"])
+    class_c = accepted(GOOG, "GOOG", None, days=OF_2014, goes_on=True)
+
+    assert text_of("GOOGL", class_a, None, CALENDAR) == "20040819,goog\n20140402,goog\n20501231,googl\n"
+    assert text_of("GOOG", class_c, None, CALENDAR) == "20140327,goocv\n20140402,goocv\n20501231,goog\n"
+
+
+def test_a_price_that_goes_on_does_not_move_a_change() -> None:
+    """The new ticker traded before, and the change is listed for another day: it is left out."""
+    listed = changes(("2014-03-27", "GOOCV"), ("2014-04-04", "GOOG"))
+
+    assert [one.ticker for one in accepted(listed, "GOOG", None, days=OF_2014, goes_on=True).changes] == ["GOOG"]
 
 
 @pytest.mark.parametrize("others", [[], ["AAA"]])
