@@ -91,7 +91,8 @@ def accept_renames(
     ticker that goes on trading, or traded before, must have passed to another share on that day (GOOG became GOOGL
     and passed to class C): by the vendor's details of the day, else by its list for the ticker that goes on, or by a
     price that goes on from the old ticker to the new one. Sessions on which neither traded, between the two, are a
-    halt: accepted, with a doubt. If nothing is known about the days, the listed date counts where it is a session and not before the listing.
+    halt: accepted, with a doubt. If nothing is known about the days, the listed date counts where it is a session and
+    not before the listing.
 
     Args:
         symbol: The ticker that was requested.
