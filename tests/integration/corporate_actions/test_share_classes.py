@@ -64,6 +64,20 @@ def test_the_files_of_lean_without_details_of_past_days(rig_on: RigOn) -> None:
     assert rig.text("factor", "GOOGL") == "20040819,1,0.5,1\n20140402,1,0.5,1135.1\n20501231,1,1,0"
 
 
+def test_a_listing_that_ends_on_the_day_of_the_change_does_not_deny_it(rig_on: RigOn) -> None:
+    """The plan has no past days: class A is among the delisted holders of GOOG, with the day that class C took it."""
+    data = alphabet()
+    data.refused_dates = faults.not_entitled()
+    rig, _ = rig_on(data, OF_2014)
+    rig.now = at("2014-06-02")
+
+    report = rig.download(["GOOGL", "GOOG"], WHEN_ISSUED[0], AFTER[-1])
+
+    assert [doubt.kind for doubt in report.doubts if doubt.symbol == "GOOGL"] == []
+    assert rig.text("map", "GOOGL") == "20040819,goog,Q\n20140402,goog,Q\n20501231,googl,Q\n"
+    assert rig.text("map", "GOOG") == "20140327,goocv,Q\n20140402,goocv,Q\n20501231,goog,Q\n"
+
+
 def test_bars_under_the_old_ticker_are_used_for_both(rig_on: RigOn) -> None:
     """Each day is requested under the ticker that the share had."""
     rig, _ = rig_on(alphabet(), OF_2014)
