@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from attrs import field, frozen
 
 from server.corporate_actions.closes import DailyBars, MissingBar
-from server.corporate_actions.events import current_ticker, ticker_for, tickers_of
+from server.corporate_actions.events import current_ticker, events_until, ticker_for, tickers_of
 from server.corporate_actions.existing_file import Differences, ExistingFile, factor_differences, map_differences
 from server.corporate_actions.extension import (
     extended_factor_rows,
@@ -208,8 +208,9 @@ class CorporateActions:
         existing = ExistingFile.load(self.folder, factor_file_path(self.folder.path, symbol), parse_factor_file)
         first_day = max(used[0].date, share.rows[0].date) if share.other_holders else used[0].date
         if existing.is_foreign and existing.rows:
+            known = self._known_events(events, existing.rows)  # a close that only later ones need may be missing
             with suppress(FactorFileError):
-                same, _ = self._factor_rows(symbol, used, events, existing.rows[0].date)
+                same, _ = self._factor_rows(symbol, used, known, existing.rows[0].date)
                 existing = existing.recognized(is_own_factor_file(existing.content or b"", existing.rows, same))
         try:
             rows, notices = self._factor_rows(symbol, used, events, max(first_day, since) if since else first_day)
@@ -218,6 +219,11 @@ class CorporateActions:
                 raise
             return existing, [], []
         return existing, rows, notices
+
+    def _known_events(self, events: Events, rows: Sequence[FactorRow]) -> Events:
+        """The events up to the last one of an existing file."""
+        through = max(known_through(rows), self.calendar.first_day)
+        return events if through >= self.last_day else events_until(events, self.calendar.next_trading_day(through))
 
     def _put_factors(self, symbol: str, existing: ExistingFile[FactorRow], rows: list[FactorRow]) -> FileOutcome:
         if not rows:
