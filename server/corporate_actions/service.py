@@ -22,7 +22,7 @@ from server.corporate_actions.extension import (
     later_events,
 )
 from server.corporate_actions.findings import doubts_about_closes
-from server.corporate_actions.identity import included_holders
+from server.corporate_actions.identity import included_holders, is_same_holder
 from server.corporate_actions.model import CorporateActionSource, Events, Renames
 from server.corporate_actions.paths import factor_file_path, map_file_path
 from server.corporate_actions.price_check import CheckedEvents, check_events
@@ -110,7 +110,7 @@ class CorporateActions:
             BacktestServerError: Something else that they need is not available; nothing was written.
         """
         current = current_ticker(symbol, self._renames(symbol))
-        if current is not None:
+        if current is not None and not self._has_another_holder(symbol, current):
             return _not_built(
                 symbol,
                 f"{symbol} is now {current}, whose files cover the days of {symbol}; use {current} instead "
@@ -180,6 +180,13 @@ class CorporateActions:
         return [doubt for doubt in checked.doubts if doubt.kind != "price_change" or doubt.day in days]
 
     # --- the share ---
+
+    def _has_another_holder(self, symbol: str, current: str) -> bool:
+        """Whether another share trades under a ticker whose list of changes is still that of the share before it."""
+        now, renamed = self.source.listing(symbol), None
+        if now is not None and now.active and now.figi:
+            renamed = self.source.listing(current)
+        return now is not None and renamed is not None and is_same_holder(renamed, now, paused=False) is False
 
     def _renames(self, symbol: str) -> Renames:
         if symbol not in self.renames:

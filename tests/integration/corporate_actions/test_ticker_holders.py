@@ -134,6 +134,31 @@ def test_one_figi_before_and_after_a_pause(rig_on: RigOn) -> None:
     assert (report.other_holders, report.doubts) == ((), ())
 
 
+def test_a_ticker_that_another_share_took_after_a_rename(rig_on: RigOn) -> None:
+    """The list for FB is still Meta's. The fund that has the ticker now gets files of its own, without Meta's days."""
+    old, new = sessions("2022-05-02", "2022-06-08"), sessions("2025-03-03", "2025-03-31")
+    market = daily_market({"FB": {**level(old, 190), **level(new, 41)}, "META": level(META_DAYS, 184)})
+    data = ReferenceData()
+    data.listed("FB", since="2025-03-03", name="A fund", composite_figi="FUND")
+    data.listed("META", since="2012-05-18", held=("2022-06-09", "2030-01-01"), composite_figi="META")
+    data.listed("FB", held=("2012-05-18", "2022-06-08"), delisted="2022-06-09", name="Meta", composite_figi="META")
+    data.renamed(("FB", "2012-05-18"), ("META", "2022-06-09"))
+    rig, _ = rig_on(data, market)
+    rig.now = at("2025-06-02")
+
+    report = rig.download("FB", old[0], new[-1])
+
+    assert rig.text("map", "FB") == "20250303,fb,Q\n20501231,fb,Q\n"
+    assert rig.text("factor", "FB") == "20250303,1,1,1\n20501231,1,1,0"
+    assert [(other.first_day, other.last_day, other.name) for other in report.other_holders] == [
+        (old[0], old[-1], "Meta")
+    ]
+    assert [doubt.kind for doubt in report.doubts] == ["rename"]  # the list
+
+    rig.download("META", old[0], META_DAYS[-1])
+    assert rig.text("map", "META") == "20120518,fb,Q\n20220608,fb,Q\n20501231,meta,Q\n"
+
+
 def test_only_days_of_the_other_holder(rig_on: RigOn) -> None:
     """They are stored and counted; the files begin after them, and later days move nothing."""
     rig, _ = rig_on(meta(), MARKET)
