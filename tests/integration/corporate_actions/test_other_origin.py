@@ -283,3 +283,18 @@ def test_a_newer_file_of_another_program_is_compared_again(rig_on: RigOn) -> Non
 
     rig.download("AAPL", DAYS[0], DAYS[-1])
     assert server.requests == []
+
+
+def test_a_file_of_another_program_that_comes_later_is_compared(rig_on: RigOn) -> None:
+    """As when LEAN's own data folder is copied over this one after the range was settled."""
+    rig, server = rig_on()
+    rig.now = at("2020-12-01")
+    rig.download("AAPL", DAYS[0], DAYS[-1])
+    rig.put("factor", "AAPL", OLD)
+
+    report = rig.download("AAPL", DAYS[0], DAYS[-1])
+
+    assert [notice for notice in report.notices if "lack 2 later events" in notice and "--extend" in notice]
+    server.reset()
+    rig.download("AAPL", DAYS[0], DAYS[-1])
+    assert server.requests == []
