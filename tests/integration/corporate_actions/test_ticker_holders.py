@@ -106,6 +106,24 @@ def test_the_list_of_delisted_shares_where_the_plan_has_no_past_days(rig_on: Rig
     assert [one.name for one in report.other_holders] == [ETF["name"]]
 
 
+@pytest.mark.parametrize("delisted", ["2022-06-08", "2022-06-09"])
+def test_a_delisted_holder_whose_last_day_is_uncertain(rig_on: RigOn, delisted: str) -> None:
+    """The ticker never paused. The vendor's day is the former holder's last one or the one after: closes decide."""
+    before = sessions("2022-05-02", "2022-06-08")
+    data = ReferenceData(refused_dates=faults.not_entitled())
+    data.listed("META", delisted=delisted, name="A fund", composite_figi="FUND")
+    data.listed("META", **COMPANY, composite_figi="META")
+    market = daily_market({"META": {**level(before, 12.5), **level(META_DAYS, 184)}})
+    rig, _ = rig_on(data, market)
+    rig.now = at("2022-08-15")
+
+    report = rig.download("META", before[0], LAST)
+
+    assert rig.text("map", "META") == META_MAP
+    assert [(other.first_day, other.last_day) for other in report.other_holders] == [(before[0], before[-1])]
+    assert report.doubts == ()
+
+
 def test_another_name_alone_shows_nothing(rig_on: RigOn) -> None:
     """A company that changed its name, without FIGIs and without a pause."""
     days = sessions("2021-07-01", "2022-07-29")
