@@ -114,7 +114,7 @@ class CorporateActionsContext:
             made=made,
             trouble=trouble,
             findings=findings or Findings(),
-            files=self.digest_of_files(symbol) if findings and findings.later_events else b"",
+            files=b"" if findings is None else self.digest_of_files(symbol),
         )
         self.folder.ledger.record_corporate_check(symbol, check)
 
