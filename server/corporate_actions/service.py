@@ -281,6 +281,8 @@ class CorporateActions:
 
     def _traded_before(self, ticker: str, day: date) -> bool:
         """Whether a ticker traded on the session before a day: it had no pause, and no other holder, there."""
+        if not self.calendar.first_day < day <= self.calendar.last_day:  # such as the end of LEAN's files, 2050-12-31
+            return False
         return self.calendar.previous_trading_day(day) in self.bars.days_on_disk(ticker)
 
     def _used_rows(self, existing: ExistingFile[MapRow], computed: list[MapRow]) -> list[MapRow]:

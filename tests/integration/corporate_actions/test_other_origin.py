@@ -133,6 +133,17 @@ def test_extend_a_map_file(rig_on: RigOn) -> None:
     assert rig.path("map", "AAPL").with_suffix(".csv.old").read_text() == "19980102,aapl,N\n20501231,aapl,N\n"
 
 
+@pytest.mark.parametrize("rows", ["20501231,aapl,N\n", "19701231,aapl,N\n20501231,aapl,N\n"])
+def test_a_map_file_that_begins_outside_the_calendar(rig_on: RigOn, rows: str) -> None:
+    """Such a file is kept like any other, and the other files are built."""
+    rig, _ = rig_on(apple_events())
+    rig.put("map", "AAPL", rows)
+
+    found = files(rig)
+
+    assert (found.factor_file, found.map_file) == ("written", "kept")
+
+
 def test_own_files_are_recognised_without_the_state_folder(rig_on: RigOn) -> None:
     """Deleting it costs time, never correctness: events since then are added to own files."""
     reference = apple_events()
