@@ -90,12 +90,16 @@ class SeriesWriter:
         """Leave of a damaged file what LEAN can use: its readable rows, or no file.
 
         Returns:
-            The name of a copy of the damaged file, or None if there was no file.
+            The name of a copy of the damaged file; None if there was no file, or all of it is still in place.
 
         Raises:
             WriteFailedError: The file is unchanged.
         """
-        return self.rewrite(series, day) or self.set_aside(series, day)
+        file_day = None if layout_of(series).one_file else day
+        previous = self._previous(series, file_day)
+        if previous.rows:
+            return self._rewrite(series, file_day, previous.rows, previous)
+        return self.set_aside(series, day)
 
     def set_aside(self, series: Series, day: date | None) -> Path | None:
         """Rename a damaged file to a name that nothing reads; returns that name, or None if there is no file."""
