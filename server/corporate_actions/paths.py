@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from server.data_download.ledger import digest
 from server.lean.errors import FormatError
 from server.lean.factor_file import FactorRow, parse_factor_file
 from server.lean.layout import EQUITY_USA
@@ -62,6 +63,21 @@ def load_map_rows(root: Path, symbol: str) -> list[MapRow] | None:
         ValueError: It is not a US equity symbol.
     """
     return _load(map_file_path(root, symbol), parse_map_file)
+
+
+def digest_of_files(root: Path, symbol: str) -> bytes:
+    """Return a digest of a symbol's factor and map files; a file that cannot be read counts as empty.
+
+    Raises:
+        ValueError: It is not a US equity symbol.
+    """
+    contents = []
+    for path in (factor_file_path(root, symbol), map_file_path(root, symbol)):
+        try:
+            contents.append(digest(path.read_bytes()))
+        except OSError:
+            contents.append(b"")
+    return digest(b"".join(contents))
 
 
 def _name(symbol: str) -> str:
