@@ -21,7 +21,7 @@ from server.core.events import Event, EventStream
 from server.core.text import list_text
 from server.corporate_actions.context import PHASE, CorporateActionsContext
 from server.corporate_actions.model import Renames
-from server.corporate_actions.paths import digest_of_files, factor_file_path, map_file_path
+from server.corporate_actions.paths import digest_of_files, factor_file_path, map_file_path, recorded_findings
 from server.data_download.findings import Findings, joined
 from server.data_download.ledger import CorporateCheck
 from server.data_download.report import CorporateFiles
@@ -112,7 +112,8 @@ class AutoRefresh:
     def findings(self, request: DownloadRequest) -> Findings:
         """Return what the checks of the symbols found on the days of a request."""
         checks = self.context.folder.ledger.corporate_checks(request.symbols)
-        found = joined([check.findings for check in checks.values()])
+        root = self.context.folder.path
+        found = joined([recorded_findings(root, symbol, check) for symbol, check in checks.items()])
         return found.within(request.start, request.end).accepting(self.context.accepted)
 
     # --- what is due ---

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from server.data_download.ledger import digest
+from attrs import evolve
+
+from server.data_download.findings import Findings
+from server.data_download.ledger import CorporateCheck, digest
 from server.lean.errors import FormatError
 from server.lean.factor_file import FactorRow, parse_factor_file
 from server.lean.layout import EQUITY_USA
@@ -78,6 +81,13 @@ def digest_of_files(root: Path, symbol: str) -> bytes:
         except OSError:
             contents.append(b"")
     return digest(b"".join(contents))
+
+
+def recorded_findings(root: Path, symbol: str, check: CorporateCheck) -> Findings:
+    """Return what a check found, without the events that files lacked which have changed since."""
+    if check.files and check.files != digest_of_files(root, symbol):
+        return evolve(check.findings, later_events=())
+    return check.findings
 
 
 def _name(symbol: str) -> str:
