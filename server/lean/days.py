@@ -9,7 +9,7 @@ from datetime import date, datetime
 import numpy as np
 import numpy.typing as npt
 
-from server.lean.bars import PRICES, Bars
+from server.lean.bars import Bars
 from server.lean.series import NEW_YORK
 
 MS_PER_DAY = 86_400_000
@@ -42,13 +42,13 @@ def _midnights(days: tuple[date, ...]) -> npt.NDArray[np.int64]:
     return found
 
 
-def select_days(bars: Bars, days: Sequence[date]) -> Bars:
-    """The bars of these New York days. ``days`` ascend."""
+def select_days(bars: Bars, days: Sequence[date]) -> tuple[Bars, list[date]]:
+    """The bars of these New York days, which ascend, and those of the days that have any."""
     if not len(bars):
-        return bars
+        return bars, []
     starts = midnights(days)
     first, last = np.searchsorted(bars.time, starts), np.searchsorted(bars.time, starts + MS_PER_DAY)
+    having = [day for day, has in zip(days, last > first, strict=True) if has]
     if int((last - first).sum()) == len(bars):
-        return bars
-    keep = np.concatenate([np.arange(begin, end) for begin, end in zip(first, last, strict=True)])
-    return Bars(time=bars.time[keep], **{name: getattr(bars, name)[keep] for name in (*PRICES, "volume")})
+        return bars, having
+    return bars[np.concatenate([np.arange(begin, end) for begin, end in zip(first, last, strict=True)])], having
