@@ -44,8 +44,8 @@ def _midnights(days: tuple[date, ...]) -> npt.NDArray[np.int64]:
 
 def select_days(bars: Bars, days: Sequence[date]) -> tuple[Bars, list[date]]:
     """The bars of these New York days, which ascend, and those of the days that have any."""
-    if not len(bars):
-        return bars, []
+    if not len(bars) or not days:
+        return bars[:0], []
     starts = midnights(days)
     first, last = np.searchsorted(bars.time, starts), np.searchsorted(bars.time, starts + MS_PER_DAY)
     having = [day for day, has in zip(days, last > first, strict=True) if has]

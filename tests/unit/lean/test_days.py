@@ -36,3 +36,12 @@ def test_only_the_bars_of_wanted_days_stay(wanted: list[int], having: list[int],
     assert found == [days[n] for n in both]
     assert kept.time.tolist() == [clock(days[n], OPEN + minute * 60_000) for n in both for minute in range(per_day)]
     assert kept.volume.tolist() == [n for n, t in enumerate(time.tolist()) if t in set(kept.time.tolist())]
+
+
+def test_no_days() -> None:
+    """No bars stay."""
+    bars = Bars(time=np.array([clock(FIRST)]), **dict.fromkeys((*PRICES, "volume"), np.ones(1)))
+
+    kept, having = select_days(bars, [])
+
+    assert (len(kept), having) == (0, [])
