@@ -153,7 +153,7 @@ class SeriesWriter:
     def _previous(self, series: Series, day: date | None) -> FileReading:
         """What can be used of an existing file."""
         from server.lean.errors import FormatError
-        from server.lean.irregular import FileReading, read_file
+        from server.lean.irregular import FileReading, read_quickly
 
         layout = layout_of(series)
         path = self.root / layout.path(day)
@@ -163,11 +163,7 @@ class SeriesWriter:
             except FileNotFoundError:
                 return FileReading(rows={})
         try:
-            return FileReading(rows=layout.rows_by_day(layout.member_content(data, day), day))
-        except FormatError:
-            pass
-        try:
-            return read_file(layout, data, day)
+            return read_quickly(layout, data, day)
         except FormatError as error:
             return FileReading(rows={}, fault=str(error))
 

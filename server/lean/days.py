@@ -30,6 +30,11 @@ def day_of_number(number: int) -> date | None:
         return None
 
 
+def is_instant(number: int) -> bool:
+    """Whether a number yyyyMMddHHmm is a day and a time."""
+    return day_of_number(number // 10_000) is not None and number // 100 % 100 < 24 and number % 100 < 60
+
+
 def midnights(days: Sequence[date]) -> npt.NDArray[np.int64]:
     """The New York midnights at which these days begin: int64, milliseconds since 1970 UTC, not to be written to."""
     return _midnights(tuple(days))
