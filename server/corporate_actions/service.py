@@ -251,7 +251,9 @@ class CorporateActions:
         closes, missing = self.bars.closes({day: ticker_for(symbol, known, day) for day in needed})
         notices: list[str] = []
         permanent = [day for day, bar in missing.items() if bar.is_permanent]
-        first_bar = self._first_bar(symbol, known) if permanent and len(permanent) == len(missing) else None
+        first_bar = None
+        if permanent and len(permanent) == len(missing):
+            first_bar = self.bars.first_day(*tickers_of(symbol, known))
         if first_bar is not None and max(permanent) < first_bar:
             notices.append(
                 f"the factor file of {symbol} begins on {first_bar}, the first day with bars: closes that older events "
@@ -278,10 +280,6 @@ class CorporateActions:
             raise _with_reason(error, symbol, missing) from error
         return extended_factor_rows(existing, rows)
 
-    def _first_bar(self, symbol: str, rows: list[MapRow]) -> date | None:
-        days = [self.bars.first_day(ticker) for ticker in tickers_of(symbol, rows)]
-        return min((day for day in days if day is not None), default=None)
-
     # --- the map file ---
 
     def _existing_map(self, symbol: str, computed: Sequence[MapRow]) -> ExistingFile[MapRow]:
@@ -294,6 +292,8 @@ class CorporateActions:
 
     def _traded_before(self, ticker: str, day: date) -> bool:
         """Whether a ticker traded on the session before a day: it had no pause, and no other holder, there."""
+        if not self.calendar.first_day < day <= self.calendar.last_day:  # such as the end of LEAN's files, 2050-12-31
+            return False
         return self.calendar.previous_trading_day(day) in self.bars.days_on_disk(ticker)
 
     def _used_rows(self, existing: ExistingFile[MapRow], computed: list[MapRow]) -> list[MapRow]:

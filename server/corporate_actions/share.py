@@ -127,7 +127,7 @@ class ShareReader:
             events=events_from(events, first) if tenure.is_limited else events,
             closes=_closes_from(first, symbol, rows, history),
             notices=(*share.notices, *events.notices),
-            has_bars=self._first_bar(symbol, rows) is not None,
+            has_bars=self.bars.first_day(*tickers_of(symbol, rows)) is not None,
         )
 
     # --- tickers and holders ---
@@ -270,10 +270,6 @@ class ShareReader:
         before |= {calendar.previous_trading_day(day) for day in around if day > calendar.first_day}
         before |= {self._next_session(self._next_session(day)) for day in around}
         return {day for day in before if day <= self.last_day}
-
-    def _first_bar(self, symbol: str, rows: Sequence[MapRow]) -> date | None:
-        days = [self.bars.first_day(ticker) for ticker in tickers_of(symbol, rows)]
-        return min((day for day in days if day is not None), default=None)
 
 
 def _free_days(days: Sequence[date], is_free: Callable[[date], bool]) -> Sequence[date]:

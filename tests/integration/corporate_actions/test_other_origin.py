@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from server.core.errors import ConfigurationError
+from server.data_download.findings import Findings
 from server.data_download.report import CorporateFiles
 from tests.support.corporate_market import (
     DAYS,
@@ -56,6 +58,12 @@ def files(rig: CorporateRig, **options: Any) -> CorporateFiles:
 
 def names(rig: CorporateRig) -> list[str]:
     return sorted(path.name for path in rig.path("factor", "AAPL").parent.iterdir())
+
+
+def found(rig: CorporateRig) -> Findings:
+    """What coverage and backtests list without a request."""
+    with closing(rig.open()) as workspace:
+        return workspace.findings(["AAPL"], DAYS[0], DAYS[-1])
 
 
 def test_extend_keeps_the_rows_and_adds_later_events(rig_on: RigOn) -> None:
@@ -131,6 +139,17 @@ def test_extend_a_map_file(rig_on: RigOn) -> None:
     assert files(rig, extend=True).map_file == "extended"
     assert rig.text("map", "AAPL") == "19980102,aapl,N\n20200910,aapl,N\n"
     assert rig.path("map", "AAPL").with_suffix(".csv.old").read_text() == "19980102,aapl,N\n20501231,aapl,N\n"
+
+
+@pytest.mark.parametrize("rows", ["20501231,aapl,N\n", "19701231,aapl,N\n20501231,aapl,N\n"])
+def test_a_map_file_that_begins_outside_the_calendar(rig_on: RigOn, rows: str) -> None:
+    """Such a file is kept like any other, and the other files are built."""
+    rig, _ = rig_on(apple_events())
+    rig.put("map", "AAPL", rows)
+
+    entry = files(rig)
+
+    assert (entry.factor_file, entry.map_file) == ("written", "kept")
 
 
 def test_own_files_are_recognised_without_the_state_folder(rig_on: RigOn) -> None:
@@ -275,8 +294,10 @@ def test_a_newer_file_of_another_program_is_compared_again(rig_on: RigOn) -> Non
     rig, server = foreign(rig_on)
     rig.now = at("2020-12-01")
     rig.download("AAPL", DAYS[0], DAYS[-1])
+    assert found(rig).later_events
     rig.put("factor", "AAPL", extended().replace("20200806", "20200805"))
 
+    assert found(rig).later_events == ()
     report = rig.download("AAPL", DAYS[0], DAYS[-1])
     assert not [notice for notice in report.notices if "--extend" in notice]
     server.reset()
