@@ -17,7 +17,8 @@ from server.core.cancel import CancelToken
 from server.core.errors import Cancelled
 from server.core.json import to_json
 from server.engines.base import EngineRequest, EngineResult
-from server.engines.smoke import DayPrices, SmokeEngine, equal_weight_equity, max_drawdown
+from server.engines.hold import DayPrices, equal_weight_equity, max_drawdown
+from server.engines.smoke import SmokeEngine
 from server.lean.series import Resolution
 from server.trading_calendar import USEquityTradingCalendar
 
