@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -151,7 +152,8 @@ class SmokeEngine:
 
 
 def _close(prices: DayPrices | None) -> Decimal | None:
-    return None if prices is None else Decimal(str(prices.close))
+    """The raw close of a session; None without one, or where the file has a number of hundreds of digits."""
+    return Decimal(str(prices.close)) if prices is not None and isfinite(prices.close) else None
 
 
 def _adjusted(history: AdjustedHistory, sessions: Mapping[date, DayPrices]) -> dict[date, DayPrices]:
