@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import date, timedelta
+from datetime import date
 
 from attrs import field, frozen
 
-from server.corporate_actions.closes import DailyBars, MissingBar
-from server.corporate_actions.events import current_ticker, events_until, ticker_for, tickers_of
+from server.corporate_actions.closes import DailyBars
+from server.corporate_actions.events import current_ticker, events_until
 from server.corporate_actions.existing_file import Differences, ExistingFile, factor_differences, map_differences
 from server.corporate_actions.extension import (
-    extended_factor_rows,
     extended_map_rows,
     is_own_factor_file,
     is_own_map_file,
@@ -21,12 +20,13 @@ from server.corporate_actions.extension import (
     later_changes,
     later_events,
 )
+from server.corporate_actions.factor_computation import FactorComputation
 from server.corporate_actions.findings import doubts_about_closes
 from server.corporate_actions.identity import included_holders, is_same_holder
 from server.corporate_actions.model import CorporateActionSource, Events, Renames
 from server.corporate_actions.paths import factor_file_path, map_file_path
 from server.corporate_actions.price_check import CheckedEvents, check_events
-from server.corporate_actions.rows import FactorFileError, closes_needed, factor_rows
+from server.corporate_actions.rows import FactorFileError
 from server.corporate_actions.share import Share, ShareReader
 from server.data_download.data_folder import DataFolder
 from server.data_download.findings import Doubt, Findings
@@ -133,7 +133,7 @@ class CorporateActions:
         used = self._used_rows(map_file, share.rows)
         factor_file, rows, notices = self._factors(symbol, share, used, checked.events, since)
         if self.extend and factor_file.is_foreign and factor_file.rows:
-            rows = self._extended(symbol, factor_file.rows, used, checked.events, since)
+            rows = self._computation.extended(symbol, factor_file.rows, used, checked.events, since)
         map_outcome = self._put_map(symbol, map_file, share.rows)
         factor_outcome = self._put_factors(symbol, factor_file, rows)
         notices = [*share.notices, *_details_notice(symbol, share), *checked.notices, *notices]
@@ -208,6 +208,10 @@ class CorporateActions:
 
     # --- the factor file ---
 
+    @property
+    def _computation(self) -> FactorComputation:
+        return FactorComputation(calendar=self.calendar, bars=self.bars, last_day=self.last_day)
+
     def _factors(
         self, symbol: str, share: Share, used: list[MapRow], events: Events, since: date | None
     ) -> tuple[ExistingFile[FactorRow], list[FactorRow], list[str]]:
@@ -217,10 +221,10 @@ class CorporateActions:
         if existing.is_foreign and existing.rows:
             known = self._known_events(events, existing.rows)  # a close that only later ones need may be missing
             with suppress(FactorFileError):
-                same, _ = self._factor_rows(symbol, used, known, existing.rows[0].date)
+                same, _ = self._computation.rows(symbol, used, known, existing.rows[0].date)
                 existing = existing.recognized(is_own_factor_file(existing.content or b"", existing.rows, same))
         try:
-            rows, notices = self._factor_rows(symbol, used, events, max(first_day, since) if since else first_day)
+            rows, notices = self._computation.rows(symbol, used, events, max(first_day, since) if since else first_day)
         except FactorFileError:
             if not existing.is_foreign or self.replace:
                 raise
@@ -238,47 +242,6 @@ class CorporateActions:
         if self.extend and existing.is_foreign and existing.rows:
             return existing.extend_to(rows, render_factor_file(rows), self.folder, symbol)
         return existing.replace_with(render_factor_file(rows), self.folder, symbol, replace_foreign=self.replace)
-
-    def _factor_rows(
-        self, symbol: str, known: list[MapRow], events: Events, first_day: date
-    ) -> tuple[list[FactorRow], list[str]]:
-        """The rows from the first day on, or from the first day with bars, and notices.
-
-        Closes from before all bars are not available, and nothing needs them: LEAN reads no bar that the later first
-        row could hide.
-        """
-        needed = closes_needed(events, first_day, self.calendar, last_day=self.last_day)
-        closes, missing = self.bars.closes({day: ticker_for(symbol, known, day) for day in needed})
-        notices: list[str] = []
-        permanent = [day for day, bar in missing.items() if bar.is_permanent]
-        first_bar = None
-        if permanent and len(permanent) == len(missing):
-            first_bar = self.bars.first_day(*tickers_of(symbol, known))
-        if first_bar is not None and max(permanent) < first_bar:
-            notices.append(
-                f"the factor file of {symbol} begins on {first_bar}, the first day with bars: closes that older events "
-                f"need are not available ({missing[max(permanent)].reason}); LEAN reads nothing before that day"
-            )
-            first_day = first_bar
-        try:
-            return factor_rows(first_day, events, closes, self.calendar, last_day=self.last_day), notices
-        except FactorFileError as error:
-            raise _with_reason(error, symbol, missing) from error
-
-    def _extended(
-        self, symbol: str, existing: list[FactorRow], used: list[MapRow], events: Events, since: date | None
-    ) -> list[FactorRow]:
-        """The rows of an existing file with the events after its last one composed in; only their closes are needed."""
-        first_day = max(known_through(existing) + timedelta(days=1), since or date.min)
-        if first_day > self.last_day:
-            return existing
-        needed = closes_needed(events, first_day, self.calendar, last_day=self.last_day)
-        closes, missing = self.bars.closes({day: ticker_for(symbol, used, day) for day in needed})
-        try:
-            rows = factor_rows(first_day, events, closes, self.calendar, last_day=self.last_day)
-        except FactorFileError as error:
-            raise _with_reason(error, symbol, missing) from error
-        return extended_factor_rows(existing, rows)
 
     # --- the map file ---
 
@@ -320,10 +283,3 @@ def _details_notice(symbol: str, share: Share) -> list[str]:
 
 def _not_built(symbol: str, *notices: str) -> BuildOutcome:
     return BuildOutcome(files=CorporateFiles(symbol=symbol, notices=notices))
-
-
-def _with_reason(error: FactorFileError, symbol: str, missing: Mapping[date, MissingBar]) -> FactorFileError:
-    bar = next((missing[day] for day in error.days if day in missing), None)
-    why = f": {bar.reason}" if bar else ""
-    advice = f"; --since with a later day omits the event (backtest-server factor-files {symbol} --since YYYY-MM-DD)"
-    return FactorFileError(f"{symbol}: {error}{why}{advice}", symbol=symbol, days=error.days)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from itertools import groupby, pairwise
+from itertools import groupby
 
 from attrs import evolve, field, frozen
 
@@ -19,19 +19,16 @@ from server.corporate_actions.events import (
     tickers_of,
     unattributed_events,
 )
+from server.corporate_actions.evidence import ShareEvidence, listing_on
 from server.corporate_actions.identity import PAUSE_SESSIONS, Tenure, find_tenure, is_same_holder
 from server.corporate_actions.model import CorporateActionSource, Events, Listing, Renames
 from server.corporate_actions.price_changes import distance
-from server.corporate_actions.price_check import FIT
-from server.corporate_actions.renames import DRIFT, AcceptedRenames, ChangeWindow, accept_renames
+from server.corporate_actions.renames import AcceptedRenames, accept_renames
 from server.corporate_actions.rows import closes_needed, inception, map_rows
-from server.data_download.errors import BadResponseError, PlanLimitError
 from server.data_download.findings import Doubt, OtherHolder
 from server.lean.map_file import MapRow
 from server.lean.text_lines import LAST_DATE
 from server.trading_calendar import USEquityTradingCalendar
-
-_BAD_REQUEST = 400
 
 
 @frozen(kw_only=True)
@@ -133,7 +130,7 @@ class ShareReader:
     # --- tickers and holders ---
 
     def _accepted(self, symbol: str, renames: Renames, listing: Listing | None) -> AcceptedRenames:
-        evidence = _Evidence(self, listing)
+        evidence = ShareEvidence(listing, self.source, self.bars, self.last_day)
         return accept_renames(symbol, renames, listing, self.calendar, evidence, last_day=self.last_day)
 
     def _with_rows(self, symbol: str, listing: Listing | None, accepted: AcceptedRenames, tenure: Tenure) -> Share:
@@ -169,7 +166,7 @@ class ShareReader:
         if not days:
             return Tenure()
         spans = self._spans(days, closes)
-        current = listing or self.listing_on(oldest, days[-1])
+        current = listing or listing_on(self.source, oldest, days[-1])
         if current is None:
             current = Listing(ticker=symbol, active=True)
 
@@ -177,7 +174,7 @@ class ShareReader:
         def holder_on(day: date) -> Listing | None:
             if day >= min(end, self.last_day):
                 return current
-            found = self.listing_on(oldest, day)
+            found = listing_on(self.source, oldest, day)
             ends = found is not None and not found.active and found.delisted == day  # perhaps on the session before
             return None if ends and self._goes_on(day, closes) else found
 
@@ -200,17 +197,6 @@ class ShareReader:
             else:
                 spans[-1].append(day)
         return spans
-
-    def listing_on(self, ticker: str, day: date) -> Listing | None:
-        """The holder of a ticker on a day; None also if the vendor does not serve that day."""
-        try:
-            return self.source.listing(ticker, day)
-        except PlanLimitError:
-            return None
-        except BadResponseError as error:
-            if error.status != _BAD_REQUEST:
-                raise
-            return None
 
     # --- events ---
 
@@ -244,7 +230,7 @@ class ShareReader:
 
         One that was delisted later need not have been listed then; without a bar it proves nothing.
         """
-        found = self.listing_on(ticker, day)
+        found = listing_on(self.source, ticker, day)
         if found is not None and (found.active or not without_bars):
             return listing is not None and is_same_holder(listing, found, paused=False) is True
         return without_bars
@@ -291,39 +277,3 @@ def _closes_from(
         if day >= first and ticker_for(symbol, rows, day) == ticker
     }
     return dict(sorted(closes.items()))
-
-
-@frozen
-class _Evidence:
-    """`RenameEvidence` from daily bars and the vendor's ticker details."""
-
-    reader: ShareReader
-    listing: Listing | None
-
-    def traded(self, window: ChangeWindow) -> Mapping[str, set[date]]:
-        """The days of a window on which each ticker traded."""
-        return self.reader.bars.days_traded(window, self.reader.last_day)
-
-    def is_other_holder(self, ticker: str, day: date) -> bool | None:
-        """Whether another share had a ticker on a day."""
-        found = self.reader.listing_on(ticker, day)
-        if found is None or self.listing is None:
-            return None
-        same = is_same_holder(self.listing, found, paused=False)
-        if same is None or (same and found.delisted == day):  # it may have lost the ticker on that very day
-            return None
-        return not same
-
-    def taken_over(self, ticker: str, day: date) -> bool:
-        """Whether the share that has a ticker now had another one until about that day."""
-        changes = self.reader.source.renames(ticker).changes
-        return any(
-            change.ticker == ticker and abs(change.first_day - day) <= DRIFT and before.ticker != ticker
-            for before, change in pairwise(changes)
-        )
-
-    def continues(self, window: ChangeWindow, last: date, first: date) -> bool:
-        """Whether two closes are within the factor by which splits are recognised."""
-        before = self.reader.bars.history(window.old, [last]).get(last)
-        after = self.reader.bars.history(window.new, [first]).get(first)
-        return bool(before and after) and distance(Fraction(before or 1), Fraction(after or 1)) <= FIT

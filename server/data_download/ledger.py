@@ -1,8 +1,8 @@
 """State about the data folder: verified files, empty and provisional days, and which text files this program wrote.
 
 One SQLite file in the state folder. It only saves work: a file counts as verified only while its size and modification
-time are those recorded, and without the ledger every file is checked again. Only the ledger knows which factor and map
-files this program wrote; without it they count as foreign and are not replaced.
+time are those recorded, and without the ledger every file is checked again. A factor or map file of which the ledger
+knows nothing counts as this program's if it equals what would be written.
 """
 
 from __future__ import annotations

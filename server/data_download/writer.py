@@ -136,7 +136,6 @@ class SeriesWriter:
         """Replace a text file of another program; the previous one is kept as ``<name>.old``. It stays foreign.
 
         Args:
-            symbol, path, text, check: As for `write_text`.
             symbol: The symbol.
             path: Below the data folder.
             text: The new text of the file.

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled
@@ -22,6 +23,7 @@ from server.corporate_actions.findings import doubts_about_closes
 from server.data_download.findings import Doubt
 from server.engines.adjusted_history import AdjustedHistory, history_notes, load_history
 from server.engines.base import EngineRequest, EngineResult, Equity
+from server.engines.hold import START_EQUITY, DayPrices, equal_weight_equity, max_drawdown
 from server.lean.bars import Bars
 from server.lean.days import MS_PER_DAY, midnights
 from server.lean.errors import FormatError
@@ -30,9 +32,6 @@ from server.lean.layout import Layout, layout_of
 from server.lean.price_adjustment import adjust_prices
 from server.lean.series import Series
 from server.trading_calendar import USEquityTradingCalendar
-
-START_EQUITY = 100_000.0
-"""Dollars at the start, LEAN's default."""
 
 SYMBOLS_SHOWN = 10
 """The number of symbols up to which the statistics have a line for each symbol."""
@@ -45,14 +44,6 @@ NO_FEES = (
 RAW_PRICES = (
     "There are no factor files, so prices are not adjusted: splits and dividends look like price moves. No fees."
 )
-
-
-@frozen
-class DayPrices:
-    """One symbol's regular session: first open and last close in dollars."""
-
-    open: float
-    close: float
 
 
 @define
@@ -161,7 +152,8 @@ class SmokeEngine:
 
 
 def _close(prices: DayPrices | None) -> Decimal | None:
-    return None if prices is None else Decimal(str(prices.close))
+    """The raw close of a session; None without one, or where the file has a number of hundreds of digits."""
+    return Decimal(str(prices.close)) if prices is not None and isfinite(prices.close) else None
 
 
 def _adjusted(history: AdjustedHistory, sessions: Mapping[date, DayPrices]) -> dict[date, DayPrices]:
@@ -195,46 +187,6 @@ def _read_file(
         contents.lossy.append(f"{path} has {reading.notice}")
     contents.files += 1
     return bars
-
-
-def equal_weight_equity(
-    sessions: Mapping[str, Mapping[date, DayPrices]], days: Sequence[date], start: float = START_EQUITY
-) -> list[float]:
-    """Return the value in dollars, at each day's close, of equal parts held in each symbol.
-
-    A symbol is bought, in fractions of a share, at the open of its first bar; until then its part is cash. A day
-    without bars has the last close.
-
-    Args:
-        sessions: Prices by symbol and day.
-        days: The trading days, ascending.
-        start: Dollars at the start.
-    """
-    part = start / len(sessions) if sessions else start
-    worth = dict.fromkeys(sessions, part)
-    shares: dict[str, float] = {}
-    equity = []
-    for day in days:
-        for symbol, prices in sessions.items():
-            today = prices.get(day)
-            if today is None:
-                continue
-            if symbol not in shares:
-                if today.open <= 0:
-                    continue
-                shares[symbol] = part / today.open
-            worth[symbol] = shares[symbol] * today.close
-        equity.append(sum(worth.values()) if worth else start)
-    return equity
-
-
-def max_drawdown(values: Sequence[float], start: float = START_EQUITY) -> float:
-    """Return the largest fall from a peak, of which the start is the first, as a fraction of that peak."""
-    peak, deepest = start, 0.0
-    for value in values:
-        peak = max(peak, value)
-        deepest = max(deepest, (peak - value) / peak)
-    return deepest
 
 
 def _result(

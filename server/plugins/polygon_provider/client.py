@@ -183,21 +183,20 @@ class PolygonClient:
         self, request: Request, target: str, read: Read[Page], store: bool, rejected: list[BadResponseError]
     ) -> FetchedPage[Page]:
         """Request the page, and once more if the response is rejected, unless one was rejected before."""
-        try:
-            return self._from_network(request, target, read, store)
-        except BadResponseError as error:
-            if error.status is not None:  # a refusal, not a response about something else
-                raise
-            rejected.append(error)
-            if len(rejected) > 1:
-                error.attempts = len(rejected)
-                error.args = (f"{error}; a second response was rejected too",)
-                raise
-            mask_error(error, [self._config.api_key])
-        self._events.emit(
-            Event(kind="retry", symbol=request.ticker, retries=1, message=f"{rejected[0]}; it is requested once more")
-        )
-        return self._accepted_from_network(request, target, read, store, rejected)
+        while True:
+            try:
+                return self._from_network(request, target, read, store)
+            except BadResponseError as error:
+                if error.status is not None:  # a refusal, not a response about something else
+                    raise
+                rejected.append(error)
+                if len(rejected) > 1:
+                    error.attempts = len(rejected)
+                    error.args = (f"{error}; a second response was rejected too",)
+                    raise
+                mask_error(error, [self._config.api_key])
+                message = f"{error}; it is requested once more"
+            self._events.emit(Event(kind="retry", symbol=request.ticker, retries=1, message=message))
 
     def _from_network(self, request: Request, target: str, read: Read[Page], store: bool) -> FetchedPage[Page]:
         response = self._transport.send(request, target)

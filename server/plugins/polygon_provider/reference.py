@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, wait
 from datetime import date, timedelta
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from attrs import evolve, frozen
 
-from server.core.errors import BacktestServerError, Cancelled, ConfigurationError
+from server.core.errors import Cancelled, ConfigurationError
 from server.core.events import Event, EventStream
-from server.core.secret import mask_error, mask_secrets
+from server.core.secret import mask_secrets
 from server.corporate_actions.events import gather
 from server.corporate_actions.model import Dividend, Events, Listing, Renames, Split
 from server.data_download.errors import BadResponseError, PlanLimitError, SymbolNotFoundError
@@ -23,6 +22,7 @@ from server.lean.series import NEW_YORK, parse_symbol
 from server.plugins.polygon_provider.client import PolygonClient
 from server.plugins.polygon_provider.config import PolygonConfig
 from server.plugins.polygon_provider.connection import Connection, reference_cache
+from server.plugins.polygon_provider.prompt_calls import PromptCalls
 from server.plugins.polygon_provider.reference_responses import (
     DividendRecord,
     EventsRecord,
@@ -46,7 +46,6 @@ MAX_PAGES = 100
 _LASTING = timedelta(days=30)
 """How long the holder of a ticker on a past day is cached."""
 
-_POLL_SECONDS = 0.1
 _TICKERS = "/v3/reference/tickers"
 
 Result = TypeVar("Result")
@@ -101,6 +100,7 @@ class PolygonReference:
         self._context = context
         self._stream = events
         self._stop = context.cancel.child()
+        self._calls = PromptCalls(self._stop, [config.api_key])
         self._pause = pause or self._stop.wait
         self._lock = threading.Lock()
         self._connection: Connection | None = None
@@ -115,12 +115,12 @@ class PolygonReference:
             BacktestServerError: As `PolygonClient.get`; ConfigurationError if it is not a ticker.
         """
         symbol = _symbol(ticker)
-        splits = self._start(lambda: self._listed(_SPLITS, symbol))
+        splits = self._calls.start(lambda: self._listed(_SPLITS, symbol))
         if not self._responded:  # sequentially, so that a wrong key or an outage costs one request
-            self._wait_for(splits)
+            self._calls.wait_for(splits)
             splits.result()
-        dividends = self._start(lambda: self._listed(_DIVIDENDS, symbol))
-        self._wait_for(splits, dividends)
+        dividends = self._calls.start(lambda: self._listed(_DIVIDENDS, symbol))
+        self._calls.wait_for(splits, dividends)
         return self._gathered(symbol, splits.result(), dividends.result())
 
     def renames(self, ticker: str) -> Renames:
@@ -130,7 +130,7 @@ class PolygonReference:
             BacktestServerError: As for `events`.
         """
         symbol = _symbol(ticker)
-        return self._promptly(lambda: self._renames(symbol))
+        return self._calls.result(lambda: self._renames(symbol))
 
     def listing(self, ticker: str, on: date | None = None) -> Listing | None:
         """Return reference data of the ticker; None if the vendor does not know it, or not on that day.
@@ -142,7 +142,7 @@ class PolygonReference:
             BacktestServerError: As for `events`. A PlanLimitError where the plan does not reach back to that day.
         """
         symbol = _symbol(ticker)
-        return self._promptly(lambda: self._listing(symbol, on))
+        return self._calls.result(lambda: self._listing(symbol, on))
 
     def close(self) -> None:
         """Cancel requests in progress, and close the session, the cache and the budget's file."""
@@ -279,29 +279,6 @@ class PolygonReference:
     def _masked(self, notices: Iterable[str]) -> tuple[str, ...]:
         """Remove the API key, which the vendor's text may contain, from notices."""
         return tuple(mask_secrets(notice, [self._config.api_key]) for notice in notices)
-
-    def _promptly(self, call: Callable[[], Result]) -> Result:
-        self._wait_for(future := self._start(call))
-        return future.result()
-
-    def _start(self, call: Callable[[], Result]) -> Future[Result]:
-        """Run the call in a daemon thread: a cancelled run does not wait for a vendor that does not respond."""
-        future: Future[Result] = Future()
-        threading.Thread(target=self._fulfil, args=(future, call), name="polygon-reference", daemon=True).start()
-        return future
-
-    def _wait_for(self, *futures: Future[Any]) -> None:
-        while wait(futures, _POLL_SECONDS).not_done:
-            if self._stop.cancelled:
-                raise Cancelled("cancelled while waiting for Polygon")
-
-    def _fulfil(self, future: Future[Result], call: Callable[[], Result]) -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:
-            if isinstance(error, BacktestServerError):
-                mask_error(error, [self._config.api_key])
-            future.set_exception(error)
 
 
 def _splits_follow(splits: Sequence[tuple[str, Split]], dividends: Sequence[tuple[str, Dividend]]) -> bool:

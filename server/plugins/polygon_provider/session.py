@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from requests.exceptions import InvalidProxyURL
 from requests.utils import get_environ_proxies, select_proxy
 
 from server import __version__
@@ -16,6 +18,9 @@ from server.plugins.polygon_provider.config import is_this_machine
 
 _PROXY_PORTS = {"http": 80, "https": 443}
 """The ports of proxies whose address has none; SOCKS has 1080."""
+
+_UNREADABLE = "with an unreadable address"
+"""Instead of host and port, in messages."""
 
 
 class BearerAuth(AuthBase):
@@ -56,6 +61,16 @@ class PolygonSession(requests.Session):
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send a request, unless the address of the proxy cannot be read: requests fails on some with a TypeError.
+
+        Raises:
+            InvalidProxyURL: It cannot be read; the text does not contain it.
+        """
+        if self.proxy == _UNREADABLE:
+            raise InvalidProxyURL("the address of the proxy cannot be read")
+        return super().send(request, **kwargs)
+
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Return None: redirects are not followed, so their targets are not parsed."""
 
@@ -74,5 +89,5 @@ def proxy_text(address: str | None) -> str | None:
     except ValueError:
         host, port = None, 0
     if not host or not host.isprintable():
-        return "with an unreadable address"
+        return _UNREADABLE
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

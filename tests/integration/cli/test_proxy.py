@@ -79,7 +79,8 @@ def test_a_proxy_that_refuses(proxied: CommandLine, refusing: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["http://user:{}@127.0.0.1:bad", "ftp://user:{}@127.0.0.1", "socks5://user:{}@127.0.0.1:9"]
+    "address",
+    ["http://user:{}@127.0.0.1:bad", "http://user:{}@", "ftp://user:{}@127.0.0.1", "socks5://user:{}@127.0.0.1:9"],
 )
 def test_an_address_that_does_not_fit(proxied: CommandLine, address: str) -> None:
     """It is an error of the proxy."""

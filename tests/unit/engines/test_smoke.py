@@ -17,7 +17,8 @@ from server.core.cancel import CancelToken
 from server.core.errors import Cancelled
 from server.core.json import to_json
 from server.engines.base import EngineRequest, EngineResult
-from server.engines.smoke import DayPrices, SmokeEngine, equal_weight_equity, max_drawdown
+from server.engines.hold import DayPrices, equal_weight_equity, max_drawdown
+from server.engines.smoke import SmokeEngine
 from server.lean.series import Resolution
 from server.trading_calendar import USEquityTradingCalendar
 
@@ -129,6 +130,15 @@ def test_rows_of_other_days_are_left_alone(run, tmp_path: Path) -> None:
 
     assert result.bars == 1
     assert result.equity.values == pytest.approx([100_000, 101_000, 101_000])
+
+
+@pytest.mark.damaged_zips
+def test_a_close_that_is_no_number_of_dollars(run, tmp_path: Path) -> None:
+    """A price of 400 digits is infinite; the run goes on."""
+    rows = [f"{day:%Y%m%d} 00:00,1000000,1000000,1000000,{close},100" for day, close in ((MON, "1" * 400), (TUE, "9"))]
+    write_zip(tmp_path / "equity/usa/daily/spy.zip", "spy.csv", "\n".join(rows))
+
+    assert run(resolution=Resolution.DAILY).bars == 2
 
 
 def test_the_drawdown_counts_from_the_starting_capital() -> None:
