@@ -114,7 +114,7 @@ class CorporateActionsContext:
             made=made,
             trouble=trouble,
             findings=findings or Findings(),
-            files=digest_of_files(self.folder.path, symbol) if findings and findings.later_events else b"",
+            files=b"" if findings is None else digest_of_files(self.folder.path, symbol),
         )
         self.folder.ledger.record_corporate_check(symbol, check)
 

@@ -58,7 +58,9 @@ class ShareEvidence:
         if found is None or self.listing is None:
             return None
         same = is_same_holder(self.listing, found, paused=False)
-        return None if same is None else not same
+        if same is None or (same and found.delisted == day):  # it may have lost the ticker on that very day
+            return None
+        return not same
 
     def taken_over(self, ticker: str, day: date) -> bool:
         """Whether the share that has a ticker now had another one until about that day."""

@@ -10,18 +10,19 @@ from datetime import date
 from attrs import field, frozen
 
 from server.corporate_actions.closes import DailyBars
-from server.corporate_actions.events import current_ticker
+from server.corporate_actions.events import current_ticker, events_until
 from server.corporate_actions.existing_file import Differences, ExistingFile, factor_differences, map_differences
 from server.corporate_actions.extension import (
     extended_map_rows,
     is_own_factor_file,
     is_own_map_file,
+    known_through,
     later_changes,
     later_events,
 )
 from server.corporate_actions.factor_computation import FactorComputation
 from server.corporate_actions.findings import doubts_about_closes
-from server.corporate_actions.identity import included_holders
+from server.corporate_actions.identity import included_holders, is_same_holder
 from server.corporate_actions.model import CorporateActionSource, Events, Renames
 from server.corporate_actions.paths import factor_file_path, map_file_path
 from server.corporate_actions.price_check import CheckedEvents, check_events
@@ -109,7 +110,7 @@ class CorporateActions:
             BacktestServerError: Something else that they need is not available; nothing was written.
         """
         current = current_ticker(symbol, self._renames(symbol))
-        if current is not None:
+        if current is not None and not self._has_another_holder(symbol, current):
             return _not_built(
                 symbol,
                 f"{symbol} is now {current}, whose files cover the days of {symbol}; use {current} instead "
@@ -180,6 +181,13 @@ class CorporateActions:
 
     # --- the share ---
 
+    def _has_another_holder(self, symbol: str, current: str) -> bool:
+        """Whether another share trades under a ticker whose list of changes is still that of the share before it."""
+        now, renamed = self.source.listing(symbol), None
+        if now is not None and now.active and now.figi:
+            renamed = self.source.listing(current)
+        return now is not None and renamed is not None and is_same_holder(renamed, now, paused=False) is False
+
     def _renames(self, symbol: str) -> Renames:
         if symbol not in self.renames:
             self.renames[symbol] = self.source.renames(symbol)
@@ -211,8 +219,9 @@ class CorporateActions:
         existing = ExistingFile.load(self.folder, factor_file_path(self.folder.path, symbol), parse_factor_file)
         first_day = max(used[0].date, share.rows[0].date) if share.other_holders else used[0].date
         if existing.is_foreign and existing.rows:
+            known = self._known_events(events, existing.rows)  # a close that only later ones need may be missing
             with suppress(FactorFileError):
-                same, _ = self._computation.rows(symbol, used, events, existing.rows[0].date)
+                same, _ = self._computation.rows(symbol, used, known, existing.rows[0].date)
                 existing = existing.recognized(is_own_factor_file(existing.content or b"", existing.rows, same))
         try:
             rows, notices = self._computation.rows(symbol, used, events, max(first_day, since) if since else first_day)
@@ -221,6 +230,11 @@ class CorporateActions:
                 raise
             return existing, [], []
         return existing, rows, notices
+
+    def _known_events(self, events: Events, rows: Sequence[FactorRow]) -> Events:
+        """The events up to the last one of an existing file."""
+        through = max(known_through(rows), self.calendar.first_day)
+        return events if through >= self.last_day else events_until(events, self.calendar.next_trading_day(through))
 
     def _put_factors(self, symbol: str, existing: ExistingFile[FactorRow], rows: list[FactorRow]) -> FileOutcome:
         if not rows:

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from itertools import groupby
 
 from attrs import evolve, field, frozen
@@ -21,6 +22,7 @@ from server.corporate_actions.events import (
 from server.corporate_actions.evidence import ShareEvidence, listing_on
 from server.corporate_actions.identity import PAUSE_SESSIONS, Tenure, find_tenure, is_same_holder
 from server.corporate_actions.model import CorporateActionSource, Events, Listing, Renames
+from server.corporate_actions.price_changes import distance
 from server.corporate_actions.renames import AcceptedRenames, accept_renames
 from server.corporate_actions.rows import closes_needed, inception, map_rows
 from server.data_download.findings import Doubt, OtherHolder
@@ -170,9 +172,19 @@ class ShareReader:
 
         @functools.cache
         def holder_on(day: date) -> Listing | None:
-            return current if day >= min(end, self.last_day) else listing_on(self.source, oldest, day)
+            if day >= min(end, self.last_day):
+                return current
+            found = listing_on(self.source, oldest, day)
+            ends = found is not None and not found.active and found.delisted == day  # perhaps on the session before
+            return None if ends and self._goes_on(day, closes) else found
 
         return find_tenure(symbol, oldest, spans, current, holder_on)
+
+    def _goes_on(self, day: date, closes: Mapping[date, Decimal | None]) -> bool:
+        """Whether the close of a day is nearer to that of the next session than to that of the one before."""
+        around = self.calendar.previous_trading_day(day), day, self.calendar.next_trading_day(day)
+        before, here, after = (Fraction(closes.get(one) or 0) for one in around)
+        return after > 0 and distance(here, after) < distance(before, here)
 
     def _spans(self, days: Sequence[date], closes: Mapping[date, Decimal | None]) -> list[list[date]]:
         """Divide days with bars where it is known that trading paused for `PAUSE_SESSIONS`."""

@@ -16,7 +16,7 @@ from server.data_download.findings import AcceptedDoubt, Doubt, Findings, OtherH
 from server.lean.series import Resolution, parse_symbols
 
 NOT_TRUSTED = "This result cannot be trusted"
-"""How the first note begins where there are doubts about the data."""
+"""How the summary begins where there are doubts about the data."""
 
 
 class Equity(NamedTuple):
@@ -86,7 +86,7 @@ class EngineResult:
     doubts: tuple[Doubt, ...] = ()
 
     def with_findings(self, findings: Findings, accepted: Collection[AcceptedDoubt]) -> EngineResult:
-        """Return the result with what is known about its symbols besides their bars; doubts come first in the notes.
+        """Return the result with what is known about its symbols besides their bars; doubts come first in its summary.
 
         Args:
             findings: What is known.
@@ -98,7 +98,8 @@ class EngineResult:
         warning = [f"{NOT_TRUSTED}: {count_text(len(open_doubts), 'doubt')} about its data"] if open_doubts else []
         return evolve(
             self,
-            notes=(*warning, *every.sentences, *self.notes),
+            summary=(*warning, *self.summary),
+            notes=(*every.sentences, *self.notes),
             other_holders=every.other_holders,
             doubts=every.doubts,
         )

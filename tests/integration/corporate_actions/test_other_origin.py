@@ -169,6 +169,23 @@ def test_own_files_are_recognised_without_the_state_folder(rig_on: RigOn) -> Non
     assert before != rig.text("factor", "AAPL") == expected_factors()
 
 
+def test_an_own_file_is_recognised_although_a_later_event_has_no_close(rig_on: RigOn) -> None:
+    """Only the events up to its last row are compared; the notice names the close, not another program."""
+    reference = apple_events()
+    rig, _ = rig_on(reference)
+    rig.download("AAPL", DAYS[0], DAYS[-1])
+    before = rig.text("factor", "AAPL")
+    shutil.rmtree(rig.data / ".backtest-server")
+    reference.dividend("AAPL", "2020-09-22", "0.205")
+    rig.now = at("2020-10-20")
+
+    report = rig.download("AAPL", DAYS[0], DAYS[-1])
+
+    (entry,) = report.corporate_actions
+    assert (entry.factor_file, rig.text("factor", "AAPL")) == ("kept", before)
+    assert ["on 2020-09-21 the close is missing" in notice for notice in entry.notices] == [True]
+
+
 def test_an_own_file_without_the_state_folder_reaches_back_to_older_bars(rig_on: RigOn) -> None:
     """It began with the first bar of that time."""
     reference = apple_events()
@@ -285,5 +302,20 @@ def test_a_newer_file_of_another_program_is_compared_again(rig_on: RigOn) -> Non
     assert not [notice for notice in report.notices if "--extend" in notice]
     server.reset()
 
+    rig.download("AAPL", DAYS[0], DAYS[-1])
+    assert server.requests == []
+
+
+def test_a_file_of_another_program_that_comes_later_is_compared(rig_on: RigOn) -> None:
+    """As when LEAN's own data folder is copied over this one after the range was settled."""
+    rig, server = rig_on()
+    rig.now = at("2020-12-01")
+    rig.download("AAPL", DAYS[0], DAYS[-1])
+    rig.put("factor", "AAPL", OLD)
+
+    report = rig.download("AAPL", DAYS[0], DAYS[-1])
+
+    assert [notice for notice in report.notices if "lack 2 later events" in notice and "--extend" in notice]
+    server.reset()
     rig.download("AAPL", DAYS[0], DAYS[-1])
     assert server.requests == []

@@ -43,4 +43,4 @@ def test_doubts_of_the_engine_are_accepted_like_others(accepted: bool) -> None:
     found = result(doubt("T")).with_findings(Findings(doubts=(doubt("MO"),)), setting)
 
     assert [one.accepted for one in found.doubts] == [accepted, accepted]
-    assert any(note.startswith(NOT_TRUSTED) for note in found.notes) is not accepted
+    assert any(line.startswith(NOT_TRUSTED) for line in found.summary) is not accepted
