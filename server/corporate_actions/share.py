@@ -182,6 +182,8 @@ class ShareReader:
 
     def _goes_on(self, day: date, closes: Mapping[date, Decimal | None]) -> bool:
         """Whether the close of a day is nearer to that of the next session than to that of the one before."""
+        if day <= self.calendar.first_day:
+            return False
         around = self.calendar.previous_trading_day(day), day, self.calendar.next_trading_day(day)
         before, here, after = (Fraction(closes.get(one) or 0) for one in around)
         return after > 0 and distance(here, after) < distance(before, here)
