@@ -14,7 +14,7 @@ from server.lean.feed.losses import losses_of
 from server.lean.feed.normalize import normalize
 from server.lean.feed.reader import in_order, read_share
 from server.lean.feed.sessions import Sessions, TradingCalendar
-from server.lean.feed.share import find_share
+from server.lean.feed.share import Share, find_share
 from server.lean.layout import layout_of
 from server.lean.series import Resolution, Series
 
@@ -51,16 +51,19 @@ def read_feed(
         calendar: Has the trading days of the range.
     """
     sessions = Sessions.around(calendar, request.start, request.end)
-    feeds = [_read_share(files, symbol, resolution, request, sessions) for symbol in symbols]
+    shares: dict[str, Share] = {}
+    for symbol in symbols:
+        share = find_share(files, symbol, request)
+        shares.setdefault(share.key, share)  # two tickers of one share are one subscription
+    feeds = [_read_share(files, share, resolution, request, sessions) for share in shares.values()]
     items = merge([feed.items for feed in feeds])
     return Feed(tuple(items), tuple(loss for feed in feeds for loss in feed.losses))
 
 
 def _read_share(
-    files: FeedFiles, symbol: str, resolution: Resolution, request: FeedRequest, sessions: Sessions
+    files: FeedFiles, share: Share, resolution: Resolution, request: FeedRequest, sessions: Sessions
 ) -> Feed:
-    share = find_share(files, symbol, request)
-    length = timedelta(milliseconds=layout_of(Series(symbol, resolution)).bar_ms)
+    length = timedelta(milliseconds=layout_of(Series(share.ticker, resolution)).bar_ms)
     raw = read_share(files, share, resolution, sessions, request)
     extended = request.extended_hours and length < _DAY
     items: Iterable[Item] = in_order(raw)

@@ -51,6 +51,11 @@ class Share:
     factor_rows: Sequence[FactorRow] = ()
     losses: tuple[Loss, ...] = ()
 
+    @property
+    def key(self) -> str:
+        """What two tickers of one share have in common (LEAN: its ``SecurityIdentifier``)."""
+        return self.map_path if self.map_rows else self.ticker
+
     def has_data(self, day: date) -> bool:
         """Return whether the map file allows data on a day (LEAN: ``MapFile.HasData``)."""
         return not self.map_rows or self.map_rows[0].date <= day <= self.map_rows[-1].date
