@@ -70,8 +70,8 @@ def _read_share(
     closed: set[date] = set()
     if length >= _DAY:
         items = _with_session_times(items, sessions, closed, request.begin)
-    if request.fill_forward and raw.ended_on is None:
-        items = Filling(sessions, length, extended, request.finish).fill(items)
+    if request.fill_forward:
+        items = Filling(sessions, length, extended, request.finish).fill(items, to_end=raw.ended_on is None)
     items = _subscribed(items, sessions, request, extended=extended)
     if length < _DAY:
         items = _with_rounded_starts(items, length)

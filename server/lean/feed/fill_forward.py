@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from attrs import frozen
 
 from server.lean.feed.items import Bar, Delisting, DelistingKind, Event, Item
-from server.lean.feed.sessions import REGULAR_SESSION, Sessions
+from server.lean.feed.sessions import Sessions
 
 _DAY = timedelta(days=1)
 
@@ -29,13 +29,14 @@ class Filling:
     extended: bool
     finish: datetime
 
-    def fill(self, items: Iterable[Item]) -> Iterator[Item]:
+    def fill(self, items: Iterable[Item], *, to_end: bool = True) -> Iterator[Item]:
         """Return bars and events with the bars that are missing between them and after the last one.
 
         Bars outside the sessions count as the bar before a gap, so this comes before they are removed.
 
         Args:
             items: In the order of their ends.
+            to_end: Whether bars after the last one are filled.
         """
         previous: Bar | None = None
         for item in items:
@@ -49,7 +50,7 @@ class Filling:
                 previous = item
             elif isinstance(item, Delisting) and item.kind is DelistingKind.DELISTED:
                 return
-        if previous and previous.end < self.finish:
+        if to_end and previous and previous.end < self.finish:
             yield from self._fill_end(previous)
 
     def _fill_end(self, previous: Bar) -> Iterator[Bar]:
@@ -82,8 +83,7 @@ class Filling:
             if not (finish < limit or (is_event and finish == limit)):
                 return None
             if self.sessions.overlaps(begin, finish, extended=self.extended):
-                length = REGULAR_SESSION if self._is_daily else self.length  # on early closes, too
-                return _repeated(previous, finish - length, finish)
+                return _repeated(previous, begin, finish)
         return None
 
     def _candidates(self, after: datetime) -> Iterator[tuple[datetime, datetime]]:

@@ -81,6 +81,8 @@ def _absent(
     if raw.ended_on is not None:
         last = min(last, raw.ended_on - _ONE_DAY)
     days = sessions.between(first, last)
+    if any(loss.first is None for loss in raw.losses):
+        return
     missing = {day: path for path, day in raw.missing.items()}
     for begin, end, count in runs_of(set(days) - accounted, days):
         path = missing.get(begin) or next(iter(raw.paths or raw.missing), share.map_path)

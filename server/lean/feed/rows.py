@@ -65,7 +65,7 @@ def read_file_rows(layout: Layout, data: bytes, day: date | None) -> FileRows:
 
 def _plain_rows(text: str, *, dated: bool) -> Iterator[EngineRow]:
     """The rows of a CSV that is as LEAN writes it."""
-    for line in text.split("\n"):
+    for line in text.split("\n") if text else ():
         label, *fields = line.split(",")
         number = int(label[:8] + label[9:11] + label[12:]) if dated else int(label)
         yield number, tuple(map(float, fields))
@@ -75,8 +75,11 @@ def _bars(layout: Layout, rows: Iterable[EngineRow], day: date | None) -> list[B
     length = timedelta(milliseconds=layout.bar_ms)
     ticker = layout.series.ticker
     found = []
+    latest = datetime.max - length
     for label, numbers in rows:
         start = _instant(label) if day is None else datetime.combine(day, time()) + timedelta(milliseconds=label)
+        if start > latest:
+            continue
         open_, high, low, close = map(dollars, numbers[:4])
         found.append(Bar(start, start + length, ticker, open_, high, low, close, numbers[4]))
     return found

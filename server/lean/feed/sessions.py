@@ -13,8 +13,6 @@ from attrs import Factory, frozen
 from server.lean.series import NEW_YORK
 
 PRE_MARKET, OPEN, CLOSE, POST_MARKET = time(4), time(9, 30), time(16), time(20)
-REGULAR_SESSION = timedelta(hours=6, minutes=30)
-"""The length of a whole session (LEAN: ``SecurityExchangeHours.RegularMarketDuration``)."""
 
 WHOLE_DAYS_OF_LEAN = frozenset({date(1998, 11, 27), date(1998, 12, 24), date(1999, 12, 31)})
 """Early closes that LEAN's list lacks (LEAN: ``market-hours-database.json``, Equity-usa-[*])."""

@@ -19,10 +19,13 @@ from server.lean.factor_file import FactorRow, parse_factor_file
 from server.lean.feed.files import FACTOR_FILES, MAP_FILES, FeedFiles
 from server.lean.feed.items import FeedRequest, Loss
 from server.lean.map_file import MapRow, parse_map_file, ticker_on
-from server.lean.text_lines import LAST_DATE
+from server.lean.series import symbol_problem
+from server.lean.text_lines import LAST_DATE, excerpt
 
 _NO_DATE = date(1899, 12, 30)
 """The date of a share without a map file (LEAN: ``SecurityIdentifier.DefaultDate``)."""
+
+_EARLIEST = date.min + timedelta(days=1)
 
 _HOLDER = re.compile(r"\.\d+$")
 _NOT_READ = re.compile(r"(?:con|prn|prn\.1)\.csv$")
@@ -67,7 +70,7 @@ class Share:
     @property
     def delisted_on(self) -> date:
         """The last day of the share."""
-        return self.map_rows[-1].date if self.map_rows else LAST_DATE
+        return min(self.map_rows[-1].date, LAST_DATE) if self.map_rows else LAST_DATE
 
     @property
     def first_read_day(self) -> date:
@@ -76,7 +79,7 @@ class Share:
         That is the map file's first day, or the day before the factor file's first row if it is later.
         """
         bounds = [self.map_rows[0].date] if self.map_rows else []
-        bounds += [self.factor_rows[0].date - timedelta(days=1)] if self.factor_rows else []
+        bounds += [max(self.factor_rows[0].date, _EARLIEST) - timedelta(days=1)] if self.factor_rows else []
         return max(bounds, default=date.min)
 
 
@@ -89,14 +92,12 @@ def find_share(files: FeedFiles, ticker: str, request: FeedRequest) -> Share:
         request: Its day of the run decides.
     """
     name = _resolve(files, ticker, request.today)
-    rows, losses = _load(files, f"{MAP_FILES}/{name.lower()}.csv", parse_map_file)
+    rows, losses = _load(files, f"{MAP_FILES}/{name.lower()}.csv", _parse_tickers)
     if not rows or rows[0].date > request.today:
         name = _resolve(files, ticker, _NO_DATE)
-        rows, losses = _load(files, f"{MAP_FILES}/{name.lower()}.csv", parse_map_file)
     else:
-        first = _HOLDER.sub("", rows[0].ticker)
-        name = _resolve(files, first, rows[0].date)
-        rows, losses = _load(files, f"{MAP_FILES}/{name.lower()}.csv", parse_map_file)
+        name = _resolve(files, _HOLDER.sub("", rows[0].ticker), rows[0].date)
+    rows, losses = _load(files, f"{MAP_FILES}/{name.lower()}.csv", _parse_tickers)
     name = name if rows else ticker
     factor_path = f"{FACTOR_FILES}/{name.lower()}.csv"
     factor_rows, factor_losses = _load(files, factor_path, parse_factor_file)
@@ -133,6 +134,20 @@ def _load(files: FeedFiles, path: str, parse: Callable[[str], list[Row]]) -> tup
         return (), ()
     rows, reason = _parsed(content, parse)
     return rows, (Loss(None, None, path, reason),) if reason else ()
+
+
+def _parse_tickers(text: str) -> list[MapRow]:
+    """Parse a map file, of whose tickers paths are built.
+
+    Raises:
+        FormatError: A line cannot be read, or a ticker is not a US equity symbol.
+    """
+    rows = parse_map_file(text)
+    for row in rows:
+        problem = symbol_problem(row.ticker)
+        if problem:
+            raise FormatError(f"the ticker {excerpt(row.ticker)} {problem}")
+    return rows
 
 
 def _parsed(content: bytes, parse: Callable[[str], list[Row]]) -> tuple[Sequence[Row], str]:
