@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from attrs import frozen
+from numpy.random import default_rng  # here: an interrupt while numpy imports it later can be lost
 
 from benchmarks.messages import MarketSpec
 
@@ -52,7 +53,7 @@ class PriceWalk:
     @classmethod
     def generate(cls, seed: int, count: int) -> PriceWalk:
         """Generate a plausible walk of `count` bars."""
-        random = np.random.default_rng(seed)
+        random = default_rng(seed)
         close = np.abs(random.integers(4_000, 40_000) + np.cumsum(random.integers(-5, 6, count))) + 100
         open_ = np.concatenate([close[:1], close[:-1]])
         high = np.maximum(open_, close) + random.integers(0, 4, count)

@@ -157,7 +157,8 @@ class BacktestManager:
             cancel=running.cancel,
             progress=lambda line: _emit(running, "notice", ENGINE, line),
         )
-        return result.with_findings(self._workspace.findings(wanted.symbols, wanted.start, wanted.end))
+        findings = self._workspace.findings(wanted.symbols, wanted.start, end)
+        return result.with_findings(findings, self._workspace.settings.accepted_doubts)
 
     def _stop_if_cancelled(self, running: _Running, where: str) -> None:
         if running.cancel.cancelled:

@@ -124,7 +124,7 @@ def _print(result: BuildResult) -> None:
         print(f"{files.symbol}: factor file {files.factor_file}, map file {files.map_file}{_extent(outcome)}")
         for notice in files.notices if files.factor_file != "none" else ():
             print(f"  note: {notice}")
-        for sentence in outcome.findings.sentences:
+        for sentence in (*outcome.findings.sentences, *outcome.findings.accepted_sentences):
             print(f"  note: {sentence}")
         for kind, found in (("factor", outcome.factor_differences), ("map", outcome.map_differences)):
             if found.count:

@@ -84,9 +84,11 @@ def verify(
             found = verify_files(folder, wanted, symbols, cancel=cancel)
         rewritten: tuple[IrregularFile, ...] = ()
         if found.to_rewrite and repair and not cancel.cancelled:
-            rewritten = found.irregular
+            before = found.irregular
             errors = rewrite_files(folder, found.to_rewrite, cancel=cancel)
             found = verify_files(folder, wanted, symbols, cancel=cancel)
+            left = {file.path for file in found.irregular} | {file.path for file in found.damaged}
+            rewritten = tuple(file for file in before if file.path not in left)
         small = check_files(folder.path, symbols, ours=folder.ledger.wrote, cancel=cancel)
         besides = workspace.findings(symbols or folder.catalog.tickers(wanted), date.min, date.max)
     if as_json:

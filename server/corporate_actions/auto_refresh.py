@@ -21,11 +21,11 @@ from server.core.events import Event, EventStream
 from server.core.text import list_text
 from server.corporate_actions.context import PHASE, CorporateActionsContext
 from server.corporate_actions.model import Renames
+from server.corporate_actions.paths import digest_of_files, factor_file_path, map_file_path, recorded_findings
 from server.data_download.findings import Findings, joined
 from server.data_download.ledger import CorporateCheck
 from server.data_download.report import CorporateFiles
 from server.data_download.request import DownloadRequest
-from server.lean.layout import EQUITY_USA
 
 if TYPE_CHECKING:
     from server.corporate_actions.service import BuildOutcome
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 RETRY_AFTER = timedelta(hours=1)
 """A failed check is not repeated automatically before this time has passed."""
 
-_FACTOR_FILES, _MAP_FILES = "factor_files", "map_files"
 _NAMES_SHOWN = 5
 
 
@@ -51,13 +50,13 @@ class AutoRefresh:
         due = [
             symbol
             for symbol, check in self._unchecked(symbols, request)
-            if (request.refresh or not self._failed_recently(check)) and not self._path(_MAP_FILES, symbol).exists()
+            if (request.refresh or not self._failed_recently(check)) and not self._map_file(symbol).exists()
         ]
         with suppress(Exception):  # any source may be installed; `after` reports what still fails
             if due:
                 self.context.check()
                 self._build_maps(due, events, cancel, refresh=request.refresh)
-        return any(self._path(_MAP_FILES, symbol).exists() for symbol in due)
+        return any(self._map_file(symbol).exists() for symbol in due)
 
     def after(
         self, symbols: Sequence[str], request: DownloadRequest, events: EventStream, cancel: CancelToken
@@ -113,7 +112,8 @@ class AutoRefresh:
     def findings(self, request: DownloadRequest) -> Findings:
         """Return what the checks of the symbols found on the days of a request."""
         checks = self.context.folder.ledger.corporate_checks(request.symbols)
-        found = joined([check.findings for check in checks.values()])
+        root = self.context.folder.path
+        found = joined([recorded_findings(root, symbol, check) for symbol, check in checks.items()])
         return found.within(request.start, request.end).accepting(self.context.accepted)
 
     # --- what is due ---
@@ -152,8 +152,8 @@ class AutoRefresh:
             and check.provider == self.context.provider
             and check.compared(first, last)
             and (self.context.is_settled(last, check.checked_at) or self.context.is_today(check.checked_at))
-            and (not check.files or check.files == self.context.digest_of_files(symbol))
-            and (not check.made or all(self._path(folder, symbol).exists() for folder in (_FACTOR_FILES, _MAP_FILES)))
+            and (not check.files or check.files == digest_of_files(self.context.folder.path, symbol))
+            and (not check.made or (self._factor_file(symbol).exists() and self._map_file(symbol).exists()))
         )
 
     def _failed_recently(self, check: CorporateCheck | None) -> bool:
@@ -164,18 +164,20 @@ class AutoRefresh:
             and self.context.is_recent(check.failed_at, RETRY_AFTER)
         )
 
-    def _path(self, folder: str, symbol: str) -> Path:
-        return self.context.folder.path / EQUITY_USA / folder / f"{symbol.lower()}.csv"
+    def _factor_file(self, symbol: str) -> Path:
+        return factor_file_path(self.context.folder.path, symbol)
+
+    def _map_file(self, symbol: str) -> Path:
+        return map_file_path(self.context.folder.path, symbol)
 
     # --- reporting ---
 
     def _kept_files(self, symbol: str, reason: str) -> CorporateFiles:
         """The entry of a symbol whose files could not be built; existing files are kept."""
-        factor, map_file = (self._path(folder, symbol).exists() for folder in (_FACTOR_FILES, _MAP_FILES))
         return CorporateFiles(
             symbol=symbol,
-            factor_file="kept" if factor else "none",
-            map_file="kept" if map_file else "none",
+            factor_file="kept" if self._factor_file(symbol).exists() else "none",
+            map_file="kept" if self._map_file(symbol).exists() else "none",
             notices=(reason,),
         )
 
@@ -186,7 +188,7 @@ class AutoRefresh:
                 events.emit(event)
         without_factor_file: dict[str, list[str]] = {}
         for symbol, reason in failed.items():
-            if not self._path(_FACTOR_FILES, symbol).exists():
+            if not self._factor_file(symbol).exists():
                 without_factor_file.setdefault(reason, []).append(symbol)
         for reason, symbols in without_factor_file.items():
             events.emit(Event(kind="notice", message=_missing_notice(symbols, reason)))

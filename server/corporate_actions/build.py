@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled, ConfigurationError
@@ -213,7 +213,8 @@ class _RequestPolicy:
 
     def built(self, outcome: BuildOutcome) -> None:
         files = outcome.files
-        self.result.outcomes.append(outcome)
+        findings = outcome.findings.accepting(self.context.accepted)
+        self.result.outcomes.append(evolve(outcome, findings=findings))
         message = f"{files.symbol}: factor file {files.factor_file}, map file {files.map_file}"
         self.events.emit(Event(kind="notice", phase=PHASE, symbol=files.symbol, message=message, transient=True))
 

@@ -146,9 +146,10 @@ class DailyBars:
         self.fetch(series, days)
         return known_closes(self._folder, ticker)
 
-    def first_day(self, ticker: str) -> date | None:
-        """Return the first day with bars of any resolution on disk."""
-        return first_day_on_disk(self._folder.path, ticker)
+    def first_day(self, *tickers: str) -> date | None:
+        """Return the first day with bars of any resolution on disk, under any of these tickers."""
+        days = [first_day_on_disk(self._folder.path, ticker) for ticker in tickers]
+        return min((day for day in days if day is not None), default=None)
 
     def days_on_disk(self, ticker: str) -> set[date]:
         """Return the days with bars of any resolution on disk."""

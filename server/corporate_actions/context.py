@@ -13,11 +13,11 @@ from server.core.cancel import CancelToken
 from server.core.errors import Cancelled
 from server.core.events import Event, EventStream
 from server.corporate_actions.model import CorporateActionSource, Renames
-from server.corporate_actions.paths import factor_file_path, map_file_path
+from server.corporate_actions.paths import digest_of_files
 from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
 from server.data_download.findings import AcceptedDoubt, Findings
-from server.data_download.ledger import CorporateCheck, digest
+from server.data_download.ledger import CorporateCheck
 from server.data_download.report import CORPORATE_ACTIONS
 from server.lean.series import NEW_YORK
 from server.trading_calendar import USEquityTradingCalendar
@@ -114,19 +114,9 @@ class CorporateActionsContext:
             made=made,
             trouble=trouble,
             findings=findings or Findings(),
-            files=self.digest_of_files(symbol) if findings and findings.later_events else b"",
+            files=b"" if findings is None else digest_of_files(self.folder.path, symbol),
         )
         self.folder.ledger.record_corporate_check(symbol, check)
-
-    def digest_of_files(self, symbol: str) -> bytes:
-        """Return a digest of a symbol's factor and map files; a file that cannot be read counts as empty."""
-        contents = []
-        for path in (factor_file_path(self.folder.path, symbol), map_file_path(self.folder.path, symbol)):
-            try:
-                contents.append(digest(path.read_bytes()))
-            except OSError:
-                contents.append(b"")
-        return digest(b"".join(contents))
 
     @contextmanager
     def opened(

@@ -210,6 +210,15 @@ def events_from(events: Events, first_day: date) -> Events:
     )
 
 
+def events_until(events: Events, last_day: date) -> Events:
+    """Return the events up to a day, included."""
+    return evolve(
+        events,
+        splits=tuple(split for split in events.splits if split.ex_date <= last_day),
+        dividends=tuple(dividend for dividend in events.dividends if dividend.ex_date <= last_day),
+    )
+
+
 def _counted(rows: Sequence[MapRow], events: Mapping[str, Events]) -> set[Split | Dividend]:
     """The events that are listed under the share's ticker of their ex-date."""
     return {event for ticker, listed in events.items() for event in listed.every if _had_ticker(rows, ticker, event)}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from server.corporate_actions.closes import known_closes
 from server.corporate_actions.older_holders import days_of_older_holder
-from server.corporate_actions.paths import load_factor_rows, load_map_rows
+from server.corporate_actions.paths import load_factor_rows, load_map_rows, recorded_findings
 from server.corporate_actions.price_changes import Closes, ExpectedChange, PriceChanges, changes_without_event
 from server.data_download.catalog import first_day_on_disk
 from server.data_download.data_folder import DataFolder
@@ -54,7 +54,7 @@ def read_findings(
         check = checks.get(symbol)
         if check and check.findings.other_holders:  # with names
             on_disk = Findings(doubts=on_disk.doubts)
-        found += [on_disk, *([check.findings] if check else [])]
+        found += [on_disk, *([recorded_findings(folder.path, symbol, check)] if check else [])]
     return joined(found).within(first, last).accepting(accepted)
 
 

@@ -6,6 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from attrs import evolve
+
+from server.data_download.findings import Findings
+from server.data_download.ledger import CorporateCheck, digest
 from server.lean.errors import FormatError
 from server.lean.factor_file import FactorRow, parse_factor_file
 from server.lean.layout import EQUITY_USA
@@ -62,6 +66,28 @@ def load_map_rows(root: Path, symbol: str) -> list[MapRow] | None:
         ValueError: It is not a US equity symbol.
     """
     return _load(map_file_path(root, symbol), parse_map_file)
+
+
+def digest_of_files(root: Path, symbol: str) -> bytes:
+    """Return a digest of a symbol's factor and map files; a file that cannot be read counts as empty.
+
+    Raises:
+        ValueError: It is not a US equity symbol.
+    """
+    contents = []
+    for path in (factor_file_path(root, symbol), map_file_path(root, symbol)):
+        try:
+            contents.append(digest(path.read_bytes()))
+        except OSError:
+            contents.append(b"")
+    return digest(b"".join(contents))
+
+
+def recorded_findings(root: Path, symbol: str, check: CorporateCheck) -> Findings:
+    """Return what a check found, without the events that files lacked which have changed since."""
+    if check.files and check.files != digest_of_files(root, symbol):
+        return evolve(check.findings, later_events=())
+    return check.findings
 
 
 def _name(symbol: str) -> str:

@@ -114,6 +114,21 @@ class _Comparison:
         change = self.over(at)
         return change is not None and distance(change, total) <= FIT
 
+    def shows_elsewhere(self, at: int, split: Split) -> bool:
+        """Return whether a change that fits a split is far better explained without it, next to one that shows it.
+
+        A ratio near 1 may fit an ordinary change of the session before or after the split.
+        """
+        change, one = self.over(at) or Fraction(0), Fraction(1)
+        for other in (at - 1, at + 1):
+            near = self.over(other)
+            if near is None or not self.fits(other, split.factor) or self.listed_at(other):
+                continue
+            as_listed = distance(change, split.factor) * distance(near, one)
+            if as_listed > FIT * distance(change, one) * distance(near, split.factor):
+                return True
+        return False
+
     def listed_at(self, at: int) -> list[Split]:
         """Return the splits whose change is the one at a position."""
         return [split for day, splits in self.listed.items() if self.changes.place(day) == at for split in splits]
@@ -126,7 +141,8 @@ def _decide(day: date, splits: Sequence[Split], comparison: _Comparison, draft: 
         if len(splits) > 1:
             draft.doubt(day, "two_events", f"{_names(splits)} are listed on one day, and the closes are not known")
         return splits
-    if comparison.fits(at, prod((split.factor for split in splits), start=Fraction(1))):
+    fits = comparison.fits(at, prod((split.factor for split in splits), start=Fraction(1)))
+    if fits and not (len(splits) == 1 and _shows(splits[0]) and comparison.shows_elsewhere(at, splits[0])):
         return splits
     small = [split for split in splits if not _shows(split)]
     large = [split for split in splits if _shows(split)]
@@ -137,7 +153,7 @@ def _decide(day: date, splits: Sequence[Split], comparison: _Comparison, draft: 
 
 def _decide_one(split: Split, comparison: _Comparison, at: int, draft: _Draft) -> Sequence[Split]:
     """Return a split that may not fit the change at its position: as listed, moved by a session, or left out."""
-    if comparison.fits(at, split.factor):
+    if comparison.fits(at, split.factor) and not comparison.shows_elsewhere(at, split):
         return [split]
     changes, ratio = comparison.changes, ratio_text(split.factor)
     near = [other for other in (at - 1, at + 1) if comparison.fits(other, split.factor)]

@@ -7,6 +7,7 @@ not fit is left out, with a doubt; the others stay.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Protocol
@@ -191,6 +192,10 @@ class _Judge:
             return days[begins]
         if ends in new and self._came_free(window, days[old[-1]], days[ends]):
             return days[ends]
+        at = bisect_left(days, window.listed_day)
+        both = at - 1 in old and at in new  # have bars before and after: each must have passed on that day
+        if both and self._passes_at(window.old, days[at]) and self._came_free(window, days[at - 1], days[at]):
+            return days[at]
         return f"{window.old} traded until {days[old[-1]]} and {window.new} from {days[new[0]]} on"
 
     def _passes_at(self, ticker: str, day: date) -> bool:

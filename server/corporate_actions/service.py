@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from attrs import field, frozen
 
 from server.corporate_actions.closes import DailyBars, MissingBar
-from server.corporate_actions.events import current_ticker, ticker_for, tickers_of
+from server.corporate_actions.events import current_ticker, events_until, ticker_for, tickers_of
 from server.corporate_actions.existing_file import Differences, ExistingFile, factor_differences, map_differences
 from server.corporate_actions.extension import (
     extended_factor_rows,
@@ -22,7 +22,7 @@ from server.corporate_actions.extension import (
     later_events,
 )
 from server.corporate_actions.findings import doubts_about_closes
-from server.corporate_actions.identity import included_holders
+from server.corporate_actions.identity import included_holders, is_same_holder
 from server.corporate_actions.model import CorporateActionSource, Events, Renames
 from server.corporate_actions.paths import factor_file_path, map_file_path
 from server.corporate_actions.price_check import CheckedEvents, check_events
@@ -110,7 +110,7 @@ class CorporateActions:
             BacktestServerError: Something else that they need is not available; nothing was written.
         """
         current = current_ticker(symbol, self._renames(symbol))
-        if current is not None:
+        if current is not None and not self._has_another_holder(symbol, current):
             return _not_built(
                 symbol,
                 f"{symbol} is now {current}, whose files cover the days of {symbol}; use {current} instead "
@@ -181,6 +181,13 @@ class CorporateActions:
 
     # --- the share ---
 
+    def _has_another_holder(self, symbol: str, current: str) -> bool:
+        """Whether another share trades under a ticker whose list of changes is still that of the share before it."""
+        now, renamed = self.source.listing(symbol), None
+        if now is not None and now.active and now.figi:
+            renamed = self.source.listing(current)
+        return now is not None and renamed is not None and is_same_holder(renamed, now, paused=False) is False
+
     def _renames(self, symbol: str) -> Renames:
         if symbol not in self.renames:
             self.renames[symbol] = self.source.renames(symbol)
@@ -208,8 +215,9 @@ class CorporateActions:
         existing = ExistingFile.load(self.folder, factor_file_path(self.folder.path, symbol), parse_factor_file)
         first_day = max(used[0].date, share.rows[0].date) if share.other_holders else used[0].date
         if existing.is_foreign and existing.rows:
+            known = self._known_events(events, existing.rows)  # a close that only later ones need may be missing
             with suppress(FactorFileError):
-                same, _ = self._factor_rows(symbol, used, events, existing.rows[0].date)
+                same, _ = self._factor_rows(symbol, used, known, existing.rows[0].date)
                 existing = existing.recognized(is_own_factor_file(existing.content or b"", existing.rows, same))
         try:
             rows, notices = self._factor_rows(symbol, used, events, max(first_day, since) if since else first_day)
@@ -218,6 +226,11 @@ class CorporateActions:
                 raise
             return existing, [], []
         return existing, rows, notices
+
+    def _known_events(self, events: Events, rows: Sequence[FactorRow]) -> Events:
+        """The events up to the last one of an existing file."""
+        through = max(known_through(rows), self.calendar.first_day)
+        return events if through >= self.last_day else events_until(events, self.calendar.next_trading_day(through))
 
     def _put_factors(self, symbol: str, existing: ExistingFile[FactorRow], rows: list[FactorRow]) -> FileOutcome:
         if not rows:
@@ -238,7 +251,9 @@ class CorporateActions:
         closes, missing = self.bars.closes({day: ticker_for(symbol, known, day) for day in needed})
         notices: list[str] = []
         permanent = [day for day, bar in missing.items() if bar.is_permanent]
-        first_bar = self._first_bar(symbol, known) if permanent and len(permanent) == len(missing) else None
+        first_bar = None
+        if permanent and len(permanent) == len(missing):
+            first_bar = self.bars.first_day(*tickers_of(symbol, known))
         if first_bar is not None and max(permanent) < first_bar:
             notices.append(
                 f"the factor file of {symbol} begins on {first_bar}, the first day with bars: closes that older events "
@@ -265,10 +280,6 @@ class CorporateActions:
             raise _with_reason(error, symbol, missing) from error
         return extended_factor_rows(existing, rows)
 
-    def _first_bar(self, symbol: str, rows: list[MapRow]) -> date | None:
-        days = [self.bars.first_day(ticker) for ticker in tickers_of(symbol, rows)]
-        return min((day for day in days if day is not None), default=None)
-
     # --- the map file ---
 
     def _existing_map(self, symbol: str, computed: Sequence[MapRow]) -> ExistingFile[MapRow]:
@@ -281,6 +292,8 @@ class CorporateActions:
 
     def _traded_before(self, ticker: str, day: date) -> bool:
         """Whether a ticker traded on the session before a day: it had no pause, and no other holder, there."""
+        if not self.calendar.first_day < day <= self.calendar.last_day:  # such as the end of LEAN's files, 2050-12-31
+            return False
         return self.calendar.previous_trading_day(day) in self.bars.days_on_disk(ticker)
 
     def _used_rows(self, existing: ExistingFile[MapRow], computed: list[MapRow]) -> list[MapRow]:

@@ -127,7 +127,7 @@ class ShareReader:
             events=events_from(events, first) if tenure.is_limited else events,
             closes=_closes_from(first, symbol, rows, history),
             notices=(*share.notices, *events.notices),
-            has_bars=self._first_bar(symbol, rows) is not None,
+            has_bars=self.bars.first_day(*tickers_of(symbol, rows)) is not None,
         )
 
     # --- tickers and holders ---
@@ -175,9 +175,19 @@ class ShareReader:
 
         @functools.cache
         def holder_on(day: date) -> Listing | None:
-            return current if day >= min(end, self.last_day) else self.listing_on(oldest, day)
+            if day >= min(end, self.last_day):
+                return current
+            found = self.listing_on(oldest, day)
+            ends = found is not None and not found.active and found.delisted == day  # perhaps on the session before
+            return None if ends and self._goes_on(day, closes) else found
 
         return find_tenure(symbol, oldest, spans, current, holder_on)
+
+    def _goes_on(self, day: date, closes: Mapping[date, Decimal | None]) -> bool:
+        """Whether the close of a day is nearer to that of the next session than to that of the one before."""
+        around = self.calendar.previous_trading_day(day), day, self.calendar.next_trading_day(day)
+        before, here, after = (Fraction(closes.get(one) or 0) for one in around)
+        return after > 0 and distance(here, after) < distance(before, here)
 
     def _spans(self, days: Sequence[date], closes: Mapping[date, Decimal | None]) -> list[list[date]]:
         """Divide days with bars where it is known that trading paused for `PAUSE_SESSIONS`."""
@@ -261,10 +271,6 @@ class ShareReader:
         before |= {self._next_session(self._next_session(day)) for day in around}
         return {day for day in before if day <= self.last_day}
 
-    def _first_bar(self, symbol: str, rows: Sequence[MapRow]) -> date | None:
-        days = [self.bars.first_day(ticker) for ticker in tickers_of(symbol, rows)]
-        return min((day for day in days if day is not None), default=None)
-
 
 def _free_days(days: Sequence[date], is_free: Callable[[date], bool]) -> Sequence[date]:
     """Return those of some days that are free; between the first and the last one only if those two differ."""
@@ -304,7 +310,9 @@ class _Evidence:
         if found is None or self.listing is None:
             return None
         same = is_same_holder(self.listing, found, paused=False)
-        return None if same is None else not same
+        if same is None or (same and found.delisted == day):  # it may have lost the ticker on that very day
+            return None
+        return not same
 
     def taken_over(self, ticker: str, day: date) -> bool:
         """Whether the share that has a ticker now had another one until about that day."""

@@ -167,7 +167,6 @@ class Catalog:
 
     def _check(self, layout: Layout, day: date | None, path: str, status: os.stat_result, found: _Scan) -> None:
         from server.lean.errors import FormatError
-        from server.lean.trade_csv import normalized
 
         try:
             data = _read(path)
@@ -176,7 +175,7 @@ class Catalog:
             found.damaged.append(DamagedFile(path=Path(path), reason=f"it cannot be read ({error.strerror})"))
             return
         try:
-            content = layout.check_rows(normalized(layout.member_content(data, day)), day)
+            content = layout.check_zip(data, day)
         except FormatError:
             self._check_irregular(layout, day, path, data, status, found)
             return

@@ -61,7 +61,7 @@ class CorporateCheck:
         trouble: Why it failed since; empty where it did not. What was found before is kept.
         findings: What was found besides the files.
         failed_at: When it failed, in seconds since 1970 UTC; 0 where it did not.
-        files: The digest of the files of another program that lack later events; empty if no such file exists.
+        files: The digest of both files after the check; empty if it failed, or if an earlier version recorded it.
     """
 
     provider: str

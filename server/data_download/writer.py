@@ -90,12 +90,16 @@ class SeriesWriter:
         """Leave of a damaged file what LEAN can use: its readable rows, or no file.
 
         Returns:
-            The name of a copy of the damaged file, or None if there was no file.
+            The name of a copy of the damaged file; None if there was no file, or all of it is still in place.
 
         Raises:
             WriteFailedError: The file is unchanged.
         """
-        return self.rewrite(series, day) or self.set_aside(series, day)
+        file_day = None if layout_of(series).one_file else day
+        previous = self._previous(series, file_day)
+        if previous.rows:
+            return self._rewrite(series, file_day, previous.rows, previous)
+        return self.set_aside(series, day)
 
     def set_aside(self, series: Series, day: date | None) -> Path | None:
         """Rename a damaged file to a name that nothing reads; returns that name, or None if there is no file."""
@@ -149,7 +153,7 @@ class SeriesWriter:
     def _previous(self, series: Series, day: date | None) -> FileReading:
         """What can be used of an existing file."""
         from server.lean.errors import FormatError
-        from server.lean.irregular import FileReading, read_file
+        from server.lean.irregular import FileReading, read_quickly
 
         layout = layout_of(series)
         path = self.root / layout.path(day)
@@ -159,11 +163,7 @@ class SeriesWriter:
             except FileNotFoundError:
                 return FileReading(rows={})
         try:
-            return FileReading(rows=layout.rows_by_day(layout.member_content(data, day), day))
-        except FormatError:
-            pass
-        try:
-            return read_file(layout, data, day)
+            return read_quickly(layout, data, day)
         except FormatError as error:
             return FileReading(rows={}, fault=str(error))
 

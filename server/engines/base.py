@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import date, datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -12,11 +12,11 @@ from attrs import evolve, field, frozen
 from server.core.cancel import CancelToken
 from server.core.json import json_options
 from server.core.text import count_text
-from server.data_download.findings import Doubt, Findings, OtherHolder, joined
+from server.data_download.findings import AcceptedDoubt, Doubt, Findings, OtherHolder, joined
 from server.lean.series import Resolution, parse_symbols
 
 NOT_TRUSTED = "This result cannot be trusted"
-"""How the first note begins where there are doubts about the data."""
+"""How the summary begins where there are doubts about the data."""
 
 
 class Equity(NamedTuple):
@@ -85,14 +85,21 @@ class EngineResult:
     other_holders: tuple[OtherHolder, ...] = ()
     doubts: tuple[Doubt, ...] = ()
 
-    def with_findings(self, findings: Findings) -> EngineResult:
-        """Return the result with what is known about its symbols besides their bars; doubts come first in the notes."""
-        every = joined([Findings(other_holders=self.other_holders, doubts=self.doubts), findings])
+    def with_findings(self, findings: Findings, accepted: Collection[AcceptedDoubt]) -> EngineResult:
+        """Return the result with what is known about its symbols besides their bars; doubts come first in its summary.
+
+        Args:
+            findings: What is known.
+            accepted: The doubts that the user accepts, the engine's own included.
+        """
+        own = Findings(other_holders=self.other_holders, doubts=self.doubts)
+        every = joined([own, findings]).accepting(accepted)
         open_doubts = [doubt for doubt in every.doubts if not doubt.accepted]
         warning = [f"{NOT_TRUSTED}: {count_text(len(open_doubts), 'doubt')} about its data"] if open_doubts else []
         return evolve(
             self,
-            notes=(*warning, *every.sentences, *self.notes),
+            summary=(*warning, *self.summary),
+            notes=(*every.sentences, *self.notes),
             other_holders=every.other_holders,
             doubts=every.doubts,
         )

@@ -50,9 +50,7 @@ def without_bad_days(bars: Bars, days: Sequence[date]) -> tuple[Bars, dict[date,
     bad_places, first = np.unique(place[~plausible], return_index=True)
     rows = np.flatnonzero(~plausible)[first]
     reasons = {days[at]: _reason(bars, int(row)) for at, row in zip(bad_places.tolist(), rows, strict=True)}
-    keep = ~np.isin(place, bad_places)
-    columns = {name: getattr(bars, name)[keep] for name in (*PRICES, "volume")}
-    return Bars(time=bars.time[keep], **columns), reasons
+    return bars[~np.isin(place, bad_places)], reasons
 
 
 def _plausible(bars: Bars) -> npt.NDArray[np.bool_]:

@@ -34,7 +34,7 @@ class Bars:
     def __len__(self) -> int:
         return len(self.time)
 
-    def __getitem__(self, rows: slice) -> Bars:
+    def __getitem__(self, rows: slice | npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Bars:
         return Bars(
             time=self.time[rows],
             open=self.open[rows],

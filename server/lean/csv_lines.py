@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from attrs import Factory, define, frozen
 
 from server.core.text import count_text
-from server.lean.days import MS_PER_DAY, day_of_number
+from server.lean.days import MS_PER_DAY, day_of_number, is_instant
 
 _NUMBER = rb" *(\d+(?:\.\d*)?|\.\d+)"
 _NUMBERS = rb",".join([_NUMBER] * 5)
@@ -141,9 +141,8 @@ def _number(text: bytes) -> bytes:
 
 
 def _is_dated_label(label: int, form: RowForm) -> bool:
-    hours, minutes = label // 100 % 100, label % 100
-    starts = (hours * 60 + minutes) * _MS_PER_MINUTE % form.bar_ms == 0
-    return day_of_number(label // 10_000) is not None and hours < 24 and minutes < 60 and starts
+    minutes = label // 100 % 100 * 60 + label % 100
+    return is_instant(label) and minutes * _MS_PER_MINUTE % form.bar_ms == 0
 
 
 def _is_header(line: bytes, form: RowForm) -> bool:

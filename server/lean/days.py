@@ -9,7 +9,7 @@ from datetime import date, datetime
 import numpy as np
 import numpy.typing as npt
 
-from server.lean.bars import PRICES, Bars
+from server.lean.bars import Bars
 from server.lean.series import NEW_YORK
 
 MS_PER_DAY = 86_400_000
@@ -30,6 +30,11 @@ def day_of_number(number: int) -> date | None:
         return None
 
 
+def is_instant(number: int) -> bool:
+    """Whether a number yyyyMMddHHmm is a day and a time."""
+    return day_of_number(number // 10_000) is not None and number // 100 % 100 < 24 and number % 100 < 60
+
+
 def midnights(days: Sequence[date]) -> npt.NDArray[np.int64]:
     """The New York midnights at which these days begin: int64, milliseconds since 1970 UTC, not to be written to."""
     return _midnights(tuple(days))
@@ -42,13 +47,13 @@ def _midnights(days: tuple[date, ...]) -> npt.NDArray[np.int64]:
     return found
 
 
-def select_days(bars: Bars, days: Sequence[date]) -> Bars:
-    """The bars of these New York days. ``days`` ascend."""
-    if not len(bars):
-        return bars
+def select_days(bars: Bars, days: Sequence[date]) -> tuple[Bars, list[date]]:
+    """The bars of these New York days, which ascend, and those of the days that have any."""
+    if not len(bars) or not days:
+        return bars[:0], []
     starts = midnights(days)
     first, last = np.searchsorted(bars.time, starts), np.searchsorted(bars.time, starts + MS_PER_DAY)
+    having = [day for day, has in zip(days, last > first, strict=True) if has]
     if int((last - first).sum()) == len(bars):
-        return bars
-    keep = np.concatenate([np.arange(begin, end) for begin, end in zip(first, last, strict=True)])
-    return Bars(time=bars.time[keep], **{name: getattr(bars, name)[keep] for name in (*PRICES, "volume")})
+        return bars, having
+    return bars[np.concatenate([np.arange(begin, end) for begin, end in zip(first, last, strict=True)])], having

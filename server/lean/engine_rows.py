@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from server.lean.days import MS_PER_DAY, day_of_number
+from server.lean.days import MS_PER_DAY, is_instant
 
 EngineRow = tuple[int, tuple[float, ...]]
 """A label (milliseconds of the day, or the number yyyyMMddHHmm), and five numbers as in the file."""
@@ -111,11 +111,6 @@ def _read(stream: _Stream, *, dated: bool) -> Iterator[EngineRow]:
             stream.skip_line()
             continue
         yield label, numbers
-
-
-def is_instant(number: int) -> bool:
-    """Whether a number yyyyMMddHHmm is a day and a time."""
-    return day_of_number(number // 10_000) is not None and number // 100 % 100 < 24 and number % 100 < 60
 
 
 def _wrapped(value: int, bits: int) -> int:

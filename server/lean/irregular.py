@@ -10,12 +10,12 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
 from server.core.text import count_text
 from server.lean.bars import PRICES, Bars
 from server.lean.csv_lines import CsvLines, RowForm, day_of_label, decoded, read_lines
-from server.lean.days import midnight
+from server.lean.days import MS_PER_DAY, midnight
 from server.lean.engine_rows import EngineRow, engine_rows
 from server.lean.errors import FormatError
 from server.lean.zip import first_member, members, salvage
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from server.lean.layout import Layout
 
 _MS_PER_MINUTE = 60_000
-_MS_PER_DAILY_BAR = 86_400_000
 
 
 @frozen(kw_only=True)
@@ -47,7 +46,7 @@ class FileReading:
     fault: str | None = None
     notices: tuple[str, ...] = ()
     lost: int = 0
-    has_other_members: bool = field(default=False)
+    has_other_members: bool = False
 
     @property
     def days(self) -> list[date]:
@@ -96,16 +95,25 @@ def read_file(layout: Layout, data: bytes, day: date | None) -> FileReading:
     return evolve(reading, notices=(*notices, *reading.notices), has_other_members=bool(foreign))
 
 
+def read_quickly(layout: Layout, data: bytes, day: date | None) -> FileReading:
+    """Read a zip as `read_file` does; of one as LEAN writes it, the rows only.
+
+    Raises:
+        FormatError: Nothing of it can be used.
+    """
+    try:
+        return FileReading(rows=layout.rows_by_day(layout.member_content(data, day), day))
+    except FormatError:
+        return read_file(layout, data, day)
+
+
 def read_rows(layout: Layout, data: bytes, day: date | None) -> dict[date, bytes]:
     """The rows by day of a zip of any form, of days without damage.
 
     Raises:
         FormatError: Nothing of it can be used.
     """
-    try:
-        return layout.rows_by_day(layout.member_content(data, day), day)
-    except FormatError:
-        reading = read_file(layout, data, day)
+    reading = read_quickly(layout, data, day)
     return {found: reading.rows[found] for found in reading.days}
 
 
@@ -139,7 +147,7 @@ def _read_salvaged(layout: Layout, content: bytes, day: date | None, reason: str
     if reading is None or not reading.rows:
         raise FormatError(reason)
     last = max(reading.rows)
-    return evolve(reading, partial_days=reading.partial_days | ({last} if layout.bar_ms < _MS_PER_DAILY_BAR else set()))
+    return evolve(reading, partial_days=reading.partial_days | ({last} if layout.bar_ms < MS_PER_DAY else set()))
 
 
 def _read_other_member(

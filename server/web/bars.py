@@ -31,7 +31,7 @@ def read_bars(folder: DataFolder, series: Series, days: Sequence[date]) -> list[
         The bars of each file.
     """
     found = (_read(folder, series, day) for day in layout_of(series).files(days))
-    return [select_days(bars, days) for bars in found if bars is not None]
+    return [select_days(bars, days)[0] for bars in found if bars is not None]
 
 
 def _read(folder: DataFolder, series: Series, day: date | None) -> Bars | None:

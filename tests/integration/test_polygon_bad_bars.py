@@ -108,6 +108,22 @@ def test_one_bad_daily_bar_fails_its_day(polygon_server: Serve, tmp_path: Path, 
     assert rig.csv() == lean_files(MARKET, "SPY", YEARS, DAILY)
 
 
+@pytest.mark.parametrize("resolution", [DAILY, MINUTE])
+def test_a_bar_without_its_time_where_one_day_is_asked_for(
+    polygon_server: Serve, tmp_path: Path, resolution: Resolution
+) -> None:
+    """The day fails, and nothing else of the run."""
+    change = partial(spoil, lambda bar: {**bar, "t": bar["t"] + 1000}, DAYS[0])
+    server = polygon_server(MARKET, faults=[faults.edited(change)])
+    rig = Rig(tmp_path, server.url)
+
+    report = rig.download("SPY", DAYS[:1], resolution)
+
+    (failure,) = report.failures
+    assert (failure.days, failure.code) == (tuple(DAYS[:1]), "bad_response")
+    assert counted(rig.download("SPY", DAYS[:1], resolution)) == (0, 1, 0, 0)
+
+
 def test_a_bad_bar_fails_its_day_on_every_run(polygon_server: Serve, tmp_path: Path) -> None:
     """While the vendor has it: one request for the one day, and never a cached answer."""
     server = polygon_server(MARKET)

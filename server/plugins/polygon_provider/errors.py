@@ -136,6 +136,11 @@ _INVALID_PROXY = (
 _CHECK_PROXY = "check HTTPS_PROXY, ALL_PROXY and NO_PROXY"
 
 
+def quotes_proxy(error: Exception) -> bool:
+    """Return whether an error may contain the address of the proxy, whose password must not be shown."""
+    return any(isinstance(cause, _INVALID_PROXY) for cause in _chain(error))
+
+
 def never_sent(error: Exception) -> bool:
     """Return whether a request failed before it left this machine."""
     never = (
@@ -156,7 +161,7 @@ def reason(error: Exception, connect_seconds: float, read_seconds: float) -> str
         read_seconds: The time limit for the first byte of a response and between two of them.
     """
     causes = list(_chain(error))
-    if any(isinstance(cause, _INVALID_PROXY) for cause in causes):
+    if quotes_proxy(error):
         socks = any(isinstance(cause, requests.exceptions.InvalidSchema) for cause in causes)
         what = "SOCKS needs the package PySocks" if socks else "its address does not fit"
         return f"the proxy cannot be used ({what}); {_CHECK_PROXY}"

@@ -196,23 +196,27 @@ def dividends_of(records: Iterable[DividendRecord], symbol: str) -> tuple[list[t
 def renames_of(record: EventsRecord | None, symbol: str) -> Renames:
     """Return the tickers of the security that has the ticker `symbol`, ascending by day.
 
-    The endpoint is experimental and known to be wrong in places, so an inconsistent list is rejected as a whole, with a
-    notice. Source: https://massive.com/docs/rest/stocks/corporate-actions/ticker-events
+    The endpoint is experimental and known to be wrong in places. An entry without a day, or with a ticker that LEAN
+    cannot store, is left out with a notice; the others stay, and are compared with the days on which their tickers
+    traded. A list with two tickers on one day, or without the symbol, is rejected as a whole.
+    Source: https://massive.com/docs/rest/stocks/corporate-actions/ticker-events
     """
     events = record.events or [] if record else []
     listed = [event for event in events if event.type == "ticker_change"]
     by_day: dict[date, str] = {}
+    notices: list[str] = []
     for event in listed:
         given = event.ticker_change.ticker if event.ticker_change else None
         day, ticker = _day(event.date), _ticker(given)
         shown = f"from {event.date or 'no day'} as {given or 'nothing'}"
         if day is None or ticker is None:
-            return _rejected(symbol, f"lists it {shown}")
-        if by_day.setdefault(day, ticker) != ticker:
+            notices.append(on_one_line(f"Polygon lists {symbol} {shown}, which cannot be; that ticker is left out"))
+        elif by_day.setdefault(day, ticker) != ticker:
             return _rejected(symbol, f"lists it {shown} and as {by_day[day]}")
     if listed and symbol not in by_day.values():
         return _rejected(symbol, f"lists it only as {', '.join(sorted(set(by_day.values())))}")
-    return Renames(changes=tuple(TickerChange(first_day=day, ticker=by_day[day]) for day in sorted(by_day)))
+    changes = tuple(TickerChange(first_day=day, ticker=by_day[day]) for day in sorted(by_day))
+    return Renames(changes=changes, notices=tuple(dict.fromkeys(notices)))
 
 
 def listing_of(record: TickerRecord) -> Listing:

@@ -18,7 +18,7 @@ from attrs import frozen
 from isal import isal_zlib
 
 from server.lean.bars import Bars
-from server.lean.days import MS_PER_DAY, midnight, midnights
+from server.lean.days import midnight
 from server.plugins.polygon_provider.bar_times import days_of_misplaced_bars, misplaced_bars
 from server.plugins.polygon_provider.requests import bad_response, next_page, on_one_line
 from server.plugins.polygon_provider.windows import Window
@@ -29,7 +29,6 @@ DAMAGED = cast("type[Exception]", isal_zlib.error)
 _LARGEST_BUFFER = 1 << 25
 """Bytes to reserve at most for a body by the length that it states itself."""
 
-_COLUMNS = ("open", "high", "low", "close", "volume")
 _SUCCESS = ("OK", "DELAYED")
 _NAN = float("nan")
 
@@ -260,16 +259,3 @@ def to_bars(pages: Sequence[PageColumns], window: Window) -> tuple[Bars, dict[da
         if (time[1:] < time[:-1]).any():
             raise bad_response(window, "its bars are out of order", pages[0].request_id)
     return Bars(time=time, **columns), bad
-
-
-def only_days(bars: Bars, days: Sequence[date]) -> tuple[Bars, list[date]]:
-    """Return the bars of these days, which ascend, and those of the days that have any."""
-    if not len(bars):
-        return bars, []
-    starts = midnights(days)
-    first, last = np.searchsorted(bars.time, starts), np.searchsorted(bars.time, starts + MS_PER_DAY)
-    having = [day for day, has in zip(days, last > first, strict=True) if has]
-    if int((last - first).sum()) == len(bars):
-        return bars, having
-    keep = np.concatenate([np.arange(begin, end) for begin, end in zip(first, last, strict=True)])
-    return Bars(time=bars.time[keep], **{name: getattr(bars, name)[keep] for name in _COLUMNS}), having

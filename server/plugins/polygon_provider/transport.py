@@ -14,7 +14,7 @@ from server.core.events import Event, EventStream
 from server.data_download.errors import ProviderUnavailable
 from server.plugins.polygon_provider.budget import RequestBudget, concurrency_limit
 from server.plugins.polygon_provider.config import PolygonConfig
-from server.plugins.polygon_provider.errors import RetryableError, never_sent, reason, unavailable
+from server.plugins.polygon_provider.errors import RetryableError, never_sent, quotes_proxy, reason, unavailable
 from server.plugins.polygon_provider.requests import Request
 from server.plugins.polygon_provider.session import BearerAuth, PolygonSession
 
@@ -126,7 +126,7 @@ class Transport:
             raise RetryableError(
                 self._unavailable(request, reason(error, CONNECT_SECONDS, READ_SECONDS)),
                 attempts=None if sent else UNREACHED_ATTEMPTS,
-            ) from (None if isinstance(error, urllib3.exceptions.LocationParseError) else error)  # with a password
+            ) from (None if quotes_proxy(error) else error)
 
     def _unavailable(self, request: Request, what: str) -> ProviderUnavailable:
         return unavailable(self._config.api_url, request, what, proxy=self.proxy)

@@ -10,12 +10,12 @@ from attrs import frozen
 
 from server.lean.bar_checks import without_bad_days
 from server.lean.bars import Bars
+from server.lean.days import select_days
 from server.plugins.polygon_provider.responses import (
     Page,
     PageColumns,
     decompressed,
     next_target,
-    only_days,
     page_columns,
     read_page,
     to_bars,
@@ -62,10 +62,10 @@ def choose_days(held: Sequence[PageColumns], window: Window) -> tuple[Bars, Chos
         BadResponseError: As `to_bars`.
     """
     bars, misplaced = to_bars(held, window)
-    bars, having = only_days(bars, window.wanted)
+    bars, having = select_days(bars, window.wanted)
     bars, bad = without_bad_days(bars, having)
     bad |= misplaced
     good = [day for day in having if day not in bad]
     if misplaced:
-        bars, good = only_days(bars, good)
+        bars, good = select_days(bars, good)
     return bars, ChosenDays(good=tuple(good), bad=bad)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from server.lean.series import Resolution
+from server.data_download.locks import SeriesLocks
+from server.lean.series import Resolution, Series
 from tests.support.cli_market import DAILY, DAYS, MARKET, Serve
 from tests.support.command_line import CommandLine
 from tests.support.harness import csv_of, lean_files, leftovers
@@ -50,6 +51,21 @@ def test_irregular_files_are_listed_and_rewritten_without_a_request(command: Com
     assert csv_of(command.data) == {"daily/spy.zip": "\n".join(ROWS).encode()}
     assert leftovers(command.data) == []
     assert server.requests == []
+
+
+@pytest.mark.damaged_zips
+def test_files_that_another_run_holds_are_not_listed_as_rewritten(command: CommandLine, served: Serve) -> None:
+    """They stay as they are."""
+    served()
+    path = put_daily(command, ROWS[1], ROWS[0], *ROWS[2:])
+    before = path.read_bytes()
+
+    with SeriesLocks(command.data).take([Series("SPY", Resolution.DAILY)], 1):
+        answer = command.run("verify", "--resolution", "daily", "--repair", "--json")
+
+    found = json.loads(answer.out)
+    assert ([file["path"] for file in found["irregular"]], found["rewritten"]) == ([str(path)], [])
+    assert path.read_bytes() == before
 
 
 @pytest.mark.damaged_zips

@@ -90,6 +90,9 @@ def test_a_spin_off_is_a_doubt_until_it_is_accepted(rig_on: RigOn) -> None:
     again = rig.download("T", FIRST, LAST)
     assert ([doubt.accepted for doubt in again.doubts], again.notices, server.requests) == ([True], (), [])
 
+    (outcome,) = rig.build("T", refresh=True).outcomes
+    assert [doubt.accepted for doubt in outcome.findings.doubts] == [True]
+
     without = rig.download("T", FIRST, date(2017, 1, 11))
     assert without.doubts == ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from datetime import date
 from fractions import Fraction
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from server.core.errors import ConfigurationError
+from server.data_download.findings import Findings
 from server.data_download.report import CorporateFiles
 from tests.support.corporate_market import (
     DAYS,
@@ -56,6 +58,12 @@ def files(rig: CorporateRig, **options: Any) -> CorporateFiles:
 
 def names(rig: CorporateRig) -> list[str]:
     return sorted(path.name for path in rig.path("factor", "AAPL").parent.iterdir())
+
+
+def found(rig: CorporateRig) -> Findings:
+    """What coverage and backtests list without a request."""
+    with closing(rig.open()) as workspace:
+        return workspace.findings(["AAPL"], DAYS[0], DAYS[-1])
 
 
 def test_extend_keeps_the_rows_and_adds_later_events(rig_on: RigOn) -> None:
@@ -133,6 +141,17 @@ def test_extend_a_map_file(rig_on: RigOn) -> None:
     assert rig.path("map", "AAPL").with_suffix(".csv.old").read_text() == "19980102,aapl,N\n20501231,aapl,N\n"
 
 
+@pytest.mark.parametrize("rows", ["20501231,aapl,N\n", "19701231,aapl,N\n20501231,aapl,N\n"])
+def test_a_map_file_that_begins_outside_the_calendar(rig_on: RigOn, rows: str) -> None:
+    """Such a file is kept like any other, and the other files are built."""
+    rig, _ = rig_on(apple_events())
+    rig.put("map", "AAPL", rows)
+
+    entry = files(rig)
+
+    assert (entry.factor_file, entry.map_file) == ("written", "kept")
+
+
 def test_own_files_are_recognised_without_the_state_folder(rig_on: RigOn) -> None:
     """Deleting it costs time, never correctness: events since then are added to own files."""
     reference = apple_events()
@@ -148,6 +167,23 @@ def test_own_files_are_recognised_without_the_state_folder(rig_on: RigOn) -> Non
     (entry,) = report.corporate_actions
     assert (entry.factor_file, entry.map_file) == ("written", "unchanged")
     assert before != rig.text("factor", "AAPL") == expected_factors()
+
+
+def test_an_own_file_is_recognised_although_a_later_event_has_no_close(rig_on: RigOn) -> None:
+    """Only the events up to its last row are compared; the notice names the close, not another program."""
+    reference = apple_events()
+    rig, _ = rig_on(reference)
+    rig.download("AAPL", DAYS[0], DAYS[-1])
+    before = rig.text("factor", "AAPL")
+    shutil.rmtree(rig.data / ".backtest-server")
+    reference.dividend("AAPL", "2020-09-22", "0.205")
+    rig.now = at("2020-10-20")
+
+    report = rig.download("AAPL", DAYS[0], DAYS[-1])
+
+    (entry,) = report.corporate_actions
+    assert (entry.factor_file, rig.text("factor", "AAPL")) == ("kept", before)
+    assert ["on 2020-09-21 the close is missing" in notice for notice in entry.notices] == [True]
 
 
 def test_an_own_file_without_the_state_folder_reaches_back_to_older_bars(rig_on: RigOn) -> None:
@@ -258,11 +294,28 @@ def test_a_newer_file_of_another_program_is_compared_again(rig_on: RigOn) -> Non
     rig, server = foreign(rig_on)
     rig.now = at("2020-12-01")
     rig.download("AAPL", DAYS[0], DAYS[-1])
+    assert found(rig).later_events
     rig.put("factor", "AAPL", extended().replace("20200806", "20200805"))
 
+    assert found(rig).later_events == ()
     report = rig.download("AAPL", DAYS[0], DAYS[-1])
     assert not [notice for notice in report.notices if "--extend" in notice]
     server.reset()
 
+    rig.download("AAPL", DAYS[0], DAYS[-1])
+    assert server.requests == []
+
+
+def test_a_file_of_another_program_that_comes_later_is_compared(rig_on: RigOn) -> None:
+    """As when LEAN's own data folder is copied over this one after the range was settled."""
+    rig, server = rig_on()
+    rig.now = at("2020-12-01")
+    rig.download("AAPL", DAYS[0], DAYS[-1])
+    rig.put("factor", "AAPL", OLD)
+
+    report = rig.download("AAPL", DAYS[0], DAYS[-1])
+
+    assert [notice for notice in report.notices if "lack 2 later events" in notice and "--extend" in notice]
+    server.reset()
     rig.download("AAPL", DAYS[0], DAYS[-1])
     assert server.requests == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
+import pytest
+
 from tests.support import faults
 from tests.support.corporate_rig import RigOn, at
 from tests.support.reference_data import ReferenceData
@@ -62,6 +64,45 @@ def test_the_files_of_lean_without_details_of_past_days(rig_on: RigOn) -> None:
     assert rig.text("map", "GOOGL") == "20040819,goog,Q\n20140402,goog,Q\n20501231,googl,Q\n"
     assert rig.text("map", "GOOG") == "20140327,goocv,Q\n20140402,goocv,Q\n20501231,goog,Q\n"
     assert rig.text("factor", "GOOGL") == "20040819,1,0.5,1\n20140402,1,0.5,1135.1\n20501231,1,1,0"
+
+
+def test_a_listing_that_ends_on_the_day_of_the_change_does_not_deny_it(rig_on: RigOn) -> None:
+    """The plan has no past days: class A is among the delisted holders of GOOG, with the day that class C took it."""
+    data = alphabet()
+    data.refused_dates = faults.not_entitled()
+    rig, _ = rig_on(data, OF_2014)
+    rig.now = at("2014-06-02")
+
+    report = rig.download(["GOOGL", "GOOG"], WHEN_ISSUED[0], AFTER[-1])
+
+    assert [doubt.kind for doubt in report.doubts if doubt.symbol == "GOOGL"] == []
+    assert rig.text("map", "GOOGL") == "20040819,goog,Q\n20140402,goog,Q\n20501231,googl,Q\n"
+    assert rig.text("map", "GOOG") == "20140327,goocv,Q\n20140402,goocv,Q\n20501231,goog,Q\n"
+
+
+@pytest.mark.parametrize("past_days", [True, False])
+def test_two_shares_that_exchange_their_tickers(rig_on: RigOn, past_days: bool) -> None:
+    """Both tickers trade before and after the day; each share is one series."""
+    before, after = sessions("2022-02-01", "2022-02-28"), sessions("2022-03-01", "2022-03-31")
+    closes = {"XA": {**level(before, 20), **level(after, 300)}, "XB": {**level(before, 299), **level(after, 21)}}
+    data = ReferenceData(refused_dates=None if past_days else faults.not_entitled())
+    shares = {"20": (("XA", "2019-01-02"), ("XB", "2022-03-01")), "299": (("XB", "2019-01-02"), ("XA", "2022-03-01"))}
+    for figi, changes in shares.items():
+        data.listed(changes[1][0], held=("2022-03-01", "2030-01-01"), since="2019-01-02", composite_figi=figi)
+    for figi, ((ticker, first), _) in shares.items():
+        data.listed(ticker, held=(first, "2022-02-28"), delisted="2022-03-01", since=first, composite_figi=figi)
+    for changes in shares.values():
+        listed = ReferenceData()
+        listed.renamed(*changes)
+        data.histories[changes[1][0]] = listed.histories[changes[1][0]]
+    rig, _ = rig_on(data, daily_market(closes))
+    rig.now = at("2022-06-01")
+
+    report = rig.download(["XA", "XB"], before[0], after[-1])
+
+    assert rig.text("map", "XA") == "20190102,xb,Q\n20220228,xb,Q\n20501231,xa,Q\n"
+    assert rig.text("map", "XB") == "20190102,xa,Q\n20220228,xa,Q\n20501231,xb,Q\n"
+    assert (report.doubts, report.other_holders) == ((), ())
 
 
 def test_bars_under_the_old_ticker_are_used_for_both(rig_on: RigOn) -> None:

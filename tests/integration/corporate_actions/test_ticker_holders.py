@@ -106,6 +106,24 @@ def test_the_list_of_delisted_shares_where_the_plan_has_no_past_days(rig_on: Rig
     assert [one.name for one in report.other_holders] == [ETF["name"]]
 
 
+@pytest.mark.parametrize("delisted", ["2022-06-08", "2022-06-09"])
+def test_a_delisted_holder_whose_last_day_is_uncertain(rig_on: RigOn, delisted: str) -> None:
+    """The ticker never paused. The vendor's day is the former holder's last one or the one after: closes decide."""
+    before = sessions("2022-05-02", "2022-06-08")
+    data = ReferenceData(refused_dates=faults.not_entitled())
+    data.listed("META", delisted=delisted, name="A fund", composite_figi="FUND")
+    data.listed("META", **COMPANY, composite_figi="META")
+    market = daily_market({"META": {**level(before, 12.5), **level(META_DAYS, 184)}})
+    rig, _ = rig_on(data, market)
+    rig.now = at("2022-08-15")
+
+    report = rig.download("META", before[0], LAST)
+
+    assert rig.text("map", "META") == META_MAP
+    assert [(other.first_day, other.last_day) for other in report.other_holders] == [(before[0], before[-1])]
+    assert report.doubts == ()
+
+
 def test_another_name_alone_shows_nothing(rig_on: RigOn) -> None:
     """A company that changed its name, without FIGIs and without a pause."""
     days = sessions("2021-07-01", "2022-07-29")
@@ -132,6 +150,31 @@ def test_one_figi_before_and_after_a_pause(rig_on: RigOn) -> None:
 
     assert rig.text("map", "META") == JOINED_MAP
     assert (report.other_holders, report.doubts) == ((), ())
+
+
+def test_a_ticker_that_another_share_took_after_a_rename(rig_on: RigOn) -> None:
+    """The list for FB is still Meta's. The fund that has the ticker now gets files of its own, without Meta's days."""
+    old, new = sessions("2022-05-02", "2022-06-08"), sessions("2025-03-03", "2025-03-31")
+    market = daily_market({"FB": {**level(old, 190), **level(new, 41)}, "META": level(META_DAYS, 184)})
+    data = ReferenceData()
+    data.listed("FB", since="2025-03-03", name="A fund", composite_figi="FUND")
+    data.listed("META", since="2012-05-18", held=("2022-06-09", "2030-01-01"), composite_figi="META")
+    data.listed("FB", held=("2012-05-18", "2022-06-08"), delisted="2022-06-09", name="Meta", composite_figi="META")
+    data.renamed(("FB", "2012-05-18"), ("META", "2022-06-09"))
+    rig, _ = rig_on(data, market)
+    rig.now = at("2025-06-02")
+
+    report = rig.download("FB", old[0], new[-1])
+
+    assert rig.text("map", "FB") == "20250303,fb,Q\n20501231,fb,Q\n"
+    assert rig.text("factor", "FB") == "20250303,1,1,1\n20501231,1,1,0"
+    assert [(other.first_day, other.last_day, other.name) for other in report.other_holders] == [
+        (old[0], old[-1], "Meta")
+    ]
+    assert [doubt.kind for doubt in report.doubts] == ["rename"]  # the list
+
+    rig.download("META", old[0], META_DAYS[-1])
+    assert rig.text("map", "META") == "20120518,fb,Q\n20220608,fb,Q\n20501231,meta,Q\n"
 
 
 def test_only_days_of_the_other_holder(rig_on: RigOn) -> None:

@@ -69,6 +69,22 @@ def test_a_split_listed_one_session_late_is_applied_where_the_close_changed() ->
     assert (len(found.notices), found.doubts) == (1, ())
 
 
+@pytest.mark.parametrize(
+    ("known", "day"),
+    [
+        (("100", "93", "69.8"), "2017-01-12"),  # falls by 7 %, then splits
+        (("100", "75", "69.8"), "2017-01-11"),  # splits, then falls by 7 %
+        (("100", "86.6", "75"), "2017-01-11"),  # a fall in two equal parts shows nothing
+    ],
+)
+def test_a_ratio_that_fits_an_ordinary_change_beside_the_split(known: tuple[str, ...], day: str) -> None:
+    """4:3 is within 1.25 of a fall by 7 %; the session after it explains both changes, or does not."""
+    found = checked(closes(*known), split("2017-01-11", "4", "3"))
+
+    assert found.events.splits == (split(day, "4", "3"),)
+    assert (len(found.notices), found.doubts) == (int(day != "2017-01-11"), ())
+
+
 @pytest.mark.parametrize("after", ["62.5", "50", "40"])
 def test_a_change_within_a_factor_of_1_25_confirms_a_split(after: str) -> None:
     """100 to 62.5 and to 40 are exactly 1.25 times and a 1.25th of a half."""

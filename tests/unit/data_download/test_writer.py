@@ -95,6 +95,15 @@ def test_a_copy_of_a_damaged_daily_zip_is_kept_when_it_is_written(folder: DataFo
     assert aside.read_bytes() == bad
 
 
+def test_clearing_a_file_that_was_repaired_meanwhile_keeps_it(folder: DataFolder) -> None:
+    """Another program may have replaced it since it was found to be damaged."""
+    folder.writer.write_days(Series("SPY", DAILY), [daily(day) for day in DAYS])
+
+    assert folder.writer.clear_damaged(Series("SPY", DAILY), None) is None
+
+    assert csv_of(folder.path) == {"daily/spy.zip": b"\n".join(daily(day).csv for day in DAYS)}
+
+
 @pytest.mark.damaged_zips
 @pytest.mark.parametrize("day", [None, DAYS[0]])
 def test_setting_a_daily_zip_aside_forgets_it(folder: DataFolder, day: date | None) -> None:

@@ -213,20 +213,35 @@ def test_ticker_changes_ascend() -> None:
 @pytest.mark.parametrize(
     ("events", "words"),
     [
-        ([("2022-06-31", "META"), ("2012-05-18", "FB")], "from 2022-06-31 as META"),
-        ([("2022-06-09", "META"), (None, "FB")], "from no day as FB"),
-        ([("2022-06-09", "META"), ("2012-05-18", None)], "from 2012-05-18 as nothing"),
-        ([("2022-06-09", "META"), ("2012-05-18", "FBpA")], "from 2012-05-18 as FBpA"),
-        ([("2022-06-09", "META"), ("2012-05-18", "../FB")], "from 2012-05-18 as ../FB"),
+        ([("2022-06-31", "META"), ("2012-05-18", "FB")], "only as FB"),
         ([("2022-06-09", "META"), ("2022-06-09", "FB")], "from 2022-06-09 as FB and as META"),
         ([("2022-06-09", "METAX"), ("2012-05-18", "FB")], "only as FB, METAX"),
     ],
 )
-def test_where_one_change_is_odd_there_is_no_rename(events: list[tuple[str | None, str | None]], words: str) -> None:
-    """Half a history would put days under the wrong ticker; the notice says why."""
+def test_a_list_that_contradicts_itself_is_no_rename(events: list[tuple[str | None, str | None]], words: str) -> None:
+    """The notice says why."""
     found = renames(*events)
 
     assert found.changes == ()
+    assert len(found.notices) == 1
+    assert words in found.notices[0]
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (("2012-05-32", "FBX"), "from 2012-05-32 as FBX"),
+        ((None, "FBX"), "from no day as FBX"),
+        (("2011-05-18", None), "from 2011-05-18 as nothing"),
+        (("2011-05-18", "FBpA"), "from 2011-05-18 as FBpA"),
+        (("2011-05-18", "../FB"), "from 2011-05-18 as ../FB"),
+    ],
+)
+def test_one_odd_entry_does_not_hide_the_others(entry: tuple[str | None, str | None], words: str) -> None:
+    """It is left out, and the notice names it."""
+    found = renames(("2022-06-09", "META"), entry, ("2012-05-18", "FB"))
+
+    assert [change.ticker for change in found.changes] == ["FB", "META"]
     assert len(found.notices) == 1
     assert words in found.notices[0]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,7 +21,6 @@ from server.plugins.polygon_provider.responses import (
     check_page,
     decode_page,
     next_target,
-    only_days,
     page_columns,
     problem_of,
     to_bars,
@@ -326,23 +325,3 @@ def test_the_days_window_is_new_yorks() -> None:
     times = [at(DAYS[0], 0), at(DAYS[2], 23, 59)]
 
     assert joined(page(*map(bar, times))).time.tolist() == times
-
-
-@given(
-    wanted=st.sets(st.integers(0, 9), min_size=1).map(sorted),
-    having=st.sets(st.integers(0, 9)).map(sorted),
-    per_day=st.integers(1, 3),
-)
-def test_only_the_bars_of_wanted_days_stay(wanted: list[int], having: list[int], per_day: int) -> None:
-    """And the days that have any are named, in order."""
-    days = [DAYS[0] + timedelta(days=n) for n in range(10)]
-    time = np.array([at(days[n], 9, minute) for n in having for minute in range(per_day)], np.int64)
-    numbers = np.arange(len(time), dtype=np.float64)
-    bars = Bars(time=time, **dict.fromkeys(COLUMNS, numbers))
-
-    kept, found = only_days(bars, [days[n] for n in wanted])
-
-    both = [n for n in wanted if n in having]
-    assert found == [days[n] for n in both]
-    assert kept.time.tolist() == [at(days[n], 9, minute) for n in both for minute in range(per_day)]
-    assert kept.volume.tolist() == [n for n, t in enumerate(time.tolist()) if t in set(kept.time.tolist())]

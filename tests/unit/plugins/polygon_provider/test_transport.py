@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
+import requests
+import urllib3
 
 from server.core.errors import Cancelled
+from server.data_download.errors import ProviderUnavailable
 from tests.support.polygon_client import KEY, MakeKit, Reply
 
 
@@ -74,3 +78,15 @@ def test_a_cancelled_run_reads_no_cached_response(kit: MakeKit) -> None:
     with pytest.raises(Cancelled):
         made.get()
     assert made.count("cache_hits") == 0
+
+
+def test_an_error_that_quotes_the_proxy_is_not_a_cause(kit: MakeKit) -> None:
+    """Tracebacks show causes, and the address may contain a password."""
+    cause = urllib3.exceptions.LocationParseError("http://user:s3cret@proxy:99999")
+    made = kit(requests.exceptions.InvalidURL(cause), retry_attempts=1)
+
+    with pytest.raises(ProviderUnavailable) as caught:
+        made.get()
+
+    assert "the proxy cannot be used" in str(caught.value)
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
