@@ -91,12 +91,7 @@ def find_share(files: FeedFiles, ticker: str, request: FeedRequest) -> Share:
         ticker: In capitals.
         request: Its day of the run decides.
     """
-    name = _resolve(files, ticker, request.today)
-    rows, losses = _load(files, f"{MAP_FILES}/{name.lower()}.csv", _parse_tickers)
-    if not rows or rows[0].date > request.today:
-        name = _resolve(files, ticker, _NO_DATE)
-    else:
-        name = _resolve(files, _HOLDER.sub("", rows[0].ticker), rows[0].date)
+    name = find_map_file(files, ticker, request.today)
     rows, losses = _load(files, f"{MAP_FILES}/{name.lower()}.csv", _parse_tickers)
     name = name if rows else ticker
     factor_path = f"{FACTOR_FILES}/{name.lower()}.csv"
@@ -111,19 +106,37 @@ def find_share(files: FeedFiles, ticker: str, request: FeedRequest) -> Share:
     )
 
 
+def find_map_file(files: FeedFiles, ticker: str, today: date) -> str:
+    """Return the name of the map file of the share that LEAN takes a ticker for, in capitals; it need not exist.
+
+    LEAN looks up the ticker of today first, and then the share's first ticker on its first day.
+
+    Args:
+        files: The data folder.
+        ticker: In capitals.
+        today: The day of the run.
+    """
+    name = _resolve(files, ticker, today)
+    rows, _ = _load(files, f"{MAP_FILES}/{name.lower()}.csv", _parse_tickers)
+    if not rows or rows[0].date > today:
+        return _resolve(files, ticker, _NO_DATE)
+    return _resolve(files, _HOLDER.sub("", rows[0].ticker), rows[0].date)
+
+
 def _resolve(files: FeedFiles, ticker: str, day: date) -> str:
     """Return the name of the map file that has a ticker on a day: of the first row not before it, else the last one."""
     holders: dict[date, str] = {}
     mark = ticker.lower().encode()
     for file in sorted(files.names(MAP_FILES)):
-        if not file.endswith(".csv") or _NOT_READ.search(file):
+        name = file.removesuffix(".csv")
+        if name == file or _NOT_READ.search(file) or symbol_problem(name):
             continue
         content = files.read(f"{MAP_FILES}/{file}") or b""
         if mark in content.lower():
             rows = _parsed(content, parse_map_file)[0]
             for row in rows:
                 if row.ticker == ticker:
-                    holders.setdefault(row.date, file.removesuffix(".csv").upper())
+                    holders.setdefault(row.date, name.upper())
     days = sorted(holders)
     return holders[days[min(bisect_left(days, day), len(days) - 1)]] if days else ticker
 

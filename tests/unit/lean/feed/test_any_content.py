@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.lean.feed import FeedRequest, Mode, read_feed
@@ -34,6 +34,7 @@ TICKERS = st.lists(st.builds("{},{}".format, DAYS, st.sampled_from(["x", "y", ".
 
 
 @pytest.mark.parametrize("resolution", Resolution)
+@settings(max_examples=40)
 @given(
     content=st.dictionaries(st.sampled_from(["x.csv", "__MACOSX/x"]), CSV, max_size=2) | st.binary(max_size=40),
     factors=FACTORS,
