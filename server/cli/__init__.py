@@ -11,6 +11,7 @@ import click
 
 from server import __version__
 from server.cli.backtest import backtest
+from server.cli.bars import bars
 from server.cli.coverage import coverage
 from server.cli.demo import demo
 from server.cli.download import download
@@ -29,7 +30,7 @@ def cli() -> None:
     """Run backtests on QuantConnect LEAN and download only the market data that is missing."""
 
 
-for command in (download, backtest, factor_files, coverage, verify, providers, serve, demo):
+for command in (download, backtest, factor_files, coverage, bars, verify, providers, serve, demo):
     cli.add_command(command)
 
 

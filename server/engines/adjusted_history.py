@@ -17,8 +17,10 @@ from attrs import frozen
 
 from server.core.text import list_text
 from server.corporate_actions.paths import FACTOR_FILES, MAP_FILES, load_factor_rows, load_map_rows
+from server.data_download.feed_files import FolderFiles
 from server.lean.errors import FormatError
 from server.lean.factor_file import FactorRow
+from server.lean.feed.share import find_map_file
 from server.lean.map_file import spans_by_ticker
 from server.lean.price_adjustment import CorporateEvent, corporate_events
 
@@ -57,7 +59,7 @@ class AdjustedHistory:
 
 
 def load_history(data_folder: Path, symbol: str, days: Sequence[date]) -> AdjustedHistory:
-    """Read the map file and the factor file of a symbol.
+    """Read the map file and the factor file of a symbol: of the share that has the ticker, or had it last.
 
     Without a map file, or with a damaged one, the symbol is its one ticker on all days. Days before the map file's
     first row or after its last are not read, nor those before the day that precedes the factor file's first row
@@ -72,10 +74,11 @@ def load_history(data_folder: Path, symbol: str, days: Sequence[date]) -> Adjust
         ValueError: It is not a symbol.
     """
     damaged: list[str] = []
-    factor_path, map_path = (f"{folder}/{symbol.lower()}.csv" for folder in (FACTOR_FILES, MAP_FILES))
-    rows, state = _load_rows(data_folder, symbol, factor_path, damaged)
+    name = find_map_file(FolderFiles(data_folder), symbol, date.max)
+    factor_path, map_path = (f"{folder}/{name.lower()}.csv" for folder in (FACTOR_FILES, MAP_FILES))
+    rows, state = _load_rows(data_folder, name, factor_path, damaged)
     begin = rows[0].date - timedelta(days=1) if rows else date.min
-    days_by_ticker = _load_tickers(data_folder, symbol, [day for day in days if day >= begin], map_path, damaged)
+    days_by_ticker = _load_tickers(data_folder, symbol, name, [day for day in days if day >= begin], map_path, damaged)
     events: list[CorporateEvent] = []
     try:
         events = corporate_events(rows, [day for _, ticker_days in days_by_ticker for day in ticker_days])
@@ -91,11 +94,9 @@ def load_history(data_folder: Path, symbol: str, days: Sequence[date]) -> Adjust
     )
 
 
-def _load_rows(
-    data_folder: Path, symbol: str, path: str, damaged: list[str]
-) -> tuple[list[FactorRow], FactorFileState]:
+def _load_rows(data_folder: Path, name: str, path: str, damaged: list[str]) -> tuple[list[FactorRow], FactorFileState]:
     try:
-        rows = load_factor_rows(data_folder, symbol)
+        rows = load_factor_rows(data_folder, name)
     except FormatError as error:
         damaged.append(f"{path}: {error}")
         return [], "damaged"
@@ -105,11 +106,11 @@ def _load_rows(
 
 
 def _load_tickers(
-    data_folder: Path, symbol: str, days: Sequence[date], path: str, damaged: list[str]
+    data_folder: Path, symbol: str, name: str, days: Sequence[date], path: str, damaged: list[str]
 ) -> list[tuple[str, tuple[date, ...]]]:
     unmapped = [(symbol, tuple(days))] if days else []
     try:
-        rows = load_map_rows(data_folder, symbol)
+        rows = load_map_rows(data_folder, name)
         if not rows or not days:
             return unmapped
         spans = spans_by_ticker(rows, days[0], days[-1])

@@ -21,7 +21,7 @@ def test_help_and_version(command: CommandLine) -> None:
     answer = command.run("--help")
 
     assert answer.code == 0
-    for name in ("download", "backtest", "coverage", "verify", "providers", "demo"):
+    for name in ("download", "backtest", "coverage", "bars", "verify", "providers", "demo"):
         assert re.search(rf"^  {name} ", answer.out, re.MULTILINE)
         assert command.run(name, "--help").code == 0
     assert re.fullmatch(r"backtest-server, version \d+\.\d+\.\d+\n", command.run("--version").out)

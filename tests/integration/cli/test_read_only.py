@@ -16,6 +16,8 @@ pytestmark = pytest.mark.damaged_zips
 COMMANDS = [
     ("coverage", "SPY", *MINUTES),
     ("coverage", "SPY", "AAPL", *DAILY, "--json"),
+    ("bars", "SPY", *MINUTES),
+    ("bars", "SPY", "AAPL", *DAILY, "--format", "jsonl", "--fill-forward"),
     ("verify", "--resolution", "minute"),
     ("verify", "SPY", "--resolution", "daily", "--json"),
     ("download", "SPY", "AAPL", *MINUTES, "--dry-run"),

@@ -225,6 +225,28 @@ def test_a_renamed_share_is_read_under_the_ticker_of_each_day(run: Run, tmp_path
     assert "META is read as FB until 2022-06-08, then as META, according to its map file" in result.notes
 
 
+def test_an_old_ticker_is_the_share_that_had_it_last(run: Run, tmp_path: Path) -> None:
+    """The share is followed through its rename, as LEAN does for AddEquity with the old ticker."""
+    put_file(tmp_path, "map_files", "new", "20100104,old", "20240109,old", "20501231,new")
+    put_daily(tmp_path, "old", {MON: 10, TUE: 11})
+    put_daily(tmp_path, "new", {WED: 12, THU: 13, FRI: 14})
+
+    result = run("OLD")
+
+    assert result.statistics["OLD Return"] == "40.000%"
+
+
+def test_a_ticker_that_another_share_took_over_is_the_later_share(run: Run, tmp_path: Path) -> None:
+    """Nothing is read before its first day, whatever the first share had."""
+    put_file(tmp_path, "map_files", "new", "20100104,old", "20240109,old", "20501231,new")
+    put_file(tmp_path, "map_files", "old", "20240111,old", "20501231,old")
+    put_daily(tmp_path, "old", {MON: 10, TUE: 11, THU: 50, FRI: 60})
+
+    result = run("OLD")
+
+    assert result.statistics["OLD Return"] == "20.000%"
+
+
 @pytest.mark.parametrize("lines", [("20120518,fb,Q", "gone"), ("20120518,x", "20240109,../../etc", "20501231,x")])
 def test_a_damaged_map_file_counts_for_nothing(run: Run, tmp_path: Path, lines: tuple[str, ...]) -> None:
     """The symbol is its one ticker, and no path is built from an invalid ticker."""
