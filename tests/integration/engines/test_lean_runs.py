@@ -10,7 +10,7 @@ import pytest
 
 from server.core.json import to_json
 from server.core.secret import Secret
-from server.engines.results import sort_failed_requests
+from server.engines.missing_data import sort_failed_requests
 from tests.support.lean_workspace import DAYS, LEAN_JSON, write_minute
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for lean is a script")
