@@ -287,8 +287,9 @@ def _is_benchmark(path: str, benchmark: str | None) -> bool:
 def _likely_benchmark(requests: DataRequests) -> str | None:
     """The benchmark where the log does not name it: SPY, or the only series of hours that was requested."""
     paths = (*requests.succeeded_paths, *requests.failed_paths, *requests.corrupt_paths)
-    series = {parsed[0] for path in paths if (parsed := parse_path(path))}
-    tickers = {one.ticker for one in series if one.resolution is Resolution.HOUR}
+    tickers = {
+        parsed[0].ticker for path in paths if (parsed := parse_path(path)) and _is_benchmark(path, parsed[0].ticker)
+    }
     return "SPY" if "SPY" in tickers else next(iter(tickers)) if len(tickers) == 1 else None
 
 

@@ -15,6 +15,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from attrs import frozen
 
 from server.core.errors import ConfigurationError
@@ -79,7 +80,7 @@ class LeanRun:
         missing: Those that it did not get.
         analysis: LEAN's findings with ``name``, ``issue``, ``sample`` and ``solutions``.
         orders: LEAN's orders by id, each with a list ``fills`` of LEAN's order events.
-        charts: LEAN's charts by name.
+        charts: LEAN's charts by name, each as LEAN's JSON (`msgspec.json.decode` decodes one).
         equity: The last value of each New York day; a value at midnight belongs to the day that ends.
     """
 
@@ -98,7 +99,7 @@ class LeanRun:
     missing: tuple[MissingFile, ...]
     analysis: list[Any]
     orders: dict[str, Any]
-    charts: dict[str, Any]
+    charts: dict[str, msgspec.Raw]
     equity: Equity
 
 
@@ -196,7 +197,7 @@ def _no_results(folder: Path) -> str:
 
 
 def _error(result: ResultFile, log: LeanLog) -> str | None:
-    """The error that the result states, or else that of the log; lines of a run that ended well are none."""
+    """The error that the result states, or else that of the log; those of a run that ended well do not count."""
     if result.runtime_error:
         return error_line(result.runtime_error, (result.stack_trace, *_stacks(log)))
     return None if result.status in _ENDED else logged_error(log.errors)

@@ -134,9 +134,11 @@ def orders_with_fills(folder: Path, result: ResultFile) -> tuple[dict[str, Any],
     return found, notes
 
 
-def equity_of(charts: Mapping[str, Any]) -> Equity:
+def equity_of(charts: Mapping[str, msgspec.Raw]) -> Equity:
     """Return the equity curve: the last value of each New York day; one at midnight belongs to the day that ends."""
-    chart = get_mapping(charts, "Strategy Equity")
+    encoded = get_any(charts, "Strategy Equity")
+    decoded = msgspec.json.decode(encoded) if encoded is not None else None
+    chart = decoded if isinstance(decoded, dict) else {}
     points = get_any(get_mapping(get_mapping(chart, "series"), "Equity"), "values")
     by_day: dict[date, float] = {}
     for point in points if isinstance(points, list) else []:
@@ -212,7 +214,7 @@ def _decode(path: Path, *, every: bool = False) -> dict[str, Any] | None:
         if every or path.name.startswith(_OTHER_PREFIXES):
             return msgspec.json.decode(content, type=dict[str, Any])
         raw = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
-        return {key: msgspec.json.decode(value) for key, value in raw.items() if key.lower() in _NEEDED}
+        return {key: _decode_value(key, value) for key, value in raw.items() if key.lower() in _NEEDED}
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -225,6 +227,13 @@ def _tail(path: Path) -> str:
             return file.read().decode("utf-8-sig", errors="replace")
     except OSError:
         return ""
+
+
+def _decode_value(key: str, value: msgspec.Raw) -> Any:
+    """Decode a value of a result; charts, which may have many megabytes, stay encoded."""
+    if key.lower() == "charts":
+        return msgspec.json.decode(value, type=dict[str, msgspec.Raw] | None)
+    return msgspec.json.decode(value)
 
 
 def _content(path: Path) -> bytes:
