@@ -1,4 +1,4 @@
-"""What LEAN requested and did not get, and what that means for a result.
+"""What LEAN requested and did not get.
 
 LEAN writes the failed requests of a run to ``failed-data-requests-*.txt``, one path each, and counts to
 ``data-monitor-report-*.json`` (LEAN: ``DataMonitor``). A zip that it cannot read counts as a success there and is
@@ -8,14 +8,12 @@ named in the log only. Newer versions list successes only on request, and at mos
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from datetime import date, timedelta
+from datetime import date
 from pathlib import PurePosixPath
 
 from attrs import evolve, frozen
 
-from server.core.text import count_text, list_text
 from server.engines.lean_log import LeanLog
 from server.lean.layout import parse_path
 from server.lean.series import DataType, Resolution
@@ -23,9 +21,6 @@ from server.trading_calendar import USEquityTradingCalendar
 
 NOT_COUNTED = ("quote", "shortable")
 """Kinds of files that a folder of trade bars does not have and that do not change a verdict."""
-
-NOT_CHECKED = "the data itself was not checked"
-"""How a verdict ends that is based on the results folder alone."""
 
 _DATA = re.compile(
     r"(?:^|/)((?:equity|option|future|futureoption|index|indexoption|forex|cfd|crypto|cryptofuture|alternative|custom)/.*)"
@@ -191,36 +186,6 @@ def trading_days(start: date | None, end: date | None, calendar: USEquityTrading
     return tuple(calendar.trading_days(first, last)) if first <= last else ()
 
 
-def verdict_text(
-    missing: Sequence[MissingFile],
-    requests: DataRequests,
-    start: date | None,
-    calendar: USEquityTradingCalendar,
-    absent_folders: Sequence[str] = (),
-) -> str:
-    """Return what a completed result is worth, beginning with ``complete``, ``gaps`` or ``untrusted``.
-
-    Args:
-        missing: The files that the run did not get.
-        requests: Its data requests.
-        start: The first day that the algorithm set; None if unknown.
-        calendar: The trading days.
-        absent_folders: Folders of map files that LEAN did not find.
-    """
-    counted = [file.path for file in missing if file.counts]
-    parts = []
-    if counted:
-        parts.append(f"{count_text(len(counted), 'file')} missing ({list_text(counted)})")
-    if requests.unlisted:
-        parts.append(f"{count_text(requests.unlisted, 'failed request')} that LEAN did not list")
-    reasons = list(_reasons(missing, requests, start, calendar, absent_folders))
-    parts = [*reasons, *parts] or ["LEAN got every file that it requested and that counts"]
-    word = "untrusted" if reasons else "gaps" if counted or requests.unlisted else "complete"
-    kinds = Counter(file.kind for file in missing if not file.counts)
-    parts += [f"not counted: {count_text(number, f'missing {kind} file')}" for kind, number in sorted(kinds.items())]
-    return f"{word}: {'; '.join([*parts, NOT_CHECKED])}"
-
-
 def explains_end(requests: DataRequests, last: date) -> bool:
     """Return whether data missing after a day explains that a run's equity curve ends there.
 
@@ -228,11 +193,16 @@ def explains_end(requests: DataRequests, last: date) -> bool:
     """
     for path in (*requests.failed_paths, *requests.corrupt_paths):
         parsed = parse_path(path)
-        if parsed is None or parsed[0].data_type is not DataType.TRADE or _is_benchmark(path, requests.benchmark):
+        if parsed is None or parsed[0].data_type is not DataType.TRADE or is_benchmark(path, requests.benchmark):
             continue
         if parsed[1] is None or parsed[1] > last:
             return True
     return False
+
+
+def is_benchmark(path: str, benchmark: str | None) -> bool:
+    """Return whether a path is that of the benchmark's bars, which LEAN reads by the hour."""
+    return benchmark is not None and path == f"equity/usa/hour/{benchmark.lower()}.zip"
 
 
 def sort_failed_requests(paths: Iterable[str], wanted: Collection[str]) -> FailedRequests:
@@ -280,36 +250,10 @@ def _compact_day(text: str) -> date | None:
         return None
 
 
-def _is_benchmark(path: str, benchmark: str | None) -> bool:
-    return benchmark is not None and path == f"equity/usa/hour/{benchmark.lower()}.zip"
-
-
 def _likely_benchmark(requests: DataRequests) -> str | None:
     """The benchmark where the log does not name it: SPY, or the only series of hours that was requested."""
     paths = (*requests.succeeded_paths, *requests.failed_paths, *requests.corrupt_paths)
     tickers = {
-        parsed[0].ticker for path in paths if (parsed := parse_path(path)) and _is_benchmark(path, parsed[0].ticker)
+        parsed[0].ticker for path in paths if (parsed := parse_path(path)) and is_benchmark(path, parsed[0].ticker)
     }
     return "SPY" if "SPY" in tickers else next(iter(tickers)) if len(tickers) == 1 else None
-
-
-def _reasons(
-    missing: Sequence[MissingFile],
-    requests: DataRequests,
-    start: date | None,
-    calendar: USEquityTradingCalendar,
-    absent_folders: Sequence[str],
-) -> Iterable[str]:
-    """Why a result cannot be trusted, however few files are missing."""
-    if not requests.known:
-        yield "LEAN left no record of its data requests, so missing data is unknown"
-    if any(_is_benchmark(file.path, requests.benchmark) for file in missing):
-        yield f"the benchmark {requests.benchmark} has no hour bars, so Alpha, Beta and the ratios to it are wrong"
-    for folder in absent_folders:
-        yield f"LEAN found no folder {folder}, so splits, dividends and renames were not applied"
-    # LEAN offers a universe file at the midnight after its day, so the day before the start is needed too.
-    before = trading_days(start and start - timedelta(days=10), start and start - timedelta(days=1), calendar)
-    first = before[-1] if before else start
-    days = [day for file in missing if file.kind == "universe" for day in file.days if first is None or day >= first]
-    if days:
-        yield f"the universe was empty on days without a universe file ({list_text([str(day) for day in days])})"

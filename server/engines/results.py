@@ -28,7 +28,6 @@ from server.engines.missing_data import (
     explains_end,
     missing_files,
     trading_days,
-    verdict_text,
 )
 from server.engines.results_files import (
     ResultFile,
@@ -42,6 +41,7 @@ from server.engines.results_files import (
     read_log,
     read_result,
 )
+from server.engines.verdict import verdict_text
 from server.trading_calendar import USEquityTradingCalendar
 
 FRESH_SECONDS = 120.0

@@ -1,4 +1,4 @@
-"""What LEAN requested and did not get, and the verdict."""
+"""What LEAN requested and did not get."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from server.engines.missing_data import (
     missing_files,
     paths_in_log,
     relative_path,
-    verdict_text,
 )
 from server.trading_calendar import USEquityTradingCalendar
 from tests.support.lean_runs import log_text
@@ -27,14 +26,6 @@ DAYS = (date(2013, 10, 4), date(2013, 10, 7), date(2013, 10, 8))
 """The trading days from START to END, between which a weekend is."""
 SPY_HOUR = "equity/usa/hour/spy.zip"
 NOT_FOUND = "ERROR:: SubscriptionDataSourceReader.InvalidSource(): File not found: "
-COMPLETE = "complete: LEAN got every file that it requested and that counts; the data itself was not checked"
-
-
-def verdict(*failed: str, counts: dict[str, int] | None = None, log: LeanLog | None = None) -> str:
-    """The verdict on a run from START to END with these failed requests."""
-    log = log or LeanLog()
-    requests = data_requests(failed, None, counts or {}, log)
-    return verdict_text(missing_files(requests, START, END, CALENDAR), requests, START, CALENDAR, log.absent_folders)
 
 
 @pytest.mark.parametrize(
@@ -114,61 +105,6 @@ def test_corrupt_zips_are_missing_though_lean_counts_a_success() -> None:
     assert (found.path, found.reason) == (path, "corrupt")
 
 
-@pytest.mark.parametrize(
-    ("failed", "begins"),
-    [
-        ((), COMPLETE),
-        (
-            ("/equity/usa/minute/spy/20131007_quote.zip", "/equity/usa/shortable/atreyu/symbols/spy.csv"),
-            "complete: LEAN got every file that it requested and that counts; not counted: 1 missing quote file; "
-            "not counted: 1 missing shortable file; ",
-        ),
-        (("/equity/usa/daily/spy.zip",), "gaps: 1 file missing (equity/usa/daily/spy.zip); "),
-        (("/alternative/interest-rate/usa/interest-rate.csv",), "gaps: 1 file missing"),
-        (("/equity/usa/minute/spy/20131007_openinterest.zip",), "gaps: 1 file missing"),
-        (("/equity/usa/fundamental/coarse/20131001.csv",), "gaps: 1 file missing"),
-        ((f"/{SPY_HOUR}", f"/{SPY_HOUR}"), "untrusted: the benchmark SPY has no hour bars"),
-        (("/equity/usa/fundamental/coarse/20131007.csv",), "untrusted: the universe was empty on days"),
-        (("/equity/usa/fundamental/coarse/20131003.csv",), "untrusted: the universe was empty on days"),
-    ],
-)
-def test_verdict(failed: tuple[str, ...], begins: str) -> None:
-    """Quotes and shortable files do not count, any other file is a gap; universe days and the benchmark are worse.
-
-    LEAN offers the universe of 2013-10-03 on the first day of the range, and that of 2013-10-01 before it.
-    """
-    found = verdict(*failed)
-
-    assert found.startswith(begins)
-    assert found.endswith("; the data itself was not checked")
-
-
-def test_the_benchmark_is_the_one_that_the_log_names() -> None:
-    """With another benchmark, hour bars of SPY are only a gap."""
-    log = parse_log(log_text("X.Y(): Adding internal benchmark data feed IBM,#0,IBM,Hour,TradeBar"))
-
-    assert verdict(f"/{SPY_HOUR}", log=log).startswith("gaps: 1 file missing")
-    assert verdict("/equity/usa/hour/ibm.zip", log=log).startswith("untrusted: the benchmark IBM")
-
-
-def test_no_folder_of_map_files_is_not_trusted() -> None:
-    """LEAN then applies neither splits nor dividends."""
-    line = "LocalDiskMapFileProvider.GetMapFileResolver(usa): The specified directory does not exist: /d/map_files"
-
-    assert verdict(log=parse_log(log_text(f"ERROR:: {line}"))).startswith(
-        "untrusted: LEAN found no folder /d/map_files"
-    )
-
-
-def test_a_list_that_was_cut_is_a_gap() -> None:
-    """Newer versions list at most 100,000 failed requests and end with a notice; the counts have all."""
-    counts = {"failed-data-requests-count": 7, "total-data-requests-count": 9}
-
-    found = verdict("/equity/usa/minute/spy/20131007_quote.zip", "Further requests are not listed", counts=counts)
-
-    assert found.startswith("gaps: 6 failed requests that LEAN did not list; not counted: 1 missing quote file; ")
-
-
 def test_without_lists_the_log_and_the_counts_decide() -> None:
     """The log names files that were not found and has the counts; without any record nothing is known."""
     usage = "DataMonitor.GenerateReport():\nDATA USAGE:: Total data requests 3\nDATA USAGE:: Failed data requests 1"
@@ -178,7 +114,6 @@ def test_without_lists_the_log_and_the_counts_decide() -> None:
     assert (with_log.known, with_log.total, with_log.failed, with_log.unlisted) == (True, 3, 1, 0)
     assert with_log.failed_paths == ("equity/usa/daily/spy.zip",)
     assert not without.known
-    assert verdict_text((), without, START, CALENDAR).startswith("untrusted: LEAN left no record of its data requests")
 
 
 @pytest.mark.parametrize(
