@@ -136,8 +136,9 @@ def orders_with_fills(folder: Path, result: ResultFile) -> tuple[dict[str, Any],
 
 def equity_of(charts: Mapping[str, msgspec.Raw]) -> Equity:
     """Return the equity curve: the last value of each New York day; one at midnight belongs to the day that ends."""
-    encoded = get_any(charts, "Strategy Equity")
-    decoded = msgspec.json.decode(encoded) if encoded is not None else None
+    decoded: Any = None
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+        decoded = msgspec.json.decode(get_any(charts, "Strategy Equity") or b"null")
     chart = decoded if isinstance(decoded, dict) else {}
     points = get_any(get_mapping(get_mapping(chart, "series"), "Equity"), "values")
     by_day: dict[date, float] = {}
@@ -232,7 +233,8 @@ def _tail(path: Path) -> str:
 def _decode_value(key: str, value: msgspec.Raw) -> Any:
     """Decode a value of a result; charts, which may have many megabytes, stay encoded."""
     if key.lower() == "charts":
-        return msgspec.json.decode(value, type=dict[str, msgspec.Raw] | None)
+        with suppress(msgspec.ValidationError):
+            return msgspec.json.decode(value, type=dict[str, msgspec.Raw])
     return msgspec.json.decode(value)
 
 

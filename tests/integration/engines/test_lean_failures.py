@@ -32,6 +32,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in fo
         ("no-image", ToolMissingError, "run: docker pull quantconnect/lean:latest"),
         ("no-results", ToolFailedError, "LEAN left no results in"),
         ("runtime-error", ToolFailedError, "the algorithm failed: 'NoneType' object (main.py, line 12)"),
+        ("interrupted", ToolFailedError, "LEAN was interrupted before the algorithm's last day, so this is no result"),
         ("crash", ToolFailedError, "the algorithm failed: No module named 'pandaz' (all of it in"),
     ],
 )

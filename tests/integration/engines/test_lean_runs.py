@@ -148,6 +148,14 @@ def test_an_algorithm_with_its_own_dates_has_a_note(run) -> None:
     assert any("LEAN processed no data; are the" in note for note in result.notes)
 
 
+def test_an_abort_after_the_results_is_a_note(run) -> None:
+    """The exit code alone does not make a backtest a failure whose results are whole."""
+    result = run("abort")
+
+    assert result.statistics["Sharpe Ratio"] == "1.25"
+    assert result.notes[0] == "LEAN's process was aborted after the results were written: trouble at the end"
+
+
 def test_failed_requests_are_sorted_by_what_they_mean() -> None:
     """Wanted trade files, other data, and what a folder of trade bars never holds."""
     found = sort_failed_requests(
