@@ -19,6 +19,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # tests.support, also where pytest was not started as a module
 
 from tests.support.cassettes import UseCassette, key_to_record_with, use_cassette  # noqa: E402
+from tests.support.lean_runs import lean_runs  # noqa: E402
 from tests.support.lean_samples import lean_samples  # noqa: E402
 from tests.support.market import Market  # noqa: E402
 from tests.support.polygon_server import KEY, PolygonServer  # noqa: E402
@@ -146,3 +147,9 @@ def polygon_server() -> Iterator[Callable[..., PolygonServer]]:
 def lean_sample_data() -> Path:
     """LEAN's own sample data: a folder with ``equity/usa``. Skips the test where the samples are unavailable."""
     return lean_samples(os.environ)
+
+
+@pytest.fixture(scope="session")
+def recorded_lean_runs() -> Path:
+    """Recorded runs of LEAN, a folder each. Skips the test where LEAN_RUNS does not name them."""
+    return lean_runs(os.environ)

@@ -17,6 +17,7 @@ from server.cli.demo import demo
 from server.cli.download import download
 from server.cli.factor_files import factor_files
 from server.cli.providers import providers
+from server.cli.results import results
 from server.cli.serve import serve
 from server.cli.symbols import InvalidSymbols
 from server.cli.verify import verify
@@ -30,7 +31,7 @@ def cli() -> None:
     """Run backtests on QuantConnect LEAN and download only the market data that is missing."""
 
 
-for command in (download, backtest, factor_files, coverage, bars, verify, providers, serve, demo):
+for command in (download, backtest, factor_files, coverage, bars, verify, results, providers, serve, demo):
     cli.add_command(command)
 
 

@@ -33,7 +33,8 @@ from server.core.subprocess_runner import CommandOutcome, CommandRequest, run_co
 from server.core.text import list_text
 from server.engines.adjusted_history import load_history
 from server.engines.base import EngineRequest, EngineResult
-from server.engines.results import LeanResults, algorithm_error, read_results
+from server.engines.missing_data import FailedRequests, sort_failed_requests
+from server.engines.results import LeanRun, RunState, read_run
 from server.lean.json_with_comments import parse_json_with_comments
 from server.lean.layout import layout_of
 from server.lean.series import Series
@@ -136,18 +137,18 @@ class LeanEngine:
                     cancel=cancel,
                     on_line=progress,
                 )
-            self._raise_for(outcome, output, request.data_folder)
-            results = read_results(output, _trade_files(request))
+            run = self._finished_run(outcome, output, request.data_folder)
         finally:
             with suppress(OSError):
                 output.rmdir()  # only if nothing was written
-        return _result(request, results, output, started_at, self._clock())
+        return _result(request, run, output, started_at, self._clock())
 
     def _child_environ(self) -> dict[str, str]:
         kept = without_secrets(self._environ, self._secrets)
         return {name: value for name, value in kept.items() if name not in _NOT_FOR_LEAN_VARIABLES}
 
-    def _raise_for(self, outcome: CommandOutcome, output: Path, data_folder: Path) -> None:
+    def _finished_run(self, outcome: CommandOutcome, output: Path, data_folder: Path) -> LeanRun:
+        """Return a run that completed; success depends on its results and log, not on the exit code alone."""
         if outcome.cancelled:
             raise Cancelled("the LEAN backtest was cancelled")
         if outcome.timed_out:
@@ -155,20 +156,38 @@ class LeanEngine:
                 f"the LEAN backtest was stopped: it had not ended after {self._time_limit:,.0f} s; "
                 f"its output is in {output}"
             )
+        run = self._read(output, outcome)
+        if run and run.state is RunState.COMPLETED:
+            return run
+        if run and run.state is RunState.FAILED:
+            raise ToolFailedError(f"the algorithm failed: {run.error} (all of it in {output / 'log.txt'})")
+        if run and run.id:
+            raise ToolFailedError(
+                f"LEAN was interrupted before the algorithm's last day, so this is no result of a backtest; "
+                f"what it wrote until then is in {output}"
+            )
         if outcome.exit_code == 0:
-            return
-        problem = algorithm_error(output)
-        if problem:
-            raise ToolFailedError(f"the algorithm failed: {problem} (all of it in {output / 'log.txt'})")
-        printed = "\n".join(outcome.lines[-_LINES_READ:]).lower()
-        for signs, kind, advice in _START_FAILURES:
-            if any(sign.lower() in printed for sign in signs):
-                raise kind(advice)
-        last = outcome.lines[-1].strip() if outcome.lines else "it printed nothing"
-        hint = ""
-        if not (data_folder / "market-hours" / "market-hours-database.json").is_file():
-            hint = f"; {data_folder} has no market-hours database, which LEAN needs: run lean init to get one"
-        raise ToolFailedError(f"lean backtest ended with exit code {outcome.exit_code}: {last}{hint}")
+            raise ToolFailedError(f"LEAN left no results in {output}; see log.txt there for why")
+        raise _start_failure(outcome, data_folder)
+
+    def _read(self, output: Path, outcome: CommandOutcome) -> LeanRun | None:
+        try:
+            return read_run(output, self._clock(), ended=True, console=outcome.lines)
+        except ConfigurationError:  # LEAN wrote nothing
+            return None
+
+
+def _start_failure(outcome: CommandOutcome, data_folder: Path) -> BacktestServerError:
+    """The error for a CLI that could not start LEAN."""
+    printed = "\n".join(outcome.lines[-_LINES_READ:]).lower()
+    for signs, kind, advice in _START_FAILURES:
+        if any(sign.lower() in printed for sign in signs):
+            return kind(advice)
+    last = outcome.lines[-1].strip() if outcome.lines else "it printed nothing"
+    hint = ""
+    if not (data_folder / "market-hours" / "market-hours-database.json").is_file():
+        hint = f"; {data_folder} has no market-hours database, which LEAN needs: run lean init to get one"
+    return ToolFailedError(f"lean backtest ended with exit code {outcome.exit_code}: {last}{hint}")
 
 
 def _project(request: EngineRequest, root: Path) -> tuple[Path, Path]:
@@ -249,15 +268,17 @@ def _parameters(folder: Path, request: EngineRequest) -> dict[str, str]:
 
 
 def _result(
-    request: EngineRequest, results: LeanResults, output: Path, started_at: datetime, finished_at: datetime
+    request: EngineRequest, run: LeanRun, output: Path, started_at: datetime, finished_at: datetime
 ) -> EngineResult:
-    failed = results.failed
-    start, end = results.start or request.start, results.end or request.end
-    total = results.requests + len(failed.wanted) + len(failed.other) + len(failed.usual)
+    failed = sort_failed_requests((file.path for file in run.missing), _trade_files(request))
+    start, end = run.start or request.start, run.end or request.end
+    total = run.requests.total
+    if total is None:
+        total = len(run.requests.succeeded_paths) + len(failed.wanted) + len(failed.other) + len(failed.usual)
     shown = ("Net Profit", "Drawdown", "Sharpe Ratio", "Total Orders", "Total Trades")
-    figures = ", ".join(f"{name} {results.statistics[name]}" for name in shown if name in results.statistics)
+    figures = ", ".join(f"{name} {run.statistics[name]}" for name in shown if name in run.statistics)
     added = {
-        "Data Points": str(results.data_points) if results.data_points is not None else "-",
+        "Data Points": str(run.data_points) if run.data_points is not None else "-",
         "Data Requests": str(total),
         "Failed Data Requests": str(len(failed.wanted) + len(failed.other)),
         "Failed Data Requests For Quotes And Benchmark": str(len(failed.usual)),
@@ -265,26 +286,25 @@ def _result(
     return EngineResult(
         engine=LeanEngine.name,
         summary=(
-            f"LEAN ran {request.project} from {start} to {end}: {results.data_points or 0:,} data points",
+            f"LEAN ran {request.project} from {start} to {end}: {run.data_points or 0:,} data points",
             figures or "LEAN gave no statistics",
             f"{len(failed.wanted) + len(failed.other)} of {total} data requests failed, "
             f"not counting {len(failed.usual)} for quotes and the hourly benchmark",
         ),
-        statistics=results.statistics | added,
-        equity=results.equity,
-        bars=results.data_points or 0,
+        statistics=run.statistics | added,
+        equity=run.equity,
+        bars=run.data_points or 0,
         days=sum(start <= day <= end for day in request.days),
         failed_data_requests=failed.wanted + failed.other,
         started_at=started_at,
         finished_at=finished_at,
         duration_s=(finished_at - started_at).total_seconds(),
         results_folder=output,
-        notes=tuple(_notes(request, results)),
+        notes=(*run.notes, *_notes(request, run, failed)),
     )
 
 
-def _notes(request: EngineRequest, results: LeanResults) -> Iterator[str]:
-    failed = results.failed
+def _notes(request: EngineRequest, run: LeanRun, failed: FailedRequests) -> Iterator[str]:
     if failed.wanted:
         yield (
             f"{len(failed.wanted)} of the requested files were missing, so the figures are wrong: "
@@ -295,10 +315,10 @@ def _notes(request: EngineRequest, results: LeanResults) -> Iterator[str]:
             "The algorithm also requested files that are not part of this backtest's request and are missing: "
             f"{list_text(failed.other)}"
         )
-    if results.data_points == 0:
+    if run.data_points == 0:
         yield "LEAN processed no data; are the project's dates and symbols those of this request?"
-    if (results.start, results.end) not in ((None, None), (request.start, request.end)):
+    if (run.start, run.end) not in ((None, None), (request.start, request.end)):
         yield (
-            f"The algorithm set its own dates, {results.start} to {results.end}, not {request.start} to "
+            f"The algorithm set its own dates, {run.start} to {run.end}, not {request.start} to "
             f"{request.end} as requested; it can read the parameters backtest-start and backtest-end"
         )

@@ -1,229 +1,223 @@
-"""Reads the results folder of a LEAN backtest.
+"""Reads the results folder of a LEAN backtest, as a whole or as far as LEAN came.
 
-Layout (LEAN: BacktestingResultHandler, DataMonitor; LEAN's CLI: output_config_manager): ``config`` has the id,
-``<id>-summary.json`` and ``<id>.json`` have statistics, charts and state, ``failed-data-requests-*.txt`` and
-``succeeded-data-requests-*.txt`` have one path per line, ``log.txt`` is the engine's log.
+Layout (LEAN: BacktestingResultHandler, DataMonitor; LEAN's CLI: output_config_manager): ``<id>.json`` has state,
+statistics, charts, orders and LEAN's analysis; ``<id>-summary.json`` a part of them; ``<id>-order-events.json`` the
+fills; ``failed-data-requests-*.txt`` and ``succeeded-data-requests-*.txt`` one path per line,
+``data-monitor-report-*.json`` their counts; ``log.txt`` is the engine's log. ``config``, which LEAN's CLI adds, has
+the id. Nothing but log.txt or ``<id>.json`` is needed.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import re
-from collections.abc import Collection, Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+import enum
+from collections.abc import Sequence
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from attrs import frozen
 
-from server.core.errors import ToolFailedError
+from server.core.errors import ConfigurationError
 from server.engines.base import Equity
-from server.lean.series import NEW_YORK
+from server.engines.lean_error import error_advice, error_line, logged_error, unhandled_exception
+from server.engines.lean_log import LeanLog, parse_log
+from server.engines.missing_data import (
+    DataRequests,
+    MissingFile,
+    explains_end,
+    missing_files,
+    trading_days,
+)
+from server.engines.results_files import (
+    ResultFile,
+    day_of,
+    equity_of,
+    get_any,
+    get_mapping,
+    logged_data_points,
+    orders_with_fills,
+    read_data_requests,
+    read_log,
+    read_result,
+)
+from server.engines.verdict import verdict_text
+from server.trading_calendar import USEquityTradingCalendar
 
-LOG_TAIL = 2_000_000
-"""The number of bytes at the end of log.txt that are read."""
+FRESH_SECONDS = 120.0
+"""Seconds after its last change within which a result with the state Running is that of a run in progress; LEAN
+rewrites it every 30."""
 
-ERROR_LENGTH = 400
-"""The number of characters to which an algorithm's error is cut; log.txt has all of it."""
+_FAILED = {"runtimeerror", "deployerror", "invalid"}
+_ENDED = {"completed", "stopped", "liquidated"}
 
-_DATA_POINTS = re.compile(r"Processing total of ([\d,]+) data points")
-_ERROR_LINE = re.compile(r"^\S+ \S+ ERROR:: (.*)$")
-_ALGORITHM_ERROR = re.compile(r"runtime error|algorithm initialization|algorithm\.initialize|exception|traceback", re.I)
-_LOG_LINE = re.compile(r"^\d{8} \d\d:\d\d:\d\d")
 
-# Files that LEAN always requests and that a folder of trade bars does not have: quotes for each day of trades, the
-# hourly bars of the default benchmark, open interest, interest rates (LEAN: DefaultBrokerageModel.GetBenchmark,
-# UniverseSelection.AddPendingInternalDataFeeds, InterestRateProvider).
-_NOT_TRADES = re.compile(r".*_(?:quote|openinterest)\.zip|equity/usa/hour/spy\.zip|alternative/interest-rate/.*")
+class RunState(enum.StrEnum):
+    """How a run of LEAN ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    RUNNING = "running"
 
 
 @frozen(kw_only=True)
-class FailedRequests:
-    """Files that LEAN requested and did not find, relative to the data folder.
-
-    Attributes:
-        wanted: Trade bars of the backtest's symbols and days; without them the figures are wrong.
-        other: Files that an algorithm may depend on: another symbol, resolution or data type.
-        usual: Files that a folder of trade bars does not have (quotes, the hourly benchmark).
-    """
-
-    wanted: tuple[str, ...] = ()
-    other: tuple[str, ...] = ()
-    usual: tuple[str, ...] = ()
-
-
-@frozen(kw_only=True)
-class LeanResults:
+class LeanRun:
     """The content of a results folder.
 
     Attributes:
-        statistics: LEAN's figures by LEAN's names.
-        equity: The last value of each New York day; a value at midnight belongs to the day that ends.
+        folder: The folder.
+        id: LEAN's id of the run; None where it left no result.
+        state: How the run ended.
+        error: The error on one line, with the algorithm's file and line; None without an error.
+        verdict: What the result is worth, beginning with ``complete``, ``gaps`` or ``untrusted``; None unless the run
+            completed.
+        notes: What else a user should know.
         start, end: First and last day that the algorithm set; None if unknown.
+        statistics, runtime_statistics: LEAN's figures by LEAN's names.
         data_points: Number of data points that the engine processed; None if unknown.
-        requests: Number of files that it found.
-        failed: Files that it did not find.
+        requests: The files that it requested.
+        missing: Those that it did not get.
+        analysis: LEAN's findings with ``name``, ``issue``, ``sample`` and ``solutions``.
+        orders: LEAN's orders by id, each with a list ``fills`` of LEAN's order events.
+        charts: LEAN's charts by name, each as LEAN's JSON (`msgspec.json.decode` decodes one).
+        equity: The last value of each New York day; a value at midnight belongs to the day that ends.
     """
 
-    statistics: dict[str, str]
-    equity: Equity
+    folder: Path
+    id: str | None
+    state: RunState
+    error: str | None
+    verdict: str | None
+    notes: tuple[str, ...]
     start: date | None
     end: date | None
+    statistics: dict[str, str]
+    runtime_statistics: dict[str, str]
     data_points: int | None
-    requests: int
-    failed: FailedRequests
+    requests: DataRequests
+    missing: tuple[MissingFile, ...]
+    analysis: list[Any]
+    orders: dict[str, Any]
+    charts: dict[str, msgspec.Raw]
+    equity: Equity
 
 
-def read_results(folder: Path, wanted: Collection[str]) -> LeanResults:
+def read_run(
+    folder: Path,
+    now: datetime,
+    *,
+    ended: bool = False,
+    console: Sequence[str] = (),
+    calendar: USEquityTradingCalendar | None = None,
+) -> LeanRun:
     """Read a results folder.
 
     Args:
-        folder: The folder given to LEAN's CLI as ``--output``.
-        wanted: The trade files of the backtest's symbols and days, relative to the data folder.
+        folder: The folder that LEAN wrote.
+        now: The current instant in UTC.
+        ended: Whether LEAN's process is known to have ended, so that a result with the state Running is interrupted.
+        console: The lines that LEAN printed, where the caller has them: an abort of .NET is found there only.
+        calendar: The trading days; by default those that this release has.
 
     Raises:
-        ToolFailedError: It has no results, or they cannot be read.
+        ConfigurationError: It is no folder, or has no file of LEAN.
     """
-    result = _result_json(folder)
-    configuration = _get(result, "algorithmConfiguration")
-    return LeanResults(
-        statistics={str(name): str(value) for name, value in _get(result, "statistics").items()},
-        equity=_equity(result),
-        start=_day(_get_any(configuration, "startDate")),
-        end=_day(_get_any(configuration, "endDate")),
-        data_points=_data_points(_log_tail(folder)),
-        requests=len(_request_lines(folder, "succeeded-data-requests")),
-        failed=sort_failed_requests(_request_lines(folder, "failed-data-requests"), wanted),
+    if not folder.is_dir():
+        raise ConfigurationError(f"there is no folder {folder}; name the folder that holds LEAN's log.txt")
+    result, log = read_result(folder), parse_log(read_log(folder))
+    requests = read_data_requests(folder, log)
+    abort = unhandled_exception("\n".join(console))
+    if result is None and not log.messages and not requests.known and abort is None:
+        raise ConfigurationError(_no_results(folder))
+    calendar = calendar or USEquityTradingCalendar.shipped()
+    result = result or ResultFile()
+    start, end = (day_of(get_any(get_mapping(result.values, "algorithmConfiguration"), key)) for key in _RANGE)
+    equity = equity_of(get_mapping(result.values, "charts"))
+    error = _error(result, log) or (None if result.status in _ENDED else abort)
+    fresh = not ended and (now.timestamp() - result.changed) < FRESH_SECONDS
+    early = not log.messages and _ends_early(equity, end, requests, calendar)
+    state = run_state(result, error=error, cancelled=log.cancelled, fresh=fresh, ends_early=early)
+    missing = missing_files(requests, start, end, calendar)
+    completed = state is RunState.COMPLETED
+    orders, order_notes = orders_with_fills(folder, result)
+    notes = [*result.notes, *order_notes, error_advice(error) or "", _abort_note(abort) if completed else ""]
+    analysis = get_any(result.values, "analysis")
+    return LeanRun(
+        folder=folder,
+        id=result.id,
+        state=state,
+        error=error,
+        verdict=verdict_text(missing, requests, start, calendar, log.absent_folders) if completed else None,
+        notes=tuple(note for note in notes if note),
+        start=start,
+        end=end,
+        statistics=_figures(result, "statistics"),
+        runtime_statistics=_figures(result, "runtimeStatistics"),
+        data_points=logged_data_points(folder, result) if log.data_points is None else log.data_points,
+        requests=requests,
+        missing=missing,
+        analysis=analysis if isinstance(analysis, list) else [],
+        orders=orders,
+        charts=get_mapping(result.values, "charts"),
+        equity=equity,
     )
 
 
-def algorithm_error(folder: Path) -> str | None:
-    """Return the algorithm's error on one line, from the result's state or else from log.txt; None without an error."""
-    try:
-        stated = _get_any(_get(_result_json(folder), "state"), "RuntimeError")
-    except ToolFailedError:
-        stated = None
-    text = str(stated) if stated else _logged_error(_log_tail(folder))
-    if not text:
-        return None
-    line = " ".join(text.split())
-    return line if len(line) <= ERROR_LENGTH else line[: ERROR_LENGTH - 3] + "..."
+def run_state(result: ResultFile, *, error: str | None, cancelled: bool, fresh: bool, ends_early: bool) -> RunState:
+    """Return how a run ended.
+
+    LEAN reports an interrupted run as completed (fact 3 of its recorded runs), so the log decides, and without a log
+    the equity curve.
+
+    Args:
+        result: What LEAN wrote; its status is empty where there is no result.
+        error: The error of the algorithm or the engine.
+        cancelled: Whether the log has the line of an interruption.
+        fresh: Whether the result changed so recently that LEAN may still run.
+        ends_early: Whether, without a log, the equity curve ends before the algorithm's last day for no known reason.
+    """
+    if result.status in _FAILED or result.runtime_error:
+        return RunState.FAILED
+    if cancelled:
+        return RunState.INTERRUPTED
+    if result.status in _ENDED:
+        return RunState.INTERRUPTED if ends_early else RunState.COMPLETED
+    if error:
+        return RunState.FAILED
+    return RunState.RUNNING if result.id is not None and fresh else RunState.INTERRUPTED
 
 
-def sort_failed_requests(paths: Iterable[str], wanted: Collection[str]) -> FailedRequests:
-    """Sort the files that LEAN did not find by their effect on the backtest; repeated ones count once."""
-    wanted = set(wanted)
-    sorts: dict[str, list[str]] = {"wanted": [], "other": [], "usual": []}
-    for path in dict.fromkeys(path.replace("\\", "/").lstrip("./").lower() for path in paths):
-        if path in wanted:
-            sorts["wanted"].append(path)
-        else:
-            sorts["usual" if _NOT_TRADES.fullmatch(path) else "other"].append(path)
-    return FailedRequests(**{name: tuple(found) for name, found in sorts.items()})
+_RANGE = ("startDate", "endDate")
 
 
-def _result_json(folder: Path) -> dict[str, Any]:
-    """Read the summary, and what it lacks from the full result, which may be very large."""
-    name = _backtest_id(folder)
-    summary, full = folder / f"{name}-summary.json", folder / f"{name}.json"
-    result = _load(summary) if summary.is_file() else {}
-    if full.is_file() and not (_get(result, "statistics") and _get(result, "charts") and _get(result, "state")):
-        result = _load(full) | {key: value for key, value in result.items() if value}
-    if not result:
-        raise ToolFailedError(f"LEAN left no results in {folder}; see log.txt there for why")
-    return result
+def _no_results(folder: Path) -> str:
+    hint = "; its subfolder results has such files" if (folder / "results" / "log.txt").is_file() else ""
+    return f"{folder} holds neither LEAN's log.txt nor a result ID.json of LEAN{hint}; name the folder that LEAN wrote"
 
 
-def _backtest_id(folder: Path) -> str:
-    try:
-        known = _get_any(_load(folder / "config"), "id")
-    except ToolFailedError:
-        known = None
-    if known and (folder / f"{known}.json").is_file():
-        return str(known)
-    summaries = sorted(folder.glob("*-summary.json"))
-    return summaries[-1].name.removesuffix("-summary.json") if summaries else str(known or "")
+def _error(result: ResultFile, log: LeanLog) -> str | None:
+    """The error that the result states, or else that of the log; those of a run that ended well do not count."""
+    if result.runtime_error:
+        return error_line(result.runtime_error, (result.stack_trace, *_stacks(log)))
+    return None if result.status in _ENDED else logged_error(log.errors)
 
 
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ToolFailedError(f"LEAN's {path} cannot be read: {error}") from error
-    return found if isinstance(found, dict) else {}
+def _stacks(log: LeanLog) -> tuple[str, ...]:
+    return tuple(text for text in log.errors if text.startswith("Extensions.SetRuntimeError"))
 
 
-def _get_any(mapping: Mapping[str, Any], name: str) -> Any:
-    """Return the value of a key in any case, since LEAN's versions write camel case or Pascal case."""
-    for key, value in mapping.items():
-        if key.lower() == name.lower():
-            return value
-    return None
+def _ends_early(equity: Equity, end: date | None, requests: DataRequests, calendar: USEquityTradingCalendar) -> bool:
+    """Whether trading days follow the equity curve's last day, and no missing data explains that."""
+    if not equity.dates or end is None:
+        return False
+    last = equity.dates[-1]
+    return any(day > last for day in trading_days(last, end, calendar)) and not explains_end(requests, last)
 
 
-def _get(mapping: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = _get_any(mapping, name)
-    return found if isinstance(found, dict) else {}
+def _abort_note(abort: str | None) -> str:
+    return f"LEAN's process was aborted after the results were written: {abort}" if abort else ""
 
 
-def _equity(result: Mapping[str, Any]) -> Equity:
-    chart = _get(_get(result, "charts"), "Strategy Equity")
-    points = _get_any(_get(_get(chart, "series"), "Equity"), "values")
-    by_day: dict[date, float] = {}
-    for point in points if isinstance(points, list) else []:
-        match point:
-            case [int() | float() as time, *_, int() | float() as value]:  # [time, open, high, low, close] or [x, y]
-                pass
-            case {"x": int() | float() as time, "y": int() | float() as value}:
-                pass
-            case _:
-                continue
-        instant = datetime.fromtimestamp(time, UTC).astimezone(NEW_YORK)
-        by_day[(instant - timedelta(seconds=1)).date()] = float(value)
-    days = sorted(by_day)
-    return Equity(tuple(days), tuple(by_day[day] for day in days))
-
-
-def _day(text: object) -> date | None:
-    try:
-        return date.fromisoformat(str(text)[:10])
-    except ValueError:
-        return None
-
-
-def _request_lines(folder: Path, kind: str) -> list[str]:
-    lines: list[str] = []
-    for path in sorted(folder.glob(f"{kind}-*.txt")):
-        lines += (line.strip() for line in path.read_text("utf-8", errors="replace").splitlines())
-    return [line for line in lines if line]
-
-
-def _log_tail(folder: Path) -> str:
-    try:
-        with (folder / "log.txt").open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - LOG_TAIL))
-            return file.read().decode("utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def _data_points(log: str) -> int | None:
-    found = _DATA_POINTS.findall(log)
-    return int(found[-1].replace(",", "")) if found else None
-
-
-def _logged_error(log: str) -> str | None:
-    """Return the first error of the algorithm with its further lines, or else the last error of all."""
-    lines = log.splitlines()
-    errors = [(index, match[1]) for index, line in enumerate(lines) if (match := _ERROR_LINE.match(line))]
-    if not errors:
-        return None
-    index, text = next((error for error in errors if _ALGORITHM_ERROR.search(error[1])), errors[-1])
-    further = []
-    for line in lines[index + 1 : index + 8]:
-        if _LOG_LINE.match(line):
-            break
-        further.append(line)
-    return " ".join([text, *further])
+def _figures(result: ResultFile, name: str) -> dict[str, str]:
+    return {str(key): str(value) for key, value in get_mapping(result.values, name).items()}

@@ -1,10 +1,10 @@
 """A stand-in for ``lean backtest``: takes LEAN's CLI's arguments, and leaves the results folder that LEAN leaves.
 
 Run as the program ``lean``. What it shall do is in the environment variable FAKE_LEAN: ``ok``, ``runtime-error``,
-``crash``, ``no-docker``, ``no-login``, ``no-image``, ``no-results``, ``own-dates`` or ``hang``. It looks for real
-at the data folder of its lean.json and reports what is missing there as LEAN does; like LEAN it ends well all the
-same. It rewrites the lean.json it is given, as LEAN's CLI does. Layout and texts are those of LEAN
-(BacktestingResultHandler, DataMonitor, Engine) and of its CLI (lean_runner, docker_manager).
+``crash``, ``interrupted``, ``abort``, ``no-docker``, ``no-login``, ``no-image``, ``no-results``, ``own-dates`` or
+``hang``. It looks for real at the data folder of its lean.json and reports what is missing there as LEAN does; like
+LEAN it ends well all the same. It rewrites the lean.json it is given, as LEAN's CLI does. Layout and texts are those of
+LEAN (BacktestingResultHandler, DataMonitor, Engine) and of its CLI (lean_runner, docker_manager).
 """
 
 from __future__ import annotations
@@ -58,7 +58,11 @@ def main() -> int:
     if mode != "no-results":
         run(mode, arguments, root / config["data-folder"], output)
     output.relative_to(root)  # as the CLI does, after the run
-    if mode in ("runtime-error", "crash"):
+    if mode == "abort":
+        print(
+            "Unhandled exception. System.Exception: trouble at the end\n   at QuantConnect.Lean.Launcher.Program.Exit()"
+        )
+    if mode in ("runtime-error", "crash", "abort"):
         print(f"Error: Something went wrong while running '{arguments.project}' in the 'backtesting' environment")
         return 1
     print(f"Successfully ran '{arguments.project}' in the 'backtesting' environment")
@@ -156,6 +160,10 @@ def write_log(mode: str, output: Path, found: int) -> None:
             "    import pandaz",
             "20240201 12:00:03.000 TRACE:: Program.Exit(): Exiting Lean...",
         ]
+    if mode == "interrupted":
+        lines.append(
+            "20240201 12:00:03.500 TRACE:: Program.ExitKeyPress(): Lean instance has been cancelled, shutting down"
+        )
     lines.append(
         f"20240201 12:00:04.000 TRACE:: Engine.Run(): Algorithm Id:({ID}) completed in 1.20 seconds at 2k data points "
         f"per second. Processing total of {found * 1_390:,} data points."

@@ -31,8 +31,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in fo
         ("no-login", ToolMissingError, "LEAN's CLI is not logged in; run: lean login"),
         ("no-image", ToolMissingError, "run: docker pull quantconnect/lean:latest"),
         ("no-results", ToolFailedError, "LEAN left no results in"),
-        ("runtime-error", ToolFailedError, "the algorithm failed: Runtime Error: 'NoneType' object at on_data in main"),
-        ("crash", ToolFailedError, "exception has occurred: No module named 'pandaz' at <module> import pandaz"),
+        ("runtime-error", ToolFailedError, "the algorithm failed: 'NoneType' object (main.py, line 12)"),
+        ("interrupted", ToolFailedError, "LEAN was interrupted before the algorithm's last day, so this is no result"),
+        ("crash", ToolFailedError, "the algorithm failed: No module named 'pandaz' (all of it in"),
     ],
 )
 def test_each_failure_says_what_to_do(

@@ -10,7 +10,7 @@ import pytest
 
 from server.core.json import to_json
 from server.core.secret import Secret
-from server.engines.results import sort_failed_requests
+from server.engines.missing_data import sort_failed_requests
 from tests.support.lean_workspace import DAYS, LEAN_JSON, write_minute
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for lean is a script")
@@ -146,6 +146,14 @@ def test_an_algorithm_with_its_own_dates_has_a_note(run) -> None:
     assert result.days == 0
     assert any("set its own dates, 2023-01-08 to 2023-01-09, not 2024-01-08" in note for note in result.notes)
     assert any("LEAN processed no data; are the" in note for note in result.notes)
+
+
+def test_an_abort_after_the_results_is_a_note(run) -> None:
+    """The exit code alone does not make a backtest a failure whose results are whole."""
+    result = run("abort")
+
+    assert result.statistics["Sharpe Ratio"] == "1.25"
+    assert result.notes[0] == "LEAN's process was aborted after the results were written: trouble at the end"
 
 
 def test_failed_requests_are_sorted_by_what_they_mean() -> None:
