@@ -34,7 +34,7 @@ class BuildPolicy(Protocol):
     """What is due, and what a result means. Methods are called in the order of the symbols unless stated otherwise."""
 
     def compared(self, symbol: str) -> tuple[date, date] | None:
-        """Return the first and last day whose closes are compared with the events; None for the days on disk."""
+        """Return the first and last day whose closes are compared with the events; None for no days."""
 
     def is_due(self, symbol: str) -> bool:
         """Return whether a symbol still has to be built; called from several threads, under the symbol's lock."""

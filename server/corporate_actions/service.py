@@ -103,7 +103,7 @@ class CorporateActions:
         Args:
             symbol: The symbol.
             since: The first day of the factor file; None for the share's first day.
-            compared: The first and last day whose closes are compared with the events; None for the days on disk.
+            compared: The first and last day whose closes are compared with the events; None for no days.
 
         Raises:
             FactorFileError: A close that is needed is missing, or does not fit; nothing was written.
@@ -120,7 +120,7 @@ class CorporateActions:
         kept = foreign.rows if foreign.is_foreign and not (self.replace or self.extend) else None
         with ThreadPoolExecutor(1, thread_name_prefix="corporate-events") as pool:
             requested = pool.submit(self.source.events, symbol)
-            days = self._compared_days(symbol, compared)
+            days = self._compared_days(compared)
             share = self._reader().read(symbol, self._renames(symbol), requested.result, days, kept)
         if share.listing is None and not (share.events.splits or share.events.dividends) and not share.has_bars:
             notice = f"nothing is known about {symbol}, and it has no bars; no files are built for it"
@@ -196,13 +196,10 @@ class CorporateActions:
     def _reader(self) -> ShareReader:
         return ShareReader(calendar=self.calendar, source=self.source, bars=self.bars, last_day=self.last_day)
 
-    def _compared_days(self, symbol: str, compared: tuple[date, date] | None) -> Sequence[date]:
-        """The sessions of a range up to the last settled one; those from the first to the last day on disk for None."""
+    def _compared_days(self, compared: tuple[date, date] | None) -> Sequence[date]:
+        """The sessions of a range up to the last settled one; none for None."""
         if compared is None:
-            on_disk = self.bars.days_on_disk(symbol)
-            if not on_disk:
-                return ()
-            compared = min(on_disk), max(on_disk)
+            return ()
         first, last = max(compared[0], self.calendar.first_day), min(compared[1], self.last_day)
         return self.calendar.trading_days(first, last) if first <= last else ()
 

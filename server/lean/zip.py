@@ -24,7 +24,7 @@ _DEFLATE = 8
 _SIZES_FOLLOW = 8
 _NO_TIME, _NO_DATE = 0, 0x21  # 1980-01-01: the same bars give the same bytes
 _UNKNOWN = 0xFFFFFFFF
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError, NotImplementedError)
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError)
 _DAMAGED = (cast("type[Exception]", isal_zlib.error), UnicodeDecodeError, struct.error)
 
 COMPRESSION_LEVEL = 3

@@ -196,7 +196,7 @@ def test_a_vendor_without_past_days_leaves_the_split_out_where_bars_show_a_holde
 def test_one_doubtful_change_does_not_hide_the_others(rig_on: RigOn) -> None:
     """The oldest ticker never traded: it is left out with a doubt, and FB is linked."""
     data = ReferenceData()
-    data.renamed(("XXX", "2022-05-02"), ("FB", "2022-05-09"), ("META", "2022-06-09"))
+    data.renamed(("ZZZ", "2022-05-02"), ("FB", "2022-05-09"), ("META", "2022-06-09"))
     data.listed("META", since="2024-01-02", composite_figi="F", held=("2012-05-18", "2030-01-01"))
     rig, _ = rig_on(data, daily_market(MARKET))
     rig.now = at("2022-08-15")

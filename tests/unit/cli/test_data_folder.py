@@ -50,11 +50,11 @@ def test_a_lean_json_without_data_folder(workspace: Path) -> None:
 
 def test_another_folder_in_lean_json(workspace: Path, tmp_path: Path) -> None:
     """The setting is the reason also in the folder of lean.json."""
-    (workspace / "lean.json").write_text(json.dumps({"data-folder": "../shared"}))
+    (workspace / "lean.json").write_text(json.dumps({"data-folder": "../elsewhere"}))
 
     line = data_folder_line(settings(workspace), workspace, None)
 
-    assert line == f"data folder: {tmp_path}/shared (set in {workspace}/lean.json)"
+    assert line == f"data folder: {tmp_path}/elsewhere (set in {workspace}/lean.json)"
 
 
 def test_the_environment(workspace: Path) -> None:

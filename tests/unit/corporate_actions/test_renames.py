@@ -243,8 +243,8 @@ def test_a_change_after_the_delisting_is_left_out() -> None:
 def test_one_doubtful_change_does_not_invalidate_the_others() -> None:
     """An entry that never traded is left out, wherever it is in the list; the others are linked."""
     spurious = {
-        "oldest": changes(("2010-01-04", "XXX"), ("2012-05-18", "FB"), ("2022-06-09", "META")),
-        "middle": changes(("2012-05-18", "FB"), ("2015-03-07", "XXX"), ("2022-06-11", "META")),
+        "oldest": changes(("2010-01-04", "ZZZ"), ("2012-05-18", "FB"), ("2022-06-09", "META")),
+        "middle": changes(("2012-05-18", "FB"), ("2015-03-07", "ZZZ"), ("2022-06-11", "META")),
     }
     traded = {**TRADED, "FB": [*sessions("2012-05-18", "2012-06-01"), *TRADED["FB"]]}
     for renames in spurious.values():
@@ -254,7 +254,7 @@ def test_one_doubtful_change_does_not_invalidate_the_others() -> None:
             (day("2012-05-18"), "FB"),
             (day("2022-06-09"), "META"),
         ]
-        assert [("XXX" in doubt.message, doubt.kind) for doubt in found.doubts] == [(True, "rename")]
+        assert [("ZZZ" in doubt.message, doubt.kind) for doubt in found.doubts] == [(True, "rename")]
 
 
 def test_a_share_that_returned_to_a_ticker() -> None:

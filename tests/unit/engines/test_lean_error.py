@@ -59,7 +59,7 @@ PANDAS = "The type initializer for 'QuantConnect.Python.PandasConverter' threw a
         (
             "2013-10-07 11:10:00 Runtime Error: something went wrong in Main.cs:line 75",
             "System.Exception: something went wrong in Main.cs:line 75\n"
-            "   at Algos.Fails.OnData(Slice slice) in /work/algo/Main.cs:line 75\n"
+            "   at Algos.Fails.OnData(Slice slice) in /home/user/algo/Main.cs:line 75\n"
             "   at QuantConnect.Lean.Engine.AlgorithmManager.Run(Job job) in Engine/AlgorithmManager.cs:line 582",
             "something went wrong (Main.cs, line 75)",
         ),
