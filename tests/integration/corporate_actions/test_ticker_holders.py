@@ -3,51 +3,30 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
 
 import pytest
 
-from server.core.cancel import CancelToken
 from server.core.json import to_json
 from server.lean.series import Resolution
 from tests.support import faults
-from tests.support.corporate_rig import CorporateRig, RigOn, at
+from tests.support.corporate_rig import RigOn, at
+from tests.support.etf_and_company import (
+    COMPANY,
+    ETF,
+    ETF_DAYS,
+    FIRST,
+    JOINED_MAP,
+    LAST,
+    MARKET,
+    META_DAYS,
+    META_MAP,
+    downloaded,
+    meta,
+)
 from tests.support.faults import Fault
 from tests.support.market import Market
-from tests.support.polygon_server import PolygonServer, Request
-from tests.support.reference_data import SPLITS, ReferenceData
+from tests.support.reference_data import ReferenceData
 from tests.support.share_market import daily_market, level, sessions
-
-ETF_DAYS, META_DAYS = sessions("2021-07-01", "2022-01-28"), sessions("2022-06-09", "2022-07-29")
-MARKET = daily_market({"META": {**level(ETF_DAYS, 12.5), **level(META_DAYS, 184)}})
-FIRST, LAST = ETF_DAYS[0], META_DAYS[-1]
-ETF: dict[str, Any] = {
-    "name": "Roundhill Ball Metaverse ETF",
-    "delisted": "2022-01-31",
-    "held": (ETF_DAYS[0], "2022-01-30"),
-}
-COMPANY: dict[str, Any] = {"name": "Meta Platforms, Inc. Class A Common Stock", "since": "2012-05-18"}
-META_MAP = "20220609,meta,Q\n20501231,meta,Q\n"
-JOINED_MAP = "20120518,meta,Q\n20501231,meta,Q\n"
-
-
-def meta(*, figis: bool = True, **options: Any) -> ReferenceData:
-    """META, whose list of events is 404: an ETF had the ticker until 2022-01-28; the company's list_date is FB's."""
-    data = ReferenceData(**options)
-    data.listed("META", **ETF, composite_figi="BBG011Z0L1T8" if figis else "")
-    held = "2022-06-09", "2030-01-01"
-    data.listed("META", held=held, **COMPANY, composite_figi="BBG000MM2P62" if figis else "")
-    data.dividend("META", "2021-12-20", "0.10")  # of the ETF
-    return data
-
-
-def downloaded(rig_on: RigOn, reference: ReferenceData, **options: Any) -> tuple[CorporateRig, PolygonServer, Any]:
-    rig, server = rig_on(reference, options.pop("market", MARKET), **options)
-    rig.now = at("2022-08-15")
-    report = rig.download("META", FIRST, LAST)
-    assert report.complete
-    assert report.days_downloaded == len(ETF_DAYS) + len(META_DAYS)
-    return rig, server, report
 
 
 @pytest.mark.parametrize("figis", [True, False])
@@ -272,135 +251,3 @@ def test_a_delisted_share_after_another_holder(rig_on: RigOn) -> None:
 
     assert rig.text("map", "ABC") == "20180102,abc,Q\n20180329,abc,Q\n"
     assert [one.name for one in report.other_holders] == ["Old"]
-
-
-def fails_on_past_days(request: Request, n: int) -> Fault | None:
-    return faults.server_error() if "date" in request.query else None
-
-
-def fails_but_for_bars(request: Request, n: int) -> Fault | None:
-    return None if request.window else faults.server_error()
-
-
-def test_a_vendor_that_fails_for_past_days(rig_on: RigOn) -> None:
-    """Nothing wrong is written; the download succeeds with a notice, and the next hour it is tried again."""
-    rig, server = rig_on(meta(), MARKET)
-    rig.environ["BACKTEST_SERVER_RETRY_ATTEMPTS"] = "1"
-    rig.now = at("2022-08-15")
-    server.on_request = fails_on_past_days
-
-    report = rig.download("META", FIRST, LAST)
-
-    assert report.complete
-    assert (rig.text("map", "META"), rig.text("factor", "META")) == (None, None)
-    assert "META has no factor file" in report.notices[0]
-
-    server.on_request = None
-    rig.now = at("2022-08-15", 14)
-    report = rig.download("META", FIRST, LAST)
-    assert rig.text("map", "META") == META_MAP
-    assert [one.name for one in report.other_holders] == [ETF["name"]]
-
-
-def test_a_failure_later_does_not_forget_what_was_found(rig_on: RigOn) -> None:
-    """A settled range stays settled, with its findings, while requests for other days fail."""
-    rig, server, report = downloaded(rig_on, meta())
-    rig.environ["BACKTEST_SERVER_RETRY_ATTEMPTS"] = "1"
-    rig.next_day("2022-09-15")
-    server.on_request = fails_but_for_bars
-    market_days = sessions("2022-08-01", "2022-08-05")
-    server.market = daily_market(
-        {"META": {**level(ETF_DAYS, 12.5), **level(META_DAYS, 184), **level(market_days, 185)}}
-    )
-
-    rig.download("META", market_days[0], market_days[-1])
-    server.reset()
-
-    again = rig.download("META", FIRST, LAST)
-    assert SPLITS not in [request.path for request in server.requests]
-    assert again.other_holders == report.other_holders
-    assert set(report.notices) <= set(again.notices)
-
-
-def test_a_run_that_is_interrupted_while_the_holder_is_looked_up(rig_on: RigOn) -> None:
-    """Nothing is written; the next run completes it, with the bars of the first."""
-    rig, server = rig_on(meta(), MARKET)
-    rig.now = at("2022-08-15")
-    cancel = CancelToken()
-
-    def stop(request: Request, n: int) -> None:
-        if "date" in request.query:
-            cancel.cancel()
-
-    server.on_request = stop
-    report = rig.download("META", FIRST, LAST, cancel=cancel)
-    assert report.cancelled
-    assert (rig.text("map", "META"), rig.text("factor", "META")) == (None, None)
-
-    server.on_request = None
-    server.reset()
-    again = rig.download("META", FIRST, LAST)
-    assert (again.days_present, rig.text("map", "META")) == (len(ETF_DAYS) + len(META_DAYS), META_MAP)
-    assert [request.window for request in server.requests if request.window] == []
-
-
-def test_a_map_file_of_another_program_that_joins_two_companies(rig_on: RigOn) -> None:
-    """It is kept; the factor file begins with the share, no change is counted across holders, and both are reported."""
-    rig, _ = rig_on(meta(), MARKET)
-    rig.now = at("2022-08-15")
-    rig.put("map", "META", "20100104,meta,Q\n20501231,meta,Q\n")
-
-    report = rig.download("META", FIRST, LAST)
-
-    assert rig.text("map", "META") == "20100104,meta,Q\n20501231,meta,Q\n"
-    assert rig.text("factor", "META") == "20220609,1,1,1\n20501231,1,1,0"
-    assert (len(report.other_holders), report.doubts) == (1, ())
-
-
-def test_both_files_of_another_program_join_two_companies(rig_on: RigOn) -> None:
-    """LEAN reads both: a doubt of the share's first day, until the files are replaced."""
-    rig, _ = rig_on(meta(), MARKET)
-    rig.now = at("2022-08-15")
-    rig.put("map", "META", "20100104,meta,Q\n20501231,meta,Q\n")
-    rig.put("factor", "META", "20100104,0.9,1,1\n20200106,0.9,1,12\n20501231,1,1,0")
-
-    report = rig.download("META", FIRST, LAST)
-
-    assert [(doubt.day, doubt.kind) for doubt in report.doubts] == [(META_DAYS[0], "other_holder")]
-    assert "--replace excludes them" in report.doubts[0].message
-
-    rig.build("META", replace=True)
-    assert (rig.text("map", "META"), rig.download("META", FIRST, LAST).doubts) == (META_MAP, ())
-
-
-def test_a_map_file_of_another_program_that_excludes_an_older_holder(rig_on: RigOn) -> None:
-    """Like LEAN's fb.csv, which begins on 20120518: the pause before its first day is no doubt."""
-    data = ReferenceData()
-    data.listed("META", since="2012-05-18")
-    rig, _ = rig_on(data, MARKET)
-    rig.now = at("2022-08-15")
-    rig.put("map", "META", META_MAP)
-
-    report = rig.download("META", FIRST, LAST)
-
-    assert report.doubts == ()
-    assert rig.text("factor", "META") == "20220609,1,1,1\n20501231,1,1,0"
-
-
-def test_past_days_that_the_plan_does_not_include_are_asked_for_once(rig_on: RigOn) -> None:
-    """403 for a day holds for each earlier one, of every symbol; the delisted shares are listed for each.
-
-    The first and the last day of the first symbol are refused.
-    """
-    names = ["AA", "BB", "CC"]
-    data = ReferenceData(refused_dates=faults.not_entitled())
-    for name in names:
-        data.listed(name, since="2012-05-18", composite_figi=name)
-    rig, server = rig_on(data, daily_market({name: level(META_DAYS, 100) for name in names}))
-    rig.now = at("2022-08-15")
-
-    report = rig.download(names, META_DAYS[0], LAST)
-
-    assert {entry.factor_file for entry in report.corporate_actions} == {"written"}
-    assert len([request for request in server.requests if "date" in request.query]) == 2
-    assert len(server.requests) == len(names) * 6 + 2
