@@ -170,7 +170,7 @@ class CorporateActionsContext:
         Raises:
             Cancelled: It was cancelled before the lock was free.
         """
-        from server.corporate_actions.paths import FACTOR_FILES, MAP_FILES
+        from server.lean.layout import FACTOR_FILES, MAP_FILES
 
         waited = False
         while not cancel.cancelled:

@@ -12,12 +12,9 @@ from server.data_download.findings import Findings
 from server.data_download.ledger import CorporateCheck, digest
 from server.lean.errors import FormatError
 from server.lean.factor_file import FactorRow, parse_factor_file
-from server.lean.layout import EQUITY_USA
+from server.lean.layout import FACTOR_FILES, MAP_FILES
 from server.lean.map_file import MapRow, parse_map_file
 from server.lean.series import parse_symbol
-
-FACTOR_FILES, MAP_FILES = f"{EQUITY_USA}/factor_files", f"{EQUITY_USA}/map_files"
-"""The folders below the data folder (LEAN: ``LocalDiskFactorFileProvider``, ``LocalDiskMapFileProvider``)."""
 
 Row = TypeVar("Row", FactorRow, MapRow)
 

@@ -12,14 +12,13 @@ from attrs import frozen
 from server.core.cancel import CancelToken
 from server.corporate_actions.older_holders import days_of_older_holder
 from server.corporate_actions.paths import (
-    FACTOR_FILES,
-    MAP_FILES,
     load_map_rows,
     read_text,
 )
 from server.data_download.catalog import DamagedFile, first_day_on_disk
 from server.lean.errors import FormatError
 from server.lean.factor_file import parse_factor_file
+from server.lean.layout import FACTOR_FILES, MAP_FILES
 from server.lean.map_file import parse_map_file, spans_by_ticker
 from server.lean.price_adjustment import changes_factors
 from server.lean.series import parse_symbol

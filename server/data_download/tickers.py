@@ -11,7 +11,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from server.lean.layout import EQUITY_USA
+from server.lean.layout import MAP_FILES
 from server.lean.map_file import TickerSpan, parse_map_file, spans_by_ticker
 
 
@@ -40,7 +40,7 @@ class TickersOnDisk:
         if the file cannot be read: LEAN ignores such a file.
         """
         try:
-            content = (self.root / EQUITY_USA / "map_files" / f"{symbol.lower()}.csv").read_bytes()
+            content = (self.root / MAP_FILES / f"{symbol.lower()}.csv").read_bytes()
         except OSError:
             return same_ticker(symbol, first, last)
         name = symbol.encode()

@@ -16,11 +16,12 @@ from typing import Literal
 from attrs import frozen
 
 from server.core.text import list_text
-from server.corporate_actions.paths import FACTOR_FILES, MAP_FILES, load_factor_rows, load_map_rows
+from server.corporate_actions.paths import load_factor_rows, load_map_rows
 from server.data_download.feed_files import FolderFiles
 from server.lean.errors import FormatError
 from server.lean.factor_file import FactorRow
-from server.lean.feed.share import find_map_file
+from server.lean.feed.share import MapFiles, find_map_file
+from server.lean.layout import FACTOR_FILES, MAP_FILES
 from server.lean.map_file import spans_by_ticker
 from server.lean.price_adjustment import CorporateEvent, corporate_events
 
@@ -58,7 +59,23 @@ class AdjustedHistory:
         return self.factor_file != "used"
 
 
-def load_history(data_folder: Path, symbol: str, days: Sequence[date]) -> AdjustedHistory:
+def load_histories(data_folder: Path, symbols: Sequence[str], days: Sequence[date]) -> Iterator[AdjustedHistory]:
+    """Read the map and factor files of symbols, one symbol after the other.
+
+    Args:
+        data_folder: LEAN's data folder.
+        symbols: US equity symbols.
+        days: The trading days of the backtest, ascending.
+
+    Raises:
+        ValueError: One is not a symbol.
+    """
+    maps = MapFiles(FolderFiles(data_folder))
+    for symbol in symbols:
+        yield _load_history(data_folder, maps, symbol, days)
+
+
+def _load_history(data_folder: Path, maps: MapFiles, symbol: str, days: Sequence[date]) -> AdjustedHistory:
     """Read the map file and the factor file of a symbol: of the share that has the ticker, or had it last.
 
     Without a map file, or with a damaged one, the symbol is its one ticker on all days. Days before the map file's
@@ -67,14 +84,15 @@ def load_history(data_folder: Path, symbol: str, days: Sequence[date]) -> Adjust
 
     Args:
         data_folder: LEAN's data folder.
-        symbol: A US equity symbol; the files have its name.
+        maps: Its map files.
+        symbol: A US equity symbol.
         days: The trading days of the backtest, ascending.
 
     Raises:
         ValueError: It is not a symbol.
     """
     damaged: list[str] = []
-    name = find_map_file(FolderFiles(data_folder), symbol, date.max)
+    name = find_map_file(maps, symbol, date.max)
     factor_path, map_path = (f"{folder}/{name.lower()}.csv" for folder in (FACTOR_FILES, MAP_FILES))
     rows, state = _load_rows(data_folder, name, factor_path, damaged)
     begin = rows[0].date - timedelta(days=1) if rows else date.min

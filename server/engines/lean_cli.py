@@ -31,7 +31,7 @@ from server.core.errors import (
 from server.core.secret import Secret, without_secrets
 from server.core.subprocess_runner import CommandOutcome, CommandRequest, run_command
 from server.core.text import list_text
-from server.engines.adjusted_history import load_history
+from server.engines.adjusted_history import load_histories
 from server.engines.base import EngineRequest, EngineResult
 from server.engines.missing_data import FailedRequests, sort_failed_requests
 from server.engines.results import LeanRun, RunState, read_run
@@ -245,8 +245,8 @@ def _arguments(project: Path, folder: Path, output: Path, config: Path, request:
 def _trade_files(request: EngineRequest) -> set[str]:
     """Return the files of trade bars that LEAN reads for the request, each under the ticker of its day."""
     found: set[str] = set()
-    for symbol in request.symbols:
-        for ticker, days in load_history(request.data_folder, symbol, request.days).days_by_ticker:
+    for history in load_histories(request.data_folder, request.symbols, request.days):
+        for ticker, days in history.days_by_ticker:
             layout = layout_of(Series(ticker, request.resolution))
             found.update(layout.path(day) for day in layout.files(days))
     return found

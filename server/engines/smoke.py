@@ -21,7 +21,7 @@ from server.core.errors import Cancelled
 from server.core.text import count_text, list_text
 from server.corporate_actions.findings import doubts_about_closes
 from server.data_download.findings import Doubt
-from server.engines.adjusted_history import AdjustedHistory, history_notes, load_history
+from server.engines.adjusted_history import AdjustedHistory, history_notes, load_histories
 from server.engines.base import EngineRequest, EngineResult, Equity
 from server.engines.hold import START_EQUITY, DayPrices, equal_weight_equity, max_drawdown
 from server.lean.bars import Bars
@@ -94,9 +94,8 @@ class SmokeEngine:
         """
         started_at = self._clock()
         contents = _FileContents()
-        for symbol in request.symbols:
-            before = contents.bars, contents.files
-            history = load_history(request.data_folder, symbol, request.days)
+        for history in load_histories(request.data_folder, request.symbols, request.days):
+            symbol, before = history.symbol, (contents.bars, contents.files)
             contents.histories.append(history)
             contents.damaged += history.damaged
             contents.sessions[symbol] = self._read_history(history, request, contents, cancel)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 EQUITY_USA = f"{SecurityType.EQUITY.value}/usa"
 """The folder of all US equity data, below the data folder."""
 
+FACTOR_FILES, MAP_FILES = f"{EQUITY_USA}/factor_files", f"{EQUITY_USA}/map_files"
+"""The folders of factor files and map files (LEAN: ``LocalDiskFactorFileProvider``, ``LocalDiskMapFileProvider``)."""
+
 
 @frozen
 class FileContent:

@@ -14,7 +14,7 @@ from server.lean.feed.losses import losses_of
 from server.lean.feed.normalize import normalize
 from server.lean.feed.reader import in_order, read_share
 from server.lean.feed.sessions import Sessions, TradingCalendar
-from server.lean.feed.share import Share, find_share
+from server.lean.feed.share import MapFiles, Share, find_share
 from server.lean.layout import layout_of
 from server.lean.series import Resolution, Series
 
@@ -52,8 +52,9 @@ def read_feed(
     """
     sessions = Sessions.around(calendar, request.start, request.end)
     shares: dict[str, Share] = {}
+    maps = MapFiles(files)
     for symbol in symbols:
-        share = find_share(files, symbol, request)
+        share = find_share(maps, symbol, request)
         shares.setdefault(share.key, share)  # two tickers of one share are one subscription
     feeds = [_read_share(files, share, resolution, request, sessions) for share in shares.values()]
     items = merge([feed.items for feed in feeds])

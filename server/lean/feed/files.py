@@ -5,11 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from server.lean.layout import EQUITY_USA
-
-MAP_FILES, FACTOR_FILES = f"{EQUITY_USA}/map_files", f"{EQUITY_USA}/factor_files"
-"""The folders of map files and factor files, below the data folder."""
-
 
 class FeedFiles(Protocol):
     """The files of a data folder. Paths are relative to it, with forward slashes."""

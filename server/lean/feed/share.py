@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -16,8 +17,9 @@ from attrs import frozen
 
 from server.lean.errors import FormatError
 from server.lean.factor_file import FactorRow, parse_factor_file
-from server.lean.feed.files import FACTOR_FILES, MAP_FILES, FeedFiles
+from server.lean.feed.files import FeedFiles
 from server.lean.feed.items import FeedRequest, Loss
+from server.lean.layout import FACTOR_FILES, MAP_FILES
 from server.lean.map_file import MapRow, parse_map_file, ticker_on
 from server.lean.series import symbol_problem
 from server.lean.text_lines import LAST_DATE, excerpt
@@ -83,15 +85,38 @@ class Share:
         return max(bounds, default=date.min)
 
 
-def find_share(files: FeedFiles, ticker: str, request: FeedRequest) -> Share:
+class MapFiles:
+    """All map files of a data folder, which are read once, when a share is first looked up."""
+
+    def __init__(self, files: FeedFiles) -> None:
+        """Read nothing.
+
+        Args:
+            files: The data folder.
+        """
+        self.files = files
+
+    @functools.cached_property
+    def contents(self) -> Sequence[tuple[str, bytes]]:
+        """Name, in capitals, and lower-case content of each file that LEAN reads, in the order of their names."""
+        names = (file.removesuffix(".csv") for file in sorted(self.files.names(MAP_FILES)) if file.endswith(".csv"))
+        return [
+            (name.upper(), (self.files.read(f"{MAP_FILES}/{name}.csv") or b"").lower())
+            for name in names
+            if not _NOT_READ.search(f"{name}.csv") and not symbol_problem(name)
+        ]
+
+
+def find_share(maps: MapFiles, ticker: str, request: FeedRequest) -> Share:
     """Return the share that LEAN takes a ticker for.
 
     Args:
-        files: The data folder.
+        maps: The map files of the data folder.
         ticker: In capitals.
         request: Its day of the run decides.
     """
-    name = find_map_file(files, ticker, request.today)
+    files = maps.files
+    name = find_map_file(maps, ticker, request.today)
     rows, losses = _load(files, f"{MAP_FILES}/{name.lower()}.csv", _parse_tickers)
     name = name if rows else ticker
     factor_path = f"{FACTOR_FILES}/{name.lower()}.csv"
@@ -106,37 +131,32 @@ def find_share(files: FeedFiles, ticker: str, request: FeedRequest) -> Share:
     )
 
 
-def find_map_file(files: FeedFiles, ticker: str, today: date) -> str:
+def find_map_file(maps: MapFiles, ticker: str, today: date) -> str:
     """Return the name of the map file of the share that LEAN takes a ticker for, in capitals; it need not exist.
 
     LEAN looks up the ticker of today first, and then the share's first ticker on its first day.
 
     Args:
-        files: The data folder.
+        maps: The map files of the data folder.
         ticker: In capitals.
         today: The day of the run.
     """
-    name = _resolve(files, ticker, today)
-    rows, _ = _load(files, f"{MAP_FILES}/{name.lower()}.csv", _parse_tickers)
+    name = _resolve(maps, ticker, today)
+    rows, _ = _load(maps.files, f"{MAP_FILES}/{name.lower()}.csv", _parse_tickers)
     if not rows or rows[0].date > today:
-        return _resolve(files, ticker, _NO_DATE)
-    return _resolve(files, _HOLDER.sub("", rows[0].ticker), rows[0].date)
+        return _resolve(maps, ticker, _NO_DATE)
+    return _resolve(maps, _HOLDER.sub("", rows[0].ticker), rows[0].date)
 
 
-def _resolve(files: FeedFiles, ticker: str, day: date) -> str:
+def _resolve(maps: MapFiles, ticker: str, day: date) -> str:
     """Return the name of the map file that has a ticker on a day: of the first row not before it, else the last one."""
     holders: dict[date, str] = {}
     mark = ticker.lower().encode()
-    for file in sorted(files.names(MAP_FILES)):
-        name = file.removesuffix(".csv")
-        if name == file or _NOT_READ.search(file) or symbol_problem(name):
-            continue
-        content = files.read(f"{MAP_FILES}/{file}") or b""
-        if mark in content.lower():
-            rows = _parsed(content, parse_map_file)[0]
-            for row in rows:
+    for name, content in maps.contents:
+        if mark in content:
+            for row in _parsed(content, parse_map_file)[0]:
                 if row.ticker == ticker:
-                    holders.setdefault(row.date, name.upper())
+                    holders.setdefault(row.date, name)
     days = sorted(holders)
     return holders[days[min(bisect_left(days, day), len(days) - 1)]] if days else ticker
 

@@ -1,4 +1,4 @@
-"""The files of a data folder for the reader: small files are read once, and what is not there is not an error."""
+"""The files of a data folder for the reader: what is not there is not an error."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from pathlib import Path
 from server.data_download.feed_files import FolderFiles
 
 
-def test_a_small_file_is_read_once(tmp_path: Path) -> None:
-    """Map files are read for each symbol; a bar file is not cached."""
-    (tmp_path / "small.csv").write_bytes(b"1")
-    (tmp_path / "large.zip").write_bytes(b"22222222")
-    files = FolderFiles(tmp_path, cache_below=4)
-    assert (files.read("small.csv"), files.read("large.zip")) == (b"1", b"22222222")
+def test_files_are_read_by_their_path_below_the_folder(tmp_path: Path) -> None:
+    """None for a file that does not exist."""
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "a.csv").write_bytes(b"1")
+    files = FolderFiles(tmp_path)
 
-    for path in tmp_path.iterdir():
-        path.unlink()
-
-    assert (files.read("small.csv"), files.read("large.zip")) == (b"1", None)
+    assert (files.read("maps/a.csv"), files.read("maps/b.csv")) == (b"1", None)
 
 
 def test_names_of_a_folder(tmp_path: Path) -> None:
