@@ -155,7 +155,7 @@ class BacktestManager:
                 days=tuple(days),
             ),
             cancel=running.cancel,
-            progress=lambda line: _emit(running, "notice", ENGINE, line),
+            on_line=lambda line: _emit(running, "notice", ENGINE, line),
         )
         findings = self._workspace.findings(wanted.symbols, wanted.start, end)
         return result.with_findings(findings, self._workspace.settings.accepted_doubts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from datetime import date, datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from attrs import evolve, field, frozen
 
@@ -13,7 +13,11 @@ from server.core.cancel import CancelToken
 from server.core.json import json_options
 from server.core.text import count_text
 from server.data_download.findings import AcceptedDoubt, Doubt, Findings, OtherHolder, joined
+from server.engines.missing_data import MissingFile
 from server.lean.series import Resolution, parse_symbols
+
+if TYPE_CHECKING:
+    from server.engines.results import LeanRun
 
 NOT_TRUSTED = "This result cannot be trusted"
 """How the summary begins where there are doubts about the data."""
@@ -24,6 +28,21 @@ class Equity(NamedTuple):
 
     dates: tuple[date, ...] = ()
     values: tuple[float, ...] = ()
+
+
+@frozen(kw_only=True)
+class EngineProgress:
+    """How far a running backtest has come.
+
+    Attributes:
+        fraction: From 0 to 1; None if unknown.
+        equity: The equity curve so far; its last day is the day that the backtest has reached.
+        orders: The number of orders so far; None if unknown.
+    """
+
+    fraction: float | None = field(default=None, metadata=json_options(digits=6))
+    equity: Equity = field(factory=Equity, metadata=json_options(digits=6))
+    orders: int | None = None
 
 
 @frozen(kw_only=True)
@@ -68,6 +87,10 @@ class EngineResult:
         notes: Limitations of the figures.
         other_holders: Earlier holders of the tickers, whose bars are within the range and were not used.
         doubts: What may be wrong about the data within the range.
+        verdict: What the result is worth, beginning with ``complete``, ``gaps`` or ``untrusted``; None from the smoke
+            test.
+        missing: The files that LEAN requested and did not get.
+        lean_run: The results folder as it was read; None from the smoke test.
     """
 
     engine: str
@@ -84,6 +107,9 @@ class EngineResult:
     notes: tuple[str, ...] = ()
     other_holders: tuple[OtherHolder, ...] = ()
     doubts: tuple[Doubt, ...] = ()
+    verdict: str | None = None
+    missing: tuple[MissingFile, ...] = ()
+    lean_run: LeanRun | None = field(default=None, repr=False, metadata=json_options(omit=True))
 
     def with_findings(self, findings: Findings, accepted: Collection[AcceptedDoubt]) -> EngineResult:
         """Return the result with what is known about its symbols besides their bars; doubts come first in its summary.
@@ -112,13 +138,21 @@ class Engine(Protocol):
     def name(self) -> str:
         """The name that the setting `engine` uses."""
 
-    def run(self, request: EngineRequest, *, cancel: CancelToken, progress: Callable[[str], None]) -> EngineResult:
+    def run(
+        self,
+        request: EngineRequest,
+        *,
+        cancel: CancelToken,
+        on_line: Callable[[str], None],
+        on_progress: Callable[[EngineProgress], None] = lambda progress: None,
+    ) -> EngineResult:
         """Run the backtest to its end.
 
         Args:
             request: The backtest.
             cancel: Stops it.
-            progress: Receives lines of text while it runs, from any thread.
+            on_line: Receives lines of text while it runs, from any thread.
+            on_progress: Receives how far it has come, from any thread, at most about once a second.
 
         Raises:
             ToolMissingError: A program that it needs is not installed.

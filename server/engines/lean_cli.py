@@ -32,7 +32,7 @@ from server.core.secret import Secret, without_secrets
 from server.core.subprocess_runner import CommandOutcome, CommandRequest, run_command
 from server.core.text import list_text
 from server.engines.adjusted_history import load_histories
-from server.engines.base import EngineRequest, EngineResult
+from server.engines.base import EngineProgress, EngineRequest, EngineResult
 from server.engines.missing_data import FailedRequests, sort_failed_requests
 from server.engines.results import LeanRun, RunState, read_run
 from server.lean.json_with_comments import parse_json_with_comments
@@ -117,7 +117,14 @@ class LeanEngine:
         self._time_limit = time_limit
         self._secrets = tuple(secrets)
 
-    def run(self, request: EngineRequest, *, cancel: CancelToken, progress: Callable[[str], None]) -> EngineResult:
+    def run(
+        self,
+        request: EngineRequest,
+        *,
+        cancel: CancelToken,
+        on_line: Callable[[str], None],
+        on_progress: Callable[[EngineProgress], None] = lambda progress: None,
+    ) -> EngineResult:
         """Run ``lean backtest`` to its end (see `Engine.run`)."""
         started_at = self._clock()
         root = self._lean_config.resolve().parent
@@ -135,7 +142,7 @@ class LeanEngine:
                         secrets=self._secrets,
                     ),
                     cancel=cancel,
-                    on_line=progress,
+                    on_line=on_line,
                 )
             run = self._finished_run(outcome, output, request.data_folder)
         finally:

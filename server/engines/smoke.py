@@ -22,7 +22,7 @@ from server.core.text import count_text, list_text
 from server.corporate_actions.findings import doubts_about_closes
 from server.data_download.findings import Doubt
 from server.engines.adjusted_history import AdjustedHistory, history_notes, load_histories
-from server.engines.base import EngineRequest, EngineResult, Equity
+from server.engines.base import EngineProgress, EngineRequest, EngineResult, Equity
 from server.engines.hold import START_EQUITY, DayPrices, equal_weight_equity, max_drawdown
 from server.lean.bars import Bars
 from server.lean.days import MS_PER_DAY, midnights
@@ -76,7 +76,14 @@ class SmokeEngine:
         self._calendar = calendar
         self._clock = clock
 
-    def run(self, request: EngineRequest, *, cancel: CancelToken, progress: Callable[[str], None]) -> EngineResult:
+    def run(
+        self,
+        request: EngineRequest,
+        *,
+        cancel: CancelToken,
+        on_line: Callable[[str], None],
+        on_progress: Callable[[EngineProgress], None] = lambda progress: None,
+    ) -> EngineResult:
         """Read every file and hold an equal part of $100,000 of each symbol.
 
         A missing or damaged file is counted and named; LEAN continues without it, too.
@@ -84,7 +91,8 @@ class SmokeEngine:
         Args:
             request: The backtest.
             cancel: Stops it.
-            progress: Receives a line of text for each symbol.
+            on_line: Receives a line of text for each symbol.
+            on_progress: Receives how far the test has come, after each symbol.
 
         Returns:
             The result, with the missing files as failed data requests.
@@ -99,10 +107,11 @@ class SmokeEngine:
             contents.histories.append(history)
             contents.damaged += history.damaged
             contents.sessions[symbol] = self._read_history(history, request, contents, cancel)
-            progress(
+            on_line(
                 f"{symbol}: {contents.bars - before[0]:,} {request.resolution.value} bars "
                 f"in {count_text(contents.files - before[1], 'file')}"
             )
+            on_progress(EngineProgress(fraction=len(contents.histories) / len(request.symbols)))
         equity = Equity(request.days, tuple(equal_weight_equity(contents.sessions, request.days)))
         return _result(request, contents, equity, started_at, self._clock())
 

@@ -20,8 +20,10 @@ from server.settings.lean_json import find_lean_json, read_lean_json
 from server.settings.reader import PROVIDERS, SECTION, SettingField, SettingsReader
 from server.settings.values import ProviderName, Source, SymbolDays
 
-EngineName = Literal["auto", "lean", "smoke"]
+EngineName = Literal["auto", "lean", "lean-native", "lean-docker", "lean-cli", "smoke"]
 CorporateActionsMode = Literal["auto", "off"]
+DailyBars = Literal["vendor", "regular-session"]
+ObjectStore = Literal["auto", "run", "workspace"]
 
 NATIVE_PROVIDER = "polygon"
 LEGACY_PROVIDER = "lean-cli"
@@ -46,6 +48,13 @@ CORE_SETTINGS = (
     _core("engine", EngineName, "BACKTEST_SERVER_ENGINE", "engine"),
     _core("corporate-actions", CorporateActionsMode, "BACKTEST_SERVER_CORPORATE_ACTIONS"),
     _core("accepted-doubts", SymbolDays, "BACKTEST_SERVER_ACCEPTED_DOUBTS"),
+    _core("daily-bars", DailyBars, "BACKTEST_SERVER_DAILY_BARS"),
+    _core("lean-launcher", Path | None, "BACKTEST_SERVER_LEAN_LAUNCHER"),
+    _core("lean-python", Path | None, "BACKTEST_SERVER_LEAN_PYTHON"),
+    _core("lean-engine-image", str, "BACKTEST_SERVER_LEAN_ENGINE_IMAGE"),
+    _core("lean-live-stream", bool | None, "BACKTEST_SERVER_LEAN_LIVE_STREAM"),
+    _core("lean-object-store", ObjectStore, "BACKTEST_SERVER_LEAN_OBJECT_STORE"),
+    _core("lean-reruns", int, "BACKTEST_SERVER_LEAN_RERUNS"),
 )
 HOST_VARIABLES = frozenset({*RESERVED_VARIABLES, *(name for setting in CORE_SETTINGS for name in setting.env)})
 """Environment variables that no provider may declare as its own."""
@@ -79,6 +88,13 @@ class Settings:
         engine: The engine of backtests.
         corporate_actions: Whether downloads update LEAN's factor and map files.
         accepted_doubts: Symbol and day of doubts that raise nothing.
+        daily_bars: Whether daily bars are the vendor's or aggregated from the minutes of the regular session.
+        lean_launcher: The folder of QuantConnect.Lean.Launcher.dll; None searches for it.
+        lean_python: The interpreter, or the environment, that Python algorithms run in; None is python3 of the PATH.
+        lean_engine_image: The Docker image of LEAN.
+        lean_live_stream: Whether progress comes from LEAN's ZeroMQ stream; None leaves it to the engine.
+        lean_object_store: Which folder LEAN's object store is in.
+        lean_reruns: How often LEAN is run again at most, after data that it requested was fetched.
         sources: The source of each setting, by its name in lean.json.
         reader: The sources of the settings of providers.
     """
@@ -91,6 +107,13 @@ class Settings:
     engine: EngineName = "auto"
     corporate_actions: CorporateActionsMode = "auto"
     accepted_doubts: frozenset[tuple[str, date]] = frozenset()
+    daily_bars: DailyBars = "vendor"
+    lean_launcher: Path | None = None
+    lean_python: Path | None = None
+    lean_engine_image: str = "quantconnect/lean:latest"
+    lean_live_stream: bool | None = None
+    lean_object_store: ObjectStore = "auto"
+    lean_reruns: int = 3
     sources: Mapping[str, Source] = field(factory=dict)
     reader: SettingsReader = field(factory=SettingsReader, repr=False, eq=False)
 
@@ -172,4 +195,8 @@ def load_settings(
     if "data_folder" not in values:  # LEAN's default is `data` next to its lean.json
         values["data_folder"] = (path.parent if path else cwd) / "data"
         sources["data-folder"] = Source("default", str(path) if path else "")
+    if values.get("lean_reruns", 0) < 0:
+        raise ConfigurationError(
+            f"lean-reruns is {values['lean_reruns']} ({sources['lean-reruns']}); it must be 0 or more"
+        )
     return Settings(**values, lean_config=path, sources=sources, reader=reader)

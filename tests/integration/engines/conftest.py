@@ -74,6 +74,6 @@ def run(workspace: SimpleNamespace) -> Callable[..., EngineResult]:
             "days": DAYS,
         }
         request = EngineRequest(**(fields | changes))
-        return engine.run(request, cancel=cancel or CancelToken(), progress=progress)
+        return engine.run(request, cancel=cancel or CancelToken(), on_line=progress)
 
     return run_engine

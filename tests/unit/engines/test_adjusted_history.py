@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Run:
             symbols=symbols, resolution=resolution, start=days[0], end=days[-1], data_folder=tmp_path, days=days
         )
         engine = SmokeEngine(CALENDAR, lambda: datetime(2024, 2, 1, tzinfo=UTC))
-        return engine.run(request, cancel=CancelToken(), progress=lambda line: None)
+        return engine.run(request, cancel=CancelToken(), on_line=lambda line: None)
 
     return run_engine
 

@@ -56,5 +56,5 @@ def test_lean_that_cannot_run(tmp_path: Path) -> None:
 
 def test_unknown_engine(tmp_path: Path) -> None:
     """An unknown engine is an error that names the engines."""
-    with pytest.raises(ConfigurationError, match="auto, lean, smoke"):
+    with pytest.raises(ConfigurationError, match="auto, lean, lean-native, lean-docker, lean-cli, smoke"):
         choose(tmp_path, "zipline", docker=True)

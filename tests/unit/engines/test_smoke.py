@@ -58,7 +58,7 @@ def run(tmp_path: Path, calendar: USEquityTradingCalendar) -> Callable[..., Engi
             days=days,
         )
         engine = SmokeEngine(calendar, lambda: NOW)
-        return engine.run(request, cancel=cancel or CancelToken(), progress=progress)
+        return engine.run(request, cancel=cancel or CancelToken(), on_line=progress)
 
     return run_engine
 
@@ -329,7 +329,7 @@ def test_a_year_of_minutes_is_read(tmp_path: Path) -> None:
         days=tuple(sessions),
     )
 
-    result = engine.run(request, cancel=CancelToken(), progress=lambda line: None)
+    result = engine.run(request, cancel=CancelToken(), on_line=lambda line: None)
 
     assert result.bars == 252 * 390
 

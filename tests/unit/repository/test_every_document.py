@@ -32,7 +32,7 @@ OPTIONS_OF_OTHERS = {
     "pytest": {"--record"},
     "ruff": {"--check"},
 }
-VARIABLES_OF_OTHERS = {"LEAN_SAMPLE_DATA"}
+VARIABLES_OF_OTHERS = {"LEAN_SAMPLE_DATA", "LEAN_LAUNCHER"}
 _VARIABLE = re.compile(r"\b(?:BACKTEST_SERVER|POLYGON|MASSIVE|LEAN|USE_POLYGON)_[A-Z0-9_]+\b")
 
 
