@@ -106,7 +106,10 @@ def test_smoke_by_name_asks_nothing(choose, workspace: SimpleNamespace) -> None:
 
 def test_an_unknown_engine_is_an_error(choose) -> None:
     """The error names the engines there are."""
-    with pytest.raises(ConfigurationError, match="there is no engine 'zipline'; choose one of auto, lean, lean-native, lean-docker, lean-cli, smoke"):
+    with pytest.raises(
+        ConfigurationError,
+        match="there is no engine 'zipline'; choose one of auto, lean, lean-native, lean-docker, lean-cli, smoke",
+    ):
         choose("zipline")
 
 

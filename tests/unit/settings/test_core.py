@@ -234,7 +234,10 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("section", "expected"),
         [
-            ({"engine": "turbo"}, ["engine is 'turbo'", "one of auto, lean, lean-native, lean-docker, lean-cli, smoke"]),
+            (
+                {"engine": "turbo"},
+                ["engine is 'turbo'", "one of auto, lean, lean-native, lean-docker, lean-cli, smoke"],
+            ),
             ({"engine": None}, ["engine is null", "one of auto, lean, lean-native, lean-docker, lean-cli, smoke"]),
             ({"use-polygon-native-downloader": "true"}, ["use-polygon-native-downloader", "true or false"]),
             ({"use-polygon-native-downloader": 1}, ["use-polygon-native-downloader is 1", "true or false"]),
@@ -276,7 +279,8 @@ class TestErrors:
         """A wrong value in the environment is an error with the variable's name."""
         message = refusal(tmp_path, environ={"BACKTEST_SERVER_ENGINE": "fast"})
         assert message == (
-            "engine is 'fast' (environment variable BACKTEST_SERVER_ENGINE); it must be one of auto, lean, lean-native, lean-docker, lean-cli, smoke"
+            "engine is 'fast' (environment variable BACKTEST_SERVER_ENGINE); it must be one of auto, "
+            "lean, lean-native, lean-docker, lean-cli, smoke"
         )
 
     def test_wrong_flag(self, tmp_path: Path) -> None:

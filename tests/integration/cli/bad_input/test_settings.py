@@ -38,7 +38,11 @@ def test_an_unknown_engine(command: CommandLine, server: PolygonServer, engine: 
     ("variable", "value", "words"),
     [
         ("BACKTEST_SERVER_ENGIN", "smoke", "did you mean BACKTEST_SERVER_ENGINE?"),
-        ("BACKTEST_SERVER_ENGINE", "zipline", "it must be one of auto, lean, lean-native, lean-docker, lean-cli, smoke"),
+        (
+            "BACKTEST_SERVER_ENGINE",
+            "zipline",
+            "it must be one of auto, lean, lean-native, lean-docker, lean-cli, smoke",
+        ),
         ("BACKTEST_SERVER_MAX_CONCURRENT_REQUESTS", "6", "max-concurrent-requests"),
         ("BACKTEST_SERVER_MAX_CONCURRENT_REQUESTS", "five", "it must be a whole number"),
         ("BACKTEST_SERVER_REQUESTS_PER_MINUTE", "0", "requests-per-minute"),
@@ -71,7 +75,10 @@ def test_a_variable_that_does_not_fit(
         ("", "lean.json, line 1, column 1: the file is empty"),
         ("[1, 2]", "is not a JSON object"),
         ('{"backtest-server": {"engin": "smoke"}}', "'engin' under backtest-server is not a setting"),
-        ('{"backtest-server": {"engine": "zipline"}}', "it must be one of auto, lean, lean-native, lean-docker, lean-cli, smoke"),
+        (
+            '{"backtest-server": {"engine": "zipline"}}',
+            "it must be one of auto, lean, lean-native, lean-docker, lean-cli, smoke",
+        ),
         ('{"backtest-server": {"providers": {"polygn": {}}}}', "did you mean polygon?"),
         ('{"backtest-server": {"providers": {"polygon": {"speed": 1}}}}', "'speed' under backtest-server.providers"),
         ('{"backtest-server": {"use-polygon-native-downloader": "yes"}}', "it must be true or false"),
