@@ -33,6 +33,7 @@ from server.core.subprocess_runner import CommandOutcome, CommandRequest, run_co
 from server.core.text import list_text
 from server.engines.adjusted_history import load_histories
 from server.engines.base import EngineProgress, EngineRequest, EngineResult
+from server.engines.lean_options import TIME_LIMIT
 from server.engines.missing_data import FailedRequests, sort_failed_requests
 from server.engines.results import LeanRun, RunState, read_run
 from server.lean.json_with_comments import parse_json_with_comments
@@ -40,8 +41,6 @@ from server.lean.layout import layout_of
 from server.lean.series import Series
 from server.settings.lean_json import read_lean_json
 
-TIME_LIMIT = 6 * 3600.0
-"""Seconds after which a backtest is stopped."""
 
 NOT_FOR_LEAN = ("backtest-server", "polygon-api-key")
 """Keys of lean.json that the private copy omits: LEAN does not need them to read local files."""
