@@ -41,7 +41,6 @@ from server.lean.layout import layout_of
 from server.lean.series import Series
 from server.settings.lean_json import read_lean_json
 
-
 NOT_FOR_LEAN = ("backtest-server", "polygon-api-key")
 """Keys of lean.json that the private copy omits: LEAN does not need them to read local files."""
 
