@@ -31,14 +31,13 @@ from server.core.errors import (
 from server.core.secret import Secret, without_secrets
 from server.core.subprocess_runner import CommandOutcome, CommandRequest, run_command
 from server.core.text import list_text
-from server.engines.adjusted_history import load_histories
+from server.data_download.feed_files import FolderFiles
 from server.engines.base import EngineProgress, EngineRequest, EngineResult
 from server.engines.lean_options import TIME_LIMIT
 from server.engines.missing_data import FailedRequests, sort_failed_requests
 from server.engines.results import LeanRun, RunState, read_run
+from server.lean.feed import trade_paths
 from server.lean.json_with_comments import parse_json_with_comments
-from server.lean.layout import layout_of
-from server.lean.series import Series
 from server.settings.lean_json import read_lean_json
 
 NOT_FOR_LEAN = ("backtest-server", "polygon-api-key")
@@ -249,12 +248,7 @@ def _arguments(project: Path, folder: Path, output: Path, config: Path, request:
 
 def _trade_files(request: EngineRequest) -> set[str]:
     """Return the files of trade bars that LEAN reads for the request, each under the ticker of its day."""
-    found: set[str] = set()
-    for history in load_histories(request.data_folder, request.symbols, request.days):
-        for ticker, days in history.days_by_ticker:
-            layout = layout_of(Series(ticker, request.resolution))
-            found.update(layout.path(day) for day in layout.files(days))
-    return found
+    return trade_paths(FolderFiles(request.data_folder), request.symbols, request.resolution, request.days)
 
 
 def _parameters(folder: Path, request: EngineRequest) -> dict[str, str]:
