@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from attrs import Factory, define
+from attrs import Factory, define, evolve
 
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled
@@ -27,7 +27,6 @@ from server.engines.base import EngineProgress, EngineRequest, EngineResult, Equ
 from server.engines.hold import START_EQUITY, DayPrices, equal_weight_equity, max_drawdown
 from server.engines.smoke_notes import raw_notes, share_notes
 from server.lean.feed import (
-    Columns,
     Dividend,
     FeedRequest,
     LossKind,
@@ -38,7 +37,7 @@ from server.lean.feed import (
     SplitKind,
     normalize,
 )
-from server.lean.feed.columns import CLOSE, OPEN, day_of
+from server.lean.feed.columns import CLOSE, OPEN, VOLUME, day_of
 from server.lean.series import NEW_YORK
 from server.trading_calendar import USEquityTradingCalendar
 
@@ -188,13 +187,11 @@ class SmokeEngine:
         )
         closes |= zip(found, (Decimal(repr(close)) for close in feed.bars.numbers[last, CLOSE].tolist()), strict=True)
         contents.doubts += doubts_about_closes(symbol, share.factor_rows, closes, self._calendar)
-        opens, ends = (_adjusted(feed, feed.bars[rows]) for rows in (first, last))
-        prices = zip(opens.numbers[:, OPEN].tolist(), ends.numbers[:, CLOSE].tolist(), strict=True)
+        numbers = feed.bars.numbers[first]  # of each day one row, with the first open and the last close
+        numbers[:, OPEN + 1 : VOLUME] = feed.bars.numbers[last, CLOSE, None]
+        adjusted = normalize(evolve(feed.bars[first], numbers=numbers), feed.events, share.factor_rows, Mode.ADJUSTED)
+        prices = zip(*adjusted.numbers[:, [OPEN, CLOSE]].T.tolist(), strict=True)
         return {day: DayPrices(*pair) for day, pair in zip(found, prices, strict=True)}
-
-
-def _adjusted(feed: ShareFeed, bars: Columns) -> Columns:
-    return normalize(bars, feed.events, feed.share.factor_rows, Mode.ADJUSTED)
 
 
 def _count(

@@ -7,7 +7,7 @@ one before it is dropped.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from datetime import date, timedelta
 
@@ -84,6 +84,7 @@ class _Reader:
         self._days = sessions.between(request.start, request.end)
         self._day_numbers = [day_number(day) for day in self._days]
         self._visited = 0
+        self._eventful = self._finder.eventful(self._days)
         self._begin = clock_ms(max(request.start, share.first_read_day))
         self._finish = clock_ms(request.end) + MS_PER_DAY
         self._previous_end = _NEVER
@@ -125,7 +126,7 @@ class _Reader:
         return self._open() if is_left and not self._is_over else None
 
     def _pass_days(self, rows: Columns, first: int, stop: int) -> tuple[int, bool]:
-        """Visit the trading days on which a file has rows, before those rows are read.
+        """Visit the trading days of a file on which something may happen, before the rows of those days are read.
 
         Args:
             rows: The file's bars.
@@ -150,23 +151,29 @@ class _Reader:
             self._price = float(bars.numbers[-1, CLOSE])
 
     def _next_day(self, days: Sequence[int], at: int) -> int:
-        """The place of the first row of the next trading day, after a place in a file."""
-        if self._visited == len(self._days):
-            return len(days)
-        return bisect_left(days, self._day_numbers[self._visited], at + 1)
+        """The place of the first row of the next day that has to be visited, after a place in a file."""
+        place = self._next_eventful()
+        return len(days) if place is None else bisect_left(days, self._day_numbers[place], at + 1)
+
+    def _next_eventful(self) -> int | None:
+        """The place of the next trading day on which something may happen."""
+        at = bisect_left(self._eventful, self._visited)
+        return self._eventful[at] if at < len(self._eventful) else None
 
     def _advance(self, day: int) -> bool:
         """Visit the trading days up to a day; stop and return True where the file is not read any further."""
-        while self._visited < len(self._days) and self._day_numbers[self._visited] <= day:
+        upto = bisect_right(self._day_numbers, day)
+        while (place := self._next_eventful()) is not None and place < upto:
             ticker = self._finder.ticker
-            self._visit()
+            self._visit(place)
             if self._is_over or self._finder.ticker != ticker:
                 return True
+        if upto > self._visited:
+            self.day, self._visited = self._days[upto - 1], upto
         return False
 
-    def _visit(self) -> None:
-        self.day = self._days[self._visited]
-        self._visited += 1
+    def _visit(self, place: int) -> None:
+        self.day, self._visited = self._days[place], place + 1
         try:
             self.feed.events += self._finder.visit(self.day, self._price)
         except FormatError as error:
@@ -179,7 +186,7 @@ class _Reader:
         """Visit days until one has a file that was not just read, and return its bars; None at the end of the range."""
         last = self._share.delisted_on + timedelta(days=1) if self._share.map_rows else date.max
         while self._visited < len(self._days):
-            self._visit()
+            self._visit(self._visited)
             if self._is_over or self.day > last:
                 return None
             read_beyond = self._previous_end > clock_ms(self.day)
