@@ -17,6 +17,7 @@ from server.core.events import Event, EventStream, Outcome
 from server.core.secret import Secret, mask_error
 from server.core.text import days_text
 from server.data_download.availability import DayState
+from server.data_download.daily_kinds import DailyKind, record_kind
 from server.data_download.data_folder import DataFolder
 from server.data_download.delivery import DeliveryError, check_bars, check_days, take_days
 from server.data_download.errors import BadResponseError, DownloadError, NotPublishedError, ProviderError
@@ -97,6 +98,12 @@ class HostSink:
             check_days(series, days, self.wanted)
             self._write_bars(series, days, bars)
 
+    def aggregated_bars(self, series: Series, days: Sequence[date], bars: Bars) -> None:
+        """Write days as `bars` does, and record that they were aggregated from the regular session."""
+        with self._accepted(series, days):
+            check_days(series, days, self.wanted)
+            self._write_bars(series, days, bars, DailyKind.REGULAR_SESSION)
+
     def bars_of_task(self, series: Series, days: Sequence[date], task: Task) -> None:
         """Write days whose bars a worker task holds: in its own process where each day has a file of its own."""
         with self._accepted(series, days):
@@ -134,11 +141,11 @@ class HostSink:
                 known = series if isinstance(series, Series) else None
                 raise BadResponseError(f"{series} from {self.provider}: {error}", series=known, days=days) from error
 
-    def _write_bars(self, series: Series, days: Sequence[date], bars: Bars) -> None:
+    def _write_bars(self, series: Series, days: Sequence[date], bars: Bars, kind: DailyKind = DailyKind.VENDOR) -> None:
         check_bars(days, bars)
         bars, bad = without_bad_days(bars, days)
         good = self._without_bad(series, days, bad)
-        self._write(series, good, layout_of(series).render(bars, good))
+        self._write(series, good, layout_of(series).render(bars, good), kind)
 
     def _without_bad(self, series: Series, days: Sequence[date], bad: Mapping[date, str]) -> Sequence[date]:
         """Report days with a bad bar as unavailable; returns the others."""
@@ -147,7 +154,9 @@ class HostSink:
             self.unavailable(series, [day], BadResponseError(text, series=series, days=[day]))
         return [day for day in days if day not in bad] if bad else days
 
-    def _write(self, series: Series, days: Sequence[date], texts: Sequence[DayText]) -> None:
+    def _write(
+        self, series: Series, days: Sequence[date], texts: Sequence[DayText], kind: DailyKind = DailyKind.VENDOR
+    ) -> None:
         now = self.clock()
         with self._series_locks[series]:  # two requests for one series may share a file of all days
             through = self.calendar.settled_through(now)
@@ -157,6 +166,7 @@ class HostSink:
             written = {text.day: text.rows for text in texts}
             damaged = self._damaged(series, [day for day in days if day not in written])
             if texts:
+                record_kind(self.folder.ledger, series, kind, texts)
                 self._report_aside(series, self.folder.writer.write_days(series, texts))
             self._record(series, days, written, now, damaged)
 
