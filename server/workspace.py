@@ -30,7 +30,7 @@ from server.settings import SettingMissing, Settings
 from server.trading_calendar import USEquityTradingCalendar
 
 CLOSES_FOLDER = "closes"
-"""In the state folder: the vendor's daily bars that factor and map files need, where those of the data folder differ."""
+"""In the state folder: the daily bars for factor and map files, where those of the data folder are of another kind."""
 
 
 def utc_now() -> datetime:
