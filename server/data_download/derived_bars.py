@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from server.lean.aggregation import Sessions
     from server.lean.bars import Bars
 
-DAYS_AT_ONCE = 60
-"""Days of minutes that are read from disk before their bars are delivered."""
+DAYS_AT_ONCE = 250
+"""Days, of files that hold one each, that are read from disk before their bars are delivered."""
 
 
 @frozen(kw_only=True)
@@ -160,12 +160,13 @@ class DerivedBars:
                 continue
             state, _ = self._folder.catalog.scan(source, left)
             present = [day for day in left if state.of(day) is DayState.PRESENT]
-            on_disk.append((resolution, tuple(self._usable(source, present))))
+            usable = self._usable(source, present)
             known = [day for day in left if state.of(day) is DayState.EMPTY and not ask_again(state.empty[day], now)]
-            empty += known
             again = find_gap(left, state, now, self._calendar.settled_through(now))
             refresh |= again.refresh if again else frozenset()
-            left = [day for day in left if day not in {*on_disk[-1][1], *known}]
+            on_disk.append((resolution, tuple(usable)))
+            empty += known
+            left = sorted(set(left).difference(usable, known))
         days = tuple(sorted({*left, *gap.refresh}))
         missing = Gap(series=source, days=days, refresh=frozenset(refresh.intersection(days)))
         return Sources(on_disk=tuple(on_disk), empty=tuple(sorted(empty)), missing=missing)
@@ -182,6 +183,7 @@ class DerivedBars:
     def _deliver_from_disk(self, gap: Gap, sink: DataSink) -> Gap:
         """Deliver what is on disk or known to be empty; returns the gap of minutes that has to be fetched."""
         from server.lean.bars import no_bars
+        from server.lean.layout import layout_of
 
         sources = self._sources(gap)
         if sources.empty:
@@ -189,10 +191,11 @@ class DerivedBars:
         unread: list[date] = []
         for resolution, days in sources.on_disk:
             source = evolve(gap.series, resolution=resolution)
-            for begin in range(0, len(days), DAYS_AT_ONCE):
+            at_once = len(days) if layout_of(source).one_file else DAYS_AT_ONCE
+            for begin in range(0, len(days), at_once or 1):
                 if sink.cancelled:
                     break
-                unread += self._deliver_days(gap.series, source, days[begin : begin + DAYS_AT_ONCE], sink)
+                unread += self._deliver_days(gap.series, source, days[begin : begin + at_once], sink)
         missing = sources.missing
         return evolve(missing, days=tuple(sorted({*missing.days, *unread}))) if unread else missing
 

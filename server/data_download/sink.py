@@ -12,7 +12,7 @@ from pathlib import Path
 from attrs import Factory, define, field, frozen
 
 from server.core.cancel import CancelToken
-from server.core.errors import BacktestServerError, Cancelled
+from server.core.errors import BacktestServerError
 from server.core.events import Event, EventStream, Outcome
 from server.core.secret import Secret, mask_error
 from server.core.text import days_text
@@ -21,6 +21,7 @@ from server.data_download.daily_kinds import DailyKind, record_kind
 from server.data_download.data_folder import DataFolder
 from server.data_download.delivery import DeliveryError, check_bars, check_days, take_days
 from server.data_download.errors import BadResponseError, DownloadError, NotPublishedError, ProviderError
+from server.data_download.gate import Gate
 from server.data_download.workers import Task
 from server.lean.bar_checks import without_bad_days
 from server.lean.bars import Bars
@@ -80,7 +81,7 @@ class HostSink:
     events: EventStream
     deliveries: Deliveries
     wanted: Mapping[Series, frozenset[date]]
-    _gate: _Gate = field(factory=lambda: _Gate(), init=False)
+    _gate: Gate = field(factory=Gate, init=False)
     _series_locks: defaultdict[Series, threading.Lock] = field(factory=lambda: defaultdict(threading.Lock), init=False)
 
     @property
@@ -279,30 +280,3 @@ class _DaysWithoutBars:
 
     def _settled(self, through: date) -> list[date]:
         return sorted(day for day in self.states if day <= through)
-
-
-class _Gate:
-    """Lets deliveries in until it is closed, and then waits for those inside."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._inside = 0
-        self.open = True
-
-    @contextmanager
-    def entered(self, cancel: CancelToken) -> Iterator[None]:
-        with self._changed:
-            if cancel.cancelled or not self.open:
-                raise Cancelled("the run is over; nothing more is written")
-            self._inside += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._inside -= 1
-                self._changed.notify_all()
-
-    def close(self) -> None:
-        with self._changed:
-            self.open = False
-            self._changed.wait_for(lambda: self._inside == 0)

@@ -33,8 +33,9 @@ AGGREGATED = frozenset({Resolution.HOUR})
 
 _HOUR_MS = 3_600_000
 _FIRST_HOUR_MS, _END_OF_HOURS_MS = 9 * _HOUR_MS, 16 * _HOUR_MS
-_EXACT = 2.0**53
-"""Whole numbers below this, and their sums, are exact as doubles."""
+_MILLION = 1e6
+_WHOLE_LIMIT = 2.0**62
+"""Sums below this fit int64."""
 
 Instants = npt.NDArray[np.int64]
 
@@ -145,10 +146,10 @@ def _aggregated(bars: Bars, labels: Instants) -> Bars:
 def _sums(volume: npt.NDArray[np.float64], first: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
     """The sum of each run that begins at one of these rows.
 
-    Adding doubles one after the other accumulates errors that reach the 15th digit of a sum of fractions. `math.fsum`
-    rounds once, so that the result is the double nearest to the sum of the decimals that were printed.
+    Adding doubles one after the other accumulates errors that reach the 15th digit. Volumes of at most six decimal
+    places are added as whole numbers of millionths, others by `math.fsum`, which rounds once.
     """
-    if (volume == np.floor(volume)).all() and volume.sum() < _EXACT:
-        return np.add.reduceat(volume, first)
-    parts = np.split(volume, first[1:])
-    return np.array([math.fsum(part.tolist()) for part in parts])
+    millionths = np.rint(volume * _MILLION)
+    if (millionths / _MILLION == volume).all() and millionths.sum() < _WHOLE_LIMIT:
+        return np.add.reduceat(millionths.astype(np.int64), first) / _MILLION
+    return np.array([math.fsum(part.tolist()) for part in np.split(volume, first[1:])])

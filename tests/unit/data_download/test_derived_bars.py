@@ -16,6 +16,7 @@ from server.core.cancel import CancelToken
 from server.data_download.availability import Gap
 from server.data_download.daily_kinds import DailyKind, read_kinds
 from server.data_download.data_folder import DataFolder
+from server.data_download.derived_bars import DAYS_AT_ONCE
 from server.data_download.errors import NotPublishedError, ProviderUnavailable
 from server.data_download.hosted_provider import HostedProvider
 from server.data_download.provider import Capabilities, DataSink
@@ -170,6 +171,19 @@ def test_days_are_taken_from_disk_where_they_are_whole(rig: Rig, wrap: Wrap) -> 
     rig.download("SPY", DAYS[:2], HOUR, provider=wrap(provider), refresh=True)
     assert gaps_of(asked) == [(Series("SPY", MINUTE), tuple(DAYS[:2]))]
     assert asked[0].refresh == {*DAYS[:2]}
+
+
+def test_many_days_on_disk_are_aggregated(rig: Rig, wrap: Wrap) -> None:
+    """More than are read at once, from minutes and from hours; nothing is requested."""
+    days = sessions(date(2023, 1, 3), DAYS_AT_ONCE + 3)
+    provider = ScriptedProvider()
+    rig.download("SPY", days, MINUTE, provider=wrap(provider))
+
+    hours = rig.download("SPY", days, HOUR, provider=wrap(provider))
+    daily = rig.download("SPY", days, DAILY, provider=wrap(provider, regular_session=True))
+
+    assert (hours.days_downloaded, daily.days_downloaded) == (len(days), len(days))
+    assert len(provider.batches) == 1
 
 
 def test_a_file_with_a_bad_bar_is_fetched(rig: Rig, wrap: Wrap) -> None:
