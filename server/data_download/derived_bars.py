@@ -206,7 +206,7 @@ class DerivedBars:
         bars, read = read_days(self._folder.path, source, days)
         if read:
             deliver(sink, target, read, self.aggregated(source, target, read, bars))
-        return [day for day in days if day not in set(read)]
+        return sorted(set(days).difference(read))
 
     def aggregated(self, source: Series, target: Series, days: Sequence[date], bars: Bars) -> Bars:
         """The bars of a target series from those of a source, all of them within trading days."""
