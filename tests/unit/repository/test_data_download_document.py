@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime
 import pytest
 
 from server.backtest_server import BacktestRequest, BacktestResult, JobState
-from server.cli import BAD_USE, FAILURE, INTERRUPTED
-from server.cli.backtest import GAPS, UNTRUSTED, cli
+from server.cli import BAD_USE, FAILURE, INTERRUPTED, cli
+from server.cli.backtest import GAPS, UNTRUSTED
 from server.core.errors import BacktestServerError, NotFoundError
 from server.core.json import to_json
 from server.data_download.availability import DayState
