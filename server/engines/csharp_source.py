@@ -14,29 +14,19 @@ from attrs import evolve, frozen
 
 _BASES = frozenset({"QCAlgorithm", "QCAlgorithmFramework", "QCAlgorithmFrameworkBridge"})
 _NOT_CODE = re.compile(
-    r"""(?P<quotes>"{3,}).*?(?P=quotes)"*          # raw string
-    | \$*@\$*"(?:[^"]|"")*"                        # verbatim string
-    | \$?"(?:[^"\\\n]|\\.)*"?                      # string
+    r"""(?P<quotes>"{3,}+).*?(?:(?P=quotes)"*|\Z)    # raw string
+    | \$?@\$?"(?:[^"]|"")*+"?                       # verbatim string
+    | \$?"(?:[^"\\\n]|\\.)*+"?                     # string
     | '(?:[^'\\\n]|\\[^\n]{1,9}?)'                 # character
     | //[^\n]*
     | /\*.*?(?:\*/|\Z)
-    | ^[ \t]*\#[^\n]*                              # preprocessor
+    | ^[ \t]*+\#[^\n]*                              # preprocessor
     """,
     re.VERBOSE | re.DOTALL | re.MULTILINE,
 )
-_ALIAS = re.compile(r"\busing\s+(\w+)\s*=\s*([\w.:]+)\s*;")
-_STRUCTURE = re.compile(
-    r"""\bnamespace\s+(?P<namespace>[\w.]+)\s*(?P<opens>[;{])
-    | (?P<modifiers>(?:\b(?:public|internal|private|protected|file|static|sealed|abstract|partial|new|unsafe)\s+)*)
-      \b(?:class|record)\s+(?P<name>\w+)\s*
-      (?P<generic><[^{;()]*?>)?\s*
-      (?P<arguments>\([^){;]*\))?\s*
-      (?::\s*(?P<bases>[^{;]*?))?\s*
-      (?:\bwhere\b[^{;]*)?(?P<body>[{;])
-    | [{}]
-    """,
-    re.VERBOSE,
-)
+_ALIAS = re.compile(r"\busing\s++(\w+)\s*+=\s*+([\w.:]+)\s*+;")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+_OPENING, _CLOSING = "<(", ">)"
 
 
 @frozen(kw_only=True)
@@ -101,42 +91,76 @@ def _joined(first: CsharpClass, second: CsharpClass) -> CsharpClass:
 
 def _declarations(code: str) -> Iterator[CsharpClass]:
     file_namespace = ""
-    blocks: list[tuple[str, str]] = []  # of each open brace: the namespace or class that it belongs to, and its kind
-    for match in _STRUCTURE.finditer(code):
-        if match["namespace"]:
-            if match["opens"] == ";":
-                file_namespace = match["namespace"]
-            else:
-                blocks.append((match["namespace"], "namespace"))
-        elif match["name"]:
-            yield _declaration(match, file_namespace, blocks)
-            if match["body"] == "{":
-                blocks.append((match["name"], "class"))
-        elif match[0] == "{":
-            blocks.append(("", ""))
-        elif blocks:
+    header: list[str] = []  # the tokens since the last brace or semicolon
+    blocks: list[tuple[str, str]] = []  # of each open brace: the kind and name of what it belongs to
+    for part in _TOKEN.findall(code):
+        if part not in ("{", "}", ";"):
+            header.append(part)
+            continue
+        kind, name, place = _declared(header)
+        if kind == "class":
+            yield _declaration(header, place, file_namespace, blocks)
+        elif kind == "namespace" and part == ";":
+            file_namespace = name
+        if part == "{":
+            blocks.append((kind, name))
+        elif part == "}" and blocks:
             blocks.pop()
+        header.clear()
 
 
-def _declaration(match: re.Match[str], file_namespace: str, blocks: Sequence[tuple[str, str]]) -> CsharpClass:
-    spaces = [file_namespace, *(name for name, kind in blocks if kind == "namespace")]
-    names = [*(name for name, kind in blocks if kind == "class"), match["name"]]
-    modifiers = match["modifiers"].split()
-    needs_arguments = bool((match["arguments"] or "").strip("() \t\r\n"))
+def _declared(header: Sequence[str]) -> tuple[str, str, int]:
+    """Return the kind, ``class`` or ``namespace``, the name and its place of what a header declares."""
+    if header[:1] == ["namespace"]:
+        return "namespace", "".join(header[1:]), 1
+    place = _name_place(header)
+    return ("", "", 0) if place is None else ("class", header[place], place)
+
+
+def _name_place(header: Sequence[str]) -> int | None:
+    """The index of a class's name; the keyword after a colon or comma is a constraint (``where T : class``)."""
+    for place, part in enumerate(header[:-1]):
+        if part == "class" and header[place - 1 : place] not in ([":"], [","]) and header[place + 1].isidentifier():
+            return place + 1
+    return None
+
+
+def _declaration(header: list[str], place: int, file_namespace: str, blocks: Sequence[tuple[str, str]]) -> CsharpClass:
+    spaces = [file_namespace, *(block for kind, block in blocks if kind == "namespace")]
+    names = [*(block for kind, block in blocks if kind == "class"), header[place]]
+    generic, rest = _group(header[place + 1 :], "<")
+    arguments, rest = _group(rest, "(")
     return CsharpClass(
         name=".".join([*filter(None, spaces), "+".join(names)]),
-        bases=tuple(_base_names(match["bases"] or "")),
-        instantiable=not ({"abstract", "static"} & set(modifiers) or match["generic"] or needs_arguments),
+        bases=tuple(_base_names(rest[1:])) if rest[:1] == [":"] else (),
+        instantiable=not ({"abstract", "static"} & {*header[:place]} or generic or arguments),
     )
 
 
-def _base_names(text: str) -> Iterator[str]:
-    before = None
-    while before != text:  # from the inside out
-        before, text = text, re.sub(r"<[^<>]*>|\([^()]*\)", "", text)
-    for part in text.split(","):
-        if name := _last_part(part.strip()):
+def _group(tokens: list[str], opening: str) -> tuple[list[str], list[str]]:
+    """Return what is in the brackets with which tokens begin, and what follows; without brackets nothing and all."""
+    if tokens[:1] != [opening]:
+        return [], tokens
+    depth = 0
+    for place, part in enumerate(tokens):
+        depth += (part in _OPENING) - (part in _CLOSING)
+        if depth == 0:
+            return tokens[1:place], tokens[place + 1 :]
+    return tokens[1:], []
+
+
+def _base_names(tokens: Iterable[str]) -> Iterator[str]:
+    depth, name = 0, ""
+    for part in tokens:
+        if depth == 0 and part == "where":
+            break
+        if depth == 0 and part == ",":
             yield name
+        elif depth == 0 and part.isidentifier():
+            name = part  # the last part of a name with dots
+        depth += (part in _OPENING) - (part in _CLOSING)
+    if name:
+        yield name
 
 
 def _last_part(name: str) -> str:

@@ -89,7 +89,7 @@ def object_store(options: LeanOptions, run: RunFolder) -> Path:
         run: The run's folder, which has one of its own.
 
     Raises:
-        ConfigurationError: It is to be that of the workspace, and there is none.
+        ConfigurationError: It is to be that of the workspace, and no lean.json was found.
         WriteFailedError: It cannot be made.
     """
     shared = options.workspace / STORAGE if options.workspace else None
