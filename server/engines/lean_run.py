@@ -23,7 +23,7 @@ from server.core.errors import (
 from server.core.secret import Secret, without_secrets
 from server.core.subprocess_runner import CommandOutcome, CommandRequest, run_command
 from server.engines.base import EngineProgress
-from server.engines.lean_error import error_advice
+from server.engines.lean_error import error_advice, unhandled_exception
 from server.engines.lean_options import LeanOptions
 from server.engines.results import LeanRun, RunState, read_run
 from server.engines.run_folder import STORAGE, RunFolder
@@ -219,7 +219,7 @@ def start_error(
         if any(sign.lower() in printed for sign in failure.signs):
             return failure.kind(failure.advice)
     lines = [line.strip() for line in outcome.lines if not _HELP.match(line)]
-    last = lines[-1] if lines else "it printed nothing"
+    last = unhandled_exception("\n".join(outcome.lines)) or (lines[-1] if lines else "it printed nothing")
     return ToolFailedError(f"{program} ended with exit code {outcome.exit_code}: {last}{hint}")
 
 

@@ -78,9 +78,7 @@ def test_the_language_of_config_json_decides_between_both(tmp_path: Path) -> Non
         ({"main__py": PYTHON, "config__json": '{"libraries": ["Library/No"]}'}, "", "the library Library/No of"),
     ],
 )
-def test_a_project_that_cannot_run_is_an_error(
-    tmp_path: Path, files: dict[str, str], given_as: str, text: str
-) -> None:
+def test_a_project_that_cannot_run_is_an_error(tmp_path: Path, files: dict[str, str], given_as: str, text: str) -> None:
     """The error is one line, names the file, and says what to do."""
     (tmp_path / "Project").mkdir()
 
