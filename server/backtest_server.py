@@ -280,7 +280,7 @@ class BacktestManager:
         return self.jobs.store.get(identity)
 
     def cancel(self, identity: str) -> Job:
-        """Cancel a job; files that it has written are kept. It ends in under two seconds.
+        """Cancel a job; files that it has written are kept. It ends in under two seconds, in LEAN within its graces.
 
         Raises:
             KeyError: No job has this id.

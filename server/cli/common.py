@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -170,14 +171,17 @@ def cancel_on_signals() -> Iterator[CancelToken]:
     """Return a token that Ctrl-C and SIGTERM cancel.
 
     The command has 1.5 seconds to stop and to report; then the process ends, even if a connection still waits. No
-    file is damaged by that: files are renamed into place once they are complete.
+    file is damaged by that: files are renamed into place once they are complete. A program that the command runs, such
+    as LEAN, has its own time to end before that; a second signal ends it at once.
     """
     from server.core.cancel import CancelToken
+    from server.core.running_programs import kill_programs
 
     token = CancelToken()
 
     def stop(number: int, frame: object) -> None:
         if token.cancelled:
+            kill_programs()
             os._exit(130)
         token.cancel()
         timer = threading.Timer(_GRACE_SECONDS, _exit_interrupted)
@@ -197,6 +201,10 @@ def cancel_on_signals() -> Iterator[CancelToken]:
 
 
 def _exit_interrupted() -> None:
+    from server.core.running_programs import wait_for_programs
+
+    if wait_for_programs():
+        time.sleep(_GRACE_SECONDS)  # for the command to report how the program ended
     print("stopped; complete days are kept", file=sys.stderr, flush=True)
     os._exit(130)
 

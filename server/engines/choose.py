@@ -64,11 +64,13 @@ def choose_engine(
         lean_config = find_lean_json(project) or lean_config
     problem = _lean_problem(project, lean_config, environ, docker_problem or ask_docker)
     if problem is None and lean_config is not None:
-        from server.engines.lean_cli import LeanEngine
+        from server.engines.lean_cli import CliEngine
+        from server.engines.lean_options import LeanOptions
 
         lean = shutil.which("lean", path=environ.get("PATH", "")) or "lean"
         why = "LEAN, as asked for" if wanted == "lean" else "LEAN: its CLI, a running Docker and lean.json are there"
-        return LeanEngine(lean_config, clock, environ, executable=lean, secrets=secrets), why
+        options = LeanOptions(workspace=lean_config.resolve().parent, secrets=tuple(secrets))
+        return CliEngine(lean_config, options, clock, environ, executable=lean), why
     if wanted == "lean":
         raise ToolMissingError(f"LEAN cannot run here: {problem}; or choose the engine smoke")
     return _smoke(calendar, clock), f"the smoke test, since LEAN cannot run here: {problem}"

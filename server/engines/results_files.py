@@ -35,6 +35,9 @@ _NEEDED = {
 _BEGINNING = re.compile(rb'\s*\{\s*"(?:rollingWindow|charts)"', re.IGNORECASE)
 _OTHER_FILES = ("-summary.json", "-order-events.json", "alpha-results.json")
 _OTHER_PREFIXES = ("data-monitor-report-",)
+_OTHER_NAMES = ("config.json",)
+"""Files that hold no result, by the end, the beginning or the whole of their names; config.json is that of the run."""
+
 _FILLED = 3
 """The status of an order that is filled (LEAN: ``OrderStatus.Filled``)."""
 
@@ -189,7 +192,7 @@ def _result_paths(folder: Path) -> list[Path]:
     results = [
         path
         for path in folder.glob("*.json")
-        if not path.name.endswith(_OTHER_FILES) and not path.name.startswith(_OTHER_PREFIXES)
+        if not (path.name.endswith(_OTHER_FILES) or path.name.startswith(_OTHER_PREFIXES) or path.name in _OTHER_NAMES)
     ]
     order = sorted(results, key=lambda path: (path.stem == known, path.stem in named, _changed(path)), reverse=True)
     return [*order, *sorted(summaries, key=_changed, reverse=True)]

@@ -110,9 +110,9 @@ def test_backtest_runs_lean_where_it_can(command: CommandLine, served: Serve, le
 
     assert answer.code == 0, answer.err
     assert "engine: LEAN: its CLI, a running Docker and lean.json are there" in answer.out
-    for part in ("8 downloaded", "Sharpe Ratio", "1.25", "equity in dollars (lean)", "results: "):
+    for part in ("8 downloaded", "Sharpe Ratio", "1.25", "equity in dollars (lean-cli)", "results: "):
         assert part in answer.out
-    assert (again["engine"]["engine"], again["engine"]["statistics"]["Sharpe Ratio"]) == ("lean", "1.25")
+    assert (again["engine"]["engine"], again["engine"]["statistics"]["Sharpe Ratio"]) == ("lean-cli", "1.25")
     assert again["download"]["api_calls"] == 0
 
 

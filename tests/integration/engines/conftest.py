@@ -12,7 +12,8 @@ import pytest
 from server.core.cancel import CancelToken
 from server.core.secret import Secret
 from server.engines.base import EngineRequest, EngineResult
-from server.engines.lean_cli import LeanEngine
+from server.engines.lean_cli import CliEngine
+from server.engines.lean_options import LeanOptions
 from server.lean.series import Resolution
 from tests.support import fake_lean_backtest
 from tests.support.lean_workspace import DAYS, LEAN_JSON, NOW, write_minute, write_program
@@ -56,13 +57,12 @@ def run(workspace: SimpleNamespace) -> Callable[..., EngineResult]:
         secrets: Sequence[Secret] = (),
         **changes: object,
     ) -> EngineResult:
-        engine = LeanEngine(
+        engine = CliEngine(
             workspace.root / "lean.json",
+            LeanOptions(workspace=workspace.root, time_limit=time_limit, secrets=tuple(secrets)),
             lambda: NOW,
             {**workspace.environ, "FAKE_LEAN": mode, **(environ or {})},
             executable=str(workspace.bin / "lean"),
-            time_limit=time_limit,
-            secrets=secrets,
         )
         fields: dict[str, object] = {
             "project": workspace.project,

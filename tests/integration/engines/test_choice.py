@@ -17,7 +17,7 @@ from server.core.errors import (
     ToolMissingError,
 )
 from server.engines.choose import ask_docker, choose_engine
-from server.engines.lean_cli import LeanEngine
+from server.engines.lean_cli import CliEngine
 from server.engines.smoke import SmokeEngine
 from server.trading_calendar import USEquityTradingCalendar
 from tests.support.lean_workspace import DAYS, NOW, write_program
@@ -48,7 +48,7 @@ def test_auto_takes_lean_where_it_can_run(choose) -> None:
     """Project, lean.json, CLI and Docker there: LEAN, and it says why."""
     engine, why = choose()
 
-    assert isinstance(engine, LeanEngine)
+    assert isinstance(engine, CliEngine)
     assert why == "LEAN: its CLI, a running Docker and lean.json are there"
 
 
@@ -90,7 +90,7 @@ def test_the_nearest_lean_json_serves_a_project_elsewhere(choose, workspace: Sim
     other.parent.mkdir()
     other.write_text("{}")
 
-    assert isinstance(choose("lean", lean_config=other)[0], LeanEngine)
+    assert isinstance(choose("lean", lean_config=other)[0], CliEngine)
     (workspace.root / "lean.json").unlink()
     with pytest.raises(ToolMissingError, match=r"does not lie below the folder of .*other"):
         choose("lean", lean_config=other)

@@ -217,7 +217,7 @@ def test_a_cancel_while_data_is_fetched(lean: LeanRuns, data: RunData) -> None:
 
 
 def test_interest_rates_that_end_early(data: RunData) -> None:
-    """One notice names the day; none where they reach the range's end or there are none."""
+    """One notice names the day; no notice where they reach the range's end or do not exist."""
     assert data.rate_notice(DAYS[-1]) is None
     path = data.folder.path / "alternative/interest-rate/usa/interest-rate.csv"
     path.parent.mkdir(parents=True)

@@ -35,8 +35,8 @@ def choose(folder: Path, wanted: str, *, docker: bool) -> tuple[str, str]:
     ("wanted", "docker", "engine", "reason"),
     [
         ("smoke", True, "smoke", "as asked for"),
-        ("lean", True, "lean", "as asked for"),
-        ("auto", True, "lean", "lean.json are there"),
+        ("lean", True, "lean-cli", "as asked for"),
+        ("auto", True, "lean-cli", "lean.json are there"),
         ("auto", False, "smoke", "Docker does not respond"),
     ],
 )
