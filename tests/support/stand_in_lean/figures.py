@@ -161,7 +161,7 @@ def runtime_statistics(equity: float, start: float, holdings: float, fees: float
         "Equity": f"${equity:,.2f}",
         "Fees": f"-${fees:,.2f}",
         "Holdings": f"${holdings:,.2f}",
-        "Net Profit": f"${-fees:,.2f}",
+        "Net Profit": f"${-fees or 0.0:,.2f}",
         "Probabilistic Sharpe Ratio": "0%",
         "Return": f"{100 * (equity / start - 1 if start else 0):.2f} %",
         "Unrealized": f"${equity - start:,.2f}",

@@ -17,7 +17,8 @@ END = (
     "LeanEngineAlgorithmHandlers.Dispose(): Disposed of algorithm handlers.",
     "StopSafely(): Waiting for 'CpuPerformance' thread to stop...",
 )
-_ENGINE = "at QuantConnect.Lean.Engine.Engine.Run(AlgorithmNodePacket job, AlgorithmManager manager) in <lean>/Engine/Engine.cs:line 120"
+_ENGINE = "at QuantConnect.Lean.Engine.Engine.Run(AlgorithmNodePacket job) in <lean>/Engine/Engine.cs:line 120"
+_WORDS = ("Total", "Succeeded", "Failed")
 _DURING = "During the algorithm initialization, the following exception has occurred: "
 
 
@@ -95,4 +96,10 @@ def set_runtime_error(error: Failure, day: date) -> str:
 
 def usage(counts: Mapping[str, int]) -> str:
     """The message with the counts of data requests (LEAN: ``DataMonitor.GenerateReport``)."""
-    return "\n".join(["DataMonitor.GenerateReport():", *(f"DATA USAGE:: {name} {n}" for name, n in counts.items())])
+    lines = ["DataMonitor.GenerateReport():"]
+    for kind in ("", "universe "):
+        total, failed = counts[f"Total {kind}data requests"], counts[f"Failed {kind}data requests"]
+        lines += [f"DATA USAGE:: {word} {kind}data requests {counts[f'{word} {kind}data requests']}" for word in _WORDS]
+        share = round(100 * failed / total) if total else 0
+        lines.append(f"DATA USAGE:: Failed {kind}data requests percentage {share}%")
+    return "\n".join(lines)
