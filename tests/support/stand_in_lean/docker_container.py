@@ -94,7 +94,7 @@ class Container:
         """The container of a name or of the start of an id.
 
         Raises:
-            DockerError: There is none.
+            DockerError: No container has it.
         """
         for container in cls.all(root):
             if container.name == name or (len(name) >= 4 and container.identifier.startswith(name)):

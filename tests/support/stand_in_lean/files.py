@@ -37,7 +37,7 @@ class Files:
 
 
 class ContainerFiles(Files):
-    """The files of a container: volumes, and the image's own files, which nobody writes to."""
+    """The files of a container: volumes, and the image's own files, which are read only."""
 
     def __init__(self, mounts: list[Mount], image: Path, cwd: str, ports: dict[int, int]) -> None:
         self.mounts = sorted(mounts, key=lambda mount: -len(mount.inside))

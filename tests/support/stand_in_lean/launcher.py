@@ -275,6 +275,9 @@ class _Launch:
         text = f"Algorithm Id:({self._id}) completed in {results.seconds:.2f} seconds at {rate:.0f}k data points per "
         text += f"second. Processing total of {run.points:,} data points."
         self._say(results, messaging, "Debug", run.last_day, text, hour=16)
+        saved = f"{self._config['results-destination-folder']}/{self._id}-log.txt"
+        where = f"Your log was successfully created and can be retrieved from: {saved}"
+        messaging.text("SystemDebug", f"{run.last_day} 16:00:00 {where}")
         found = portfolio.figures(_rate(monitor.data))
         configuration = configuration_of(self._id, self._parameters, algorithm.start, algorithm.end)
         result = results.final(portfolio, found, configuration, run.failure)
