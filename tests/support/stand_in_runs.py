@@ -109,6 +109,7 @@ class LauncherRun:
             **changes,
         }
         self.exit_code: int | None = None
+        self._process: subprocess.Popen[str] | None = None
         self.stdout = self.stderr = ""
 
     def start(self, *options: str, argv: Sequence[str] = ()) -> subprocess.Popen[str]:
@@ -120,7 +121,7 @@ class LauncherRun:
         command = list(argv) or ["dotnet", dll, "--config", str(path), *options]
         program = shutil.which(command[0], path=self.stand_in.path)
         assert program is not None
-        return subprocess.Popen(
+        self._process = subprocess.Popen(
             [program, *command[1:]],
             env=self.environ,
             stdout=subprocess.PIPE,
@@ -129,6 +130,13 @@ class LauncherRun:
             encoding="utf-8",
             start_new_session=True,
         )
+        return self._process
+
+    def kill(self) -> None:
+        """End a process that still runs, as after a test that failed."""
+        if self._process and self._process.poll() is None:
+            interrupt(self._process, signal.SIGKILL)
+            self._process.communicate(timeout=PATIENCE)
 
     def end(self, process: subprocess.Popen[str]) -> LauncherRun:
         """Wait for the process's end."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -102,11 +102,15 @@ def stand_in(tmp_path: Path) -> StandIn:
 
 
 @pytest.fixture
-def new_run(tmp_path: Path, reference_data: Path, stand_in: StandIn) -> Callable[..., LauncherRun]:
+def new_run(tmp_path: Path, reference_data: Path, stand_in: StandIn) -> Iterator[Callable[..., LauncherRun]]:
     """``new_run(*calls, marker="", source="", **config)`` makes a run of an algorithm that makes these calls."""
+    made: list[LauncherRun] = []
 
     def new(*calls: str, marker: str = "", source: str = "", **config: Any) -> LauncherRun:
         algorithm = write_project(tmp_path / "project", *calls, marker=marker, source=source)
-        return LauncherRun(stand_in, tmp_path / "run", reference_data, algorithm, **config)
+        made.append(LauncherRun(stand_in, tmp_path / "run", reference_data, algorithm, **config))
+        return made[-1]
 
-    return new
+    yield new
+    for run in made:
+        run.kill()

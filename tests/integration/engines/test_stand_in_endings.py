@@ -170,8 +170,9 @@ def test_sigint_while_bars_run(new_run: NewRun) -> None:
 
 def test_sigint_before_the_first_bar_is_ignored(new_run: NewRun, stand_in: StandIn) -> None:
     """From the start of the process on (fact 3)."""
-    run = new_run(DAILY, marker="startup 1")
+    run = new_run(DAILY, marker="startup 3")
     process = run.start()
+    wait_until(lambda: stand_in.calls)
     interrupt(process)
     wait_until(lambda: (run.results / "log.txt").exists())
     interrupt(process)
@@ -218,11 +219,17 @@ def test_the_result_while_bars_run(new_run: NewRun, recorded_lean_runs: Path) ->
     recorded = json.loads((recorded_lean_runs / "rewritten-while-running/after-8-seconds.json").read_text())
     run = new_run(DAILY, marker="slow 60")
     process = run.start()
-    wait_until(lambda: _text(run.results / "run.json").endswith("}"))
+    texts: list[str] = []  # the file is rewritten in place, so it may be cut
+
+    def whole() -> bool:
+        texts.append(_text(run.results / "run.json"))
+        return texts[-1].endswith("\n}")
+
+    wait_until(whole)
     interrupt(process, signal.SIGKILL)
     run.end(process)
 
-    result = run.result()
+    result = json.loads(texts[-1])
     assert result["state"]["Status"] == "Running"
     assert result.keys() == recorded.keys()
     assert result["state"].keys() == recorded["state"].keys()
