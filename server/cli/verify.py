@@ -24,7 +24,7 @@ from server.core.text import count_text
 from server.lean.series import Resolution
 from server.terminal.messages import print_error
 from server.terminal.progress import progress_display
-from server.terminal.reports import print_failures, print_report
+from server.terminal.reports import kinds_lines, print_failures, print_report
 
 if TYPE_CHECKING:
     from server.core.errors import BacktestServerError
@@ -98,6 +98,7 @@ def verify(
             "damaged": found.damaged,
             "irregular": found.irregular,
             "rewritten": rewritten,
+            "daily_bars": found.daily_bars,
             "factor_and_map_files": {"files": small.files, "damaged": small.damaged},
             "repair": report,
             "other_holders": besides.other_holders,
@@ -133,6 +134,8 @@ def _print_findings(found: VerifyResult, rewritten: Sequence[IrregularFile], res
     if found.irregular:
         count = count_text(len(found.irregular), "irregular file")
         print(f"{count}, read as described; verify --repair rewrites them in LEAN's form without a request")
+    for line in kinds_lines(found.daily_bars):
+        print(line)
 
 
 def _file_counter(quiet: bool) -> Callable[[int], None]:

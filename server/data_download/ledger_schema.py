@@ -8,7 +8,10 @@ from array import array
 from collections.abc import Sequence
 from datetime import date
 
-VERSION = 4
+VERSION = 5
+
+_CHECKS_SINCE = 4
+"""The first version whose checks of corporate actions are as they are now."""
 
 _SERIES_TABLES = {
     "files": """
@@ -46,6 +49,10 @@ CREATE TABLE IF NOT EXISTS corporate_checks (
     trouble TEXT NOT NULL, findings TEXT NOT NULL, failed_at REAL NOT NULL,
     files BLOB NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS row_kinds (
+    series TEXT NOT NULL, kind TEXT NOT NULL, days BLOB NOT NULL, checksums BLOB NOT NULL,
+    PRIMARY KEY (series, kind)
+) WITHOUT ROWID;
 """
 )
 
@@ -70,7 +77,7 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
             f"INSERT INTO {table} SELECT 'equity/usa/' || resolution || '/trade/' || symbol, {rest} FROM old_{table}"  # noqa: S608
         )
         connection.execute(f"DROP TABLE old_{table}")
-    if 0 < version < VERSION:  # checks are made again
+    if 0 < version < _CHECKS_SINCE:  # checks are made again
         connection.execute("DROP TABLE IF EXISTS corporate_checks")
 
 
@@ -97,3 +104,19 @@ def unpack_days(packed: bytes | None) -> tuple[date, ...]:
     if sys.byteorder == "little":
         ordinals.byteswap()
     return tuple(map(date.fromordinal, ordinals))
+
+
+def pack_checksums(checksums: Sequence[int]) -> bytes:
+    """Pack numbers below 2^32, four bytes each with the highest first."""
+    packed = array("I", checksums)
+    if sys.byteorder == "little":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def unpack_checksums(packed: bytes) -> list[int]:
+    """The numbers that `pack_checksums` packed."""
+    checksums = array("I", packed)
+    if sys.byteorder == "little":
+        checksums.byteswap()
+    return checksums.tolist()

@@ -13,6 +13,7 @@ from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError
 from server.data_download.availability import Gap
 from server.data_download.catalog import DamagedFile, IrregularFile
+from server.data_download.daily_kinds import DailyKinds, read_kinds
 from server.data_download.data_folder import DataFolder
 from server.lean.csv_lines import decoded
 from server.lean.errors import FormatError
@@ -33,6 +34,7 @@ class VerifyResult:
         gaps: The days of the damaged files, as far as they are known.
         irregular: Files of which all rows can be read, but which are not as LEAN writes them.
         to_rewrite: The series and day (None: all days) of the files that a rewrite puts into LEAN's form.
+        daily_bars: The kinds of daily bars in each file that could be read; empty at other resolutions.
     """
 
     files: int
@@ -40,6 +42,7 @@ class VerifyResult:
     gaps: tuple[Gap, ...]
     irregular: tuple[IrregularFile, ...] = ()
     to_rewrite: tuple[tuple[Series, date | None], ...] = ()
+    daily_bars: tuple[DailyKinds, ...] = ()
 
 
 @define
@@ -51,6 +54,7 @@ class _Findings:
     irregular: list[IrregularFile] = field(factory=list)
     days: defaultdict[Series, set[date]] = field(factory=lambda: defaultdict(set))
     to_rewrite: list[tuple[Series, date | None]] = field(factory=list)
+    kinds: list[DailyKinds] = field(factory=list)
 
     def result(self, calendar: USEquityTradingCalendar) -> VerifyResult:
         """What was found; of the days of damaged files only those on which there was a session."""
@@ -62,6 +66,7 @@ class _Findings:
             gaps=tuple(Gap(series=series, days=tuple(days)) for series, days in known.items() if days),
             irregular=tuple(self.irregular),
             to_rewrite=tuple(self.to_rewrite),
+            daily_bars=tuple(self.kinds),
         )
 
 
@@ -88,6 +93,8 @@ def verify(
             break
         found.files += 1
         _check_file(folder, path, series, day, found)
+        kinds = read_kinds(folder, series)
+        found.kinds += [kinds] if kinds else []
         progress(found.files)
     return found.result(folder.catalog.calendar)
 

@@ -13,7 +13,7 @@ import pytest
 
 from server.core.errors import WriteFailedError
 from server.data_download.availability import EmptyMark
-from server.data_download.ledger import FileMark, Ledger
+from server.data_download.ledger import CorporateCheck, FileMark, Ledger
 from server.lean.series import Resolution, Series
 
 NOW = datetime(2024, 6, 3, 12, tzinfo=UTC)
@@ -316,3 +316,37 @@ def test_texts_of_ours_are_known_before_and_after_they_are_put_in_place(ledger: 
     ledger.record_text("a.csv", b"new", only=True)
     assert ledger.texts("a.csv") == {b"new"}
     assert ledger.texts("b.csv") == set()
+
+
+def test_kinds_of_rows_are_remembered_by_day_and_checksum(ledger: Ledger, path: Path) -> None:
+    """A day has one kind, the last one recorded."""
+    series = Series("SPY", DAILY)
+    ledger.record_row_kinds(series, "vendor", {DAYS[1]: 2**32 - 1, DAYS[0]: 0})
+    ledger.record_row_kinds(series, "regular-session", {DAYS[1]: 7, DAYS[2]: 8})
+    ledger.record_row_kinds(Series("QQQ", DAILY), "vendor", {DAYS[0]: 5})
+
+    with closing(reopened(path)) as later:
+        found = later.row_kinds(series)
+        assert found == {"vendor": {DAYS[0]: 0}, "regular-session": {DAYS[1]: 7, DAYS[2]: 8}}
+        later.record_row_kinds(series, "regular-session", {DAYS[0]: 1})
+        found = later.row_kinds(series)
+        assert found == {"vendor": {}, "regular-session": {DAYS[0]: 1, DAYS[1]: 7, DAYS[2]: 8}}
+
+
+def test_a_ledger_of_version_four_keeps_its_checks(ledger: Ledger, path: Path) -> None:
+    """The table of kinds is added; nothing is asked again."""
+    series, check = Series("SPY", DAILY), CorporateCheck(provider="polygon", checked_at=5.0)
+    ledger.record_corporate_check("SPY", check)
+    ledger.record_days(series, now=NOW, empty=DAYS)
+    ledger.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE row_kinds")
+        connection.execute("PRAGMA user_version = 4")
+        connection.commit()
+
+    with closing(reopened(path)) as later:
+        assert later.corporate_checks(["SPY"]) == {"SPY": check}
+        assert later.empty_days(series).keys() == {*DAYS}
+        assert later.row_kinds(series) == {}
+        later.record_row_kinds(series, "vendor", {DAYS[0]: 1})
+        assert later.row_kinds(series) == {"vendor": {DAYS[0]: 1}}
