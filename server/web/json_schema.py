@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 from datetime import date, datetime
 from functools import cache
@@ -63,8 +64,17 @@ def _object(cls: type[object], stored: bool, omitted: tuple[str, ...] = ()) -> A
 def _type_at(cls: Any, path: str) -> Any:
     """The type of an attribute, or of one of its value."""
     for name in path.split("."):
-        cls = get_type_hints(cls)[name]
+        cls = _hint(cls, name)
     return cls
+
+
+def _hint(cls: type[object], name: str) -> Any:
+    """The type of one attribute; those of others may be names that exist for type checkers only."""
+    for base in cls.__mro__:
+        if name in (annotations := inspect.get_annotations(base)):
+            one = type(cls.__name__, (), {"__annotations__": {name: annotations[name]}, "__module__": base.__module__})
+            return get_type_hints(one)[name]
+    raise AttributeError(f"{cls.__name__} has no annotation of {name}")
 
 
 def _json_type(type_: Any, stored: bool) -> Any:
