@@ -122,7 +122,7 @@ def finding_view(finding: object) -> dict[str, Any] | None:
         "name": name if issue else "",
         "issue": issue or name or "A finding without a text",
         "sample": _sample_text(values.get("sample"))[:MOST_SAMPLE],
-        "solutions": [_one_line(one) for one in solutions] if isinstance(solutions, Sequence | set) else [],
+        "solutions": [_one_line(one) for one in solutions] if isinstance(solutions, list | tuple) else [],
     }
 
 
