@@ -12,6 +12,7 @@ from attrs import define, evolve
 from server.backtest import BacktestRequest, BacktestResult, Phase, download_request, resolve
 from server.backtest.events import event_json
 from server.backtest.lean_backtest import DataFaults, LeanBacktest
+from server.backtest.progress import ProgressReports
 from server.backtest.rounds import Round
 from server.backtest.run_data import RunData
 from server.backtest.verdict import smoke_verdict
@@ -23,7 +24,7 @@ from server.data_download.downloader import DataDownloader
 from server.data_download.errors import DownloadError
 from server.data_download.plan import trading_days
 from server.data_download.report import DownloadReport
-from server.engines.base import LEAN_ENGINES, Engine, EngineRequest, EngineResult
+from server.engines.base import LEAN_ENGINES, Engine, EngineProgress, EngineRequest, EngineResult
 from server.jobs import Job, JobQueue, JobState, JobStore
 from server.jobs.queue import JobHandle
 from server.project.algorithm_source import read_algorithm_source
@@ -50,6 +51,11 @@ class _Running:
         """Add to the result and pass it on."""
         self.result = evolve(self.result, **changes)
         self.watch(self.result)
+
+    def report_progress(self, progress: EngineProgress, added: EngineProgress) -> None:
+        """Pass on how far the engine has come, and as an event what is new of it."""
+        self.advance(progress=progress)
+        self.events.emit(Event(kind="progress", phase=ENGINE, progress=added))
 
 
 class BacktestManager:
@@ -115,12 +121,12 @@ class BacktestManager:
                 self._stop_if_cancelled(running, "reached its engine")
                 _emit(running, "notice", ENGINE, f"the engine is {running.result.engine_choice}")
                 result = self._timed(running, ENGINE, lambda: self._run_engine(engine, lean, request, report, running))
-                running.advance(engine_result=result)
+                running.advance(engine_result=result, progress=None)
             return evolve(running.result, state=JobState.COMPLETED)
         except BacktestServerError as error:
             cancelled = running.cancel.cancelled or isinstance(error, Cancelled)
             state = JobState.CANCELLED if cancelled else JobState.FAILED
-            return evolve(running.result, state=state, error=error)
+            return evolve(running.result, state=state, error=error, progress=None)
 
     def _fetch_data(self, request: BacktestRequest, lean: LeanBacktest | None, running: _Running) -> DownloadReport:
         report = self._check_data_availability(request, running)
@@ -200,6 +206,7 @@ class BacktestManager:
                 engine_request,
                 cancel=running.cancel,
                 on_line=lambda line: _emit(running, "notice", ENGINE, line),
+                on_progress=ProgressReports(running.report_progress),
             )
 
         def finished(part: Round) -> None:
@@ -305,8 +312,9 @@ class BacktestManager:
 
 
 def _job_result(result: BacktestResult) -> dict[str, Any]:
-    """Return the result as the job store has it: with the name of the engine."""
-    return {**to_json(result), "engine_name": result.engine_name}
+    """Return the result as the job store has it: with the name of the engine, and with its progress while it runs."""
+    progress = {"progress": to_json(result.progress)} if result.progress else {}
+    return {**to_json(result), "engine_name": result.engine_name, **progress}
 
 
 def _emit(running: _Running, kind: EventKind, phase: str, message: str) -> None:

@@ -12,7 +12,7 @@ from server.backtest.rounds import Round
 from server.core.errors import BacktestServerError
 from server.core.json import json_options
 from server.data_download.report import DownloadReport
-from server.engines.base import EngineResult
+from server.engines.base import EngineProgress, EngineResult
 from server.engines.verdict import verdict_word
 from server.jobs import JobState
 from server.lean.series import Resolution
@@ -38,6 +38,7 @@ class BacktestResult:
         rounds: The runs of LEAN, and what was fetched after each.
         engine_choice: Which engine was chosen and why, in one line.
         engine_name: The name of the chosen engine; not in JSON.
+        progress: How far the engine has come while it runs; not in the JSON of a result, but in that of a job.
         error: The error that ended it, if it failed.
     """
 
@@ -54,6 +55,7 @@ class BacktestResult:
     engine_choice: str | None = None
     engine_name: str | None = field(default=None, metadata=json_options(omit=True))
     engine_result: EngineResult | None = field(default=None, metadata=json_options(key="engine"))
+    progress: EngineProgress | None = field(default=None, metadata=json_options(omit=True))
     error: BacktestServerError | None = None
 
     @property

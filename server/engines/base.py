@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from datetime import date, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import evolve, field, frozen
 
@@ -34,11 +34,17 @@ class EngineProgress:
         fraction: From 0 to 1; None if unknown.
         equity: The equity curve so far; its last day is the day that the backtest has reached.
         orders: The number of orders so far; None if unknown.
+        day: The day that the backtest has reached; by default the last day of the curve.
     """
 
     fraction: float | None = field(default=None, metadata=json_options(digits=6))
     equity: Equity = field(factory=Equity, metadata=json_options(digits=6))
     orders: int | None = None
+    day: date | None = field()
+
+    @day.default
+    def _last_day(self) -> date | None:
+        return self.equity.dates[-1] if self.equity.dates else None
 
 
 @frozen(kw_only=True)
@@ -85,6 +91,7 @@ class EngineResult:
         doubts: What may be wrong about the data within the range.
         verdict: What the result is worth, beginning with ``complete``, ``gaps`` or ``untrusted``.
         missing: The files that LEAN requested and did not get.
+        analysis: LEAN's findings about the run, each with ``name``, ``issue``, ``sample`` and ``solutions``.
         lean_run: The results folder as it was read; None from the smoke test.
     """
 
@@ -104,6 +111,7 @@ class EngineResult:
     doubts: tuple[Doubt, ...] = ()
     verdict: str | None = None
     missing: tuple[MissingFile, ...] = ()
+    analysis: tuple[dict[str, Any], ...] = ()
     lean_run: LeanRun | None = field(default=None, repr=False, metadata=json_options(omit=True))
 
     def with_findings(self, findings: Findings, accepted: Collection[AcceptedDoubt]) -> EngineResult:

@@ -60,6 +60,7 @@ def lean_result(
         notes=(*run.notes, *_notes(request, run, failed)),
         verdict=run.verdict,
         missing=run.missing,
+        analysis=tuple(finding for finding in run.analysis if isinstance(finding, dict)),
         lean_run=run,
     )
 

@@ -6,7 +6,6 @@ import importlib.util
 import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +24,7 @@ from server.core.subprocess_runner import CommandOutcome, CommandRequest, run_co
 from server.engines.base import AlgorithmFailedError, EngineProgress
 from server.engines.lean_error import error_advice, unhandled_exception
 from server.engines.lean_options import LeanOptions
+from server.engines.progress import follow_run
 from server.engines.results import LeanRun, RunState, read_run
 from server.engines.run_folder import STORAGE, RunFolder
 
@@ -146,17 +146,8 @@ def run_lean(
         on_progress: Receives how far it has come.
     """
     # LEAN with a live stream waits for a receiver, which therefore connects before the process starts.
-    with _following(folder, stream_port, on_line, on_progress):
+    with follow_run(folder, stream_port=stream_port, on_progress=on_progress, on_line=on_line):
         return run_command(command, cancel=cancel, on_line=on_line)
-
-
-def _following(
-    folder: Path,
-    stream_port: int | None,
-    on_line: Callable[[str], None],
-    on_progress: Callable[[EngineProgress], None],
-) -> AbstractContextManager[None]:
-    return nullcontext()
 
 
 def finished_run(

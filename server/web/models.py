@@ -92,13 +92,16 @@ class QueuedJob(BaseModel):
 
 
 class JobAnswer(BaseModel):
-    """A job; `result` is empty until the job runs, then grows. Jobs of earlier versions may lack keys."""
+    """A job; `result` is empty until the job runs, then grows. Jobs of earlier versions may lack keys.
+
+    `result.progress` exists while the engine runs.
+    """
 
     id: JobId
     kind: Literal["backtest", "download"]
     state: JobState
     request: Annotated[dict[str, Any], JsonOf(BacktestRequest, stored=True)]
-    result: Annotated[dict[str, Any], JsonOf(BacktestResult, stored=True)]
+    result: Annotated[dict[str, Any], JsonOf(BacktestResult, stored=True, omitted=("progress",))]
     retry_of: JobId | None
     created_at: Instant
     started_at: Instant | None
