@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, evolve
 
@@ -22,6 +23,9 @@ from server.engines.base import Engine, EngineRequest, EngineResult
 from server.jobs import Job, JobQueue, JobState, JobStore
 from server.jobs.queue import JobHandle
 from server.workspace import Workspace
+
+if TYPE_CHECKING:
+    from server.engines.choose import EngineOverview
 
 __all__ = ["BacktestManager", "BacktestRequest", "BacktestResult", "JobState", "Phase", "resolve"]
 
@@ -122,21 +126,26 @@ class BacktestManager:
         return downloader.download(download_request(request), running.cancel)
 
     def _choose_engine(self, running: _Running, request: BacktestRequest) -> Engine:
-        """Choose the engine before the download, so that one that cannot run fails at once."""
+        """Choose the engine and copy LEAN's reference data, before the download: what cannot run fails at once."""
         from server.engines.choose import choose_engine
 
         settings = self._workspace.settings
-        engine, why = choose_engine(
+        choice = choose_engine(
             request.engine or settings.engine,
             project=request.project,
+            settings=settings,
             calendar=self._workspace.calendar,
             clock=self._workspace.clock,
             environ=self._environ,
-            lean_config=settings.lean_config,
             secrets=self._workspace.secrets(),
         )
-        running.advance(engine_choice=why, engine_name=engine.name)
-        return engine
+        running.advance(engine_choice=choice.why, engine_name=choice.engine.name)
+        if choice.reference_sources is not None:
+            from server.engines.reference_data import prepare_reference_data
+
+            for notice in prepare_reference_data(settings.data_folder, choice.reference_sources, running.cancel):
+                _emit(running, "notice", ENGINE, notice)
+        return choice.engine
 
     def _run_engine(
         self, engine: Engine, request: BacktestRequest, report: DownloadReport, running: _Running
@@ -172,6 +181,19 @@ class BacktestManager:
         finally:
             phase = Phase(name=name, started_at=started_at, duration_s=time.perf_counter() - started)
             running.advance(phases=(*running.result.phases, phase))
+
+    def engines(self, project: Path | None = None) -> EngineOverview:
+        """Return what each engine finds and lacks on this machine, and which one ``auto`` chooses.
+
+        Programs are asked, which takes up to some seconds.
+
+        Args:
+            project: The LEAN project to run; None stands for some Python project.
+        """
+        from server.engines.choose import engine_overview
+
+        settings, secrets = self._workspace.settings, self._workspace.secrets()
+        return engine_overview(settings, environ=self._environ, secrets=secrets, project=project)
 
     # --- jobs ---
 
