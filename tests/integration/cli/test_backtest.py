@@ -20,6 +20,7 @@ from tests.support.command_line import (
     answer_of,
     wait_until,
 )
+from tests.support.engine_programs import write_reference
 from tests.support.harness import csv_of, lean_files, sessions
 from tests.support.market import Market
 from tests.support.patience import PATIENCE
@@ -88,12 +89,18 @@ def lean_project(command: CommandLine) -> str:
     programs.mkdir()
     for name, text in (
         ("lean", f'exec {sys.executable} {fake_lean_backtest.__file__} "$@"'),
-        ("docker", "echo 27.0.1"),
+        ("docker", '[ "$1" = version ] && echo 27.0.1'),
     ):
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
         (programs / name).chmod(0o755)
-    command.set(PATH=f"{programs}:/usr/bin:/bin", FAKE_LEAN_SEEN=str(command.folder / "seen.json"), FAKE_LEAN="ok")
+    command.set(
+        HOME=str(command.folder),
+        PATH=f"{programs}:/usr/bin:/bin",
+        FAKE_LEAN_SEEN=str(command.folder / "seen.json"),
+        FAKE_LEAN="ok",
+    )
     (command.folder / "lean.json").write_text('{"data-folder": "data", "organization-id": "0123456789"}')
+    write_reference(command.data)
     config = command.folder / "Strategy" / "config"
     config.mkdir(parents=True)
     (config / "parameters.py").write_text(f"symbols = ['SPY']\nstart = '{DAYS[0]}'\nend = '{DAYS[-1]}'\n")
@@ -109,7 +116,8 @@ def test_backtest_runs_lean_where_it_can(command: CommandLine, served: Serve, le
     again = json.loads(command.run("backtest", lean_project, "--json").out)
 
     assert answer.code == 0, answer.err
-    assert "engine: LEAN: its CLI, a running Docker and lean.json are there" in answer.out
+    assert "engine: lean-cli: " in answer.out
+    assert "lean-native cannot run: " in answer.out
     for part in ("8 downloaded", "Sharpe Ratio", "1.25", "equity in dollars (lean)", "results: "):
         assert part in answer.out
     assert (again["engine"]["engine"], again["engine"]["statistics"]["Sharpe Ratio"]) == ("lean", "1.25")
