@@ -188,7 +188,7 @@ class BacktestManager:
         Programs are asked, which takes up to some seconds.
 
         Args:
-            project: The LEAN project to run; None stands for some Python project.
+            project: The LEAN project to run; None means some Python project.
         """
         from server.engines.choose import engine_overview
 

@@ -122,7 +122,7 @@ def engine_overview(
         settings: They name the launcher, the Python, the image and lean.json.
         environ: The environment, for the PATH and the programs that are asked.
         secrets: What these programs do not get.
-        project: The LEAN project to run; None stands for some Python project.
+        project: The LEAN project to run; None means some Python project.
     """
     probes = engine_probes(settings, environ, secrets, project)
     statuses = tuple(probes.status(name) for name in (*LEAN_ENGINES, SMOKE))

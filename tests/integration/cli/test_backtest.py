@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sys
 import time
@@ -122,6 +123,23 @@ def test_backtest_runs_lean_where_it_can(command: CommandLine, served: Serve, le
         assert part in answer.out
     assert (again["engine"]["engine"], again["engine"]["statistics"]["Sharpe Ratio"]) == ("lean", "1.25")
     assert again["download"]["api_calls"] == 0
+
+
+def test_lean_without_market_hours_is_an_error_before_a_download(
+    command: CommandLine, served: Serve, lean_project: str
+) -> None:
+    """It names the files, the data folder and what to do; the vendor is not asked."""
+    server = served()
+    shutil.rmtree(command.data)
+
+    answer = command.run("backtest", lean_project)
+
+    assert answer.code == 1
+    (line,) = answer.errors
+    for part in ("market-hours/market-hours-database.json", "symbol-properties-database.csv", str(command.data)):
+        assert part in line
+    assert "lean install" in line
+    assert server.requests == []
 
 
 def test_backtest_says_what_went_wrong_in_lean(command: CommandLine, served: Serve, lean_project: str) -> None:

@@ -236,11 +236,11 @@ def test_python_that_fails(native: SimpleNamespace) -> None:
 def test_all_lacks_at_once(machine: SimpleNamespace, tmp_path: Path) -> None:
     """Not only the first one."""
     machine.environ["PATH"] = str(tmp_path / "empty")
-    whats = [lack.what for lack in probes(machine).status("lean-native").lacks]
+    missing = [lack.what for lack in probes(machine).status("lean-native").lacks]
 
-    assert whats[0] == "LEAN's launcher was not found"
-    assert whats[-1] == "there is no python3 on the PATH"
-    assert len(whats) == 3
+    assert missing[0] == "LEAN's launcher was not found"
+    assert missing[-1] == "there is no python3 on the PATH"
+    assert len(missing) == 3
 
 
 def test_csharp_needs_an_sdk_and_no_python(native: SimpleNamespace) -> None:

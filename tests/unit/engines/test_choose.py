@@ -119,7 +119,7 @@ def test_a_launcher_that_does_not_exist(tmp_path: Path, wanted: str) -> None:
 
 @without_system_folders
 def test_overview_without_any_program(tmp_path: Path) -> None:
-    """Each engine with all that it lacks; a lack of the project is none without a project."""
+    """Each engine with all that it lacks; what a project lacks is not listed without one."""
     overview = engine_overview(Settings(data_folder=tmp_path), environ={})
 
     assert overview.chosen == "smoke"
