@@ -12,16 +12,22 @@ from attrs import define, evolve
 
 from server.backtest import BacktestRequest, BacktestResult, Phase, download_request, resolve
 from server.backtest.events import event_json
+from server.backtest.lean_backtest import DataFaults, LeanBacktest
+from server.backtest.rounds import Round
+from server.backtest.run_data import RunData
+from server.backtest.verdict import smoke_verdict
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled
 from server.core.events import Event, EventKind, EventListener, EventStream
 from server.core.json import from_json, to_json
+from server.data_download.downloader import DataDownloader
 from server.data_download.errors import DownloadError
 from server.data_download.plan import trading_days
 from server.data_download.report import DownloadReport
-from server.engines.base import Engine, EngineRequest, EngineResult
+from server.engines.base import LEAN_ENGINES, Engine, EngineRequest, EngineResult
 from server.jobs import Job, JobQueue, JobState, JobStore
 from server.jobs.queue import JobHandle
+from server.project.algorithm_source import read_algorithm_source
 from server.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -106,13 +112,13 @@ class BacktestManager:
             self._stop_if_cancelled(running, "began")
             running.advance(data_folder=self._workspace.settings.data_folder)
             engine = None if request.only_data else self._choose_engine(running, request)
-            report = self._timed(running, DATA_DOWNLOAD, lambda: self._check_data_availability(request, running))
-            running.advance(download=report)
+            lean = self._lean_backtest(engine, request, running)
+            report = self._timed(running, DATA_DOWNLOAD, lambda: self._fetch_data(request, lean, running))
             _refuse_incomplete(report)
             if engine is not None:
                 self._stop_if_cancelled(running, "reached its engine")
                 _emit(running, "notice", ENGINE, f"the engine is {running.result.engine_choice}")
-                result = self._timed(running, ENGINE, lambda: self._run_engine(engine, request, report, running))
+                result = self._timed(running, ENGINE, lambda: self._run_engine(engine, lean, request, report, running))
                 running.advance(engine_result=result)
             return evolve(running.result, state=JobState.COMPLETED)
         except BacktestServerError as error:
@@ -120,10 +126,40 @@ class BacktestManager:
             state = JobState.CANCELLED if cancelled else JobState.FAILED
             return evolve(running.result, state=state, error=error)
 
+    def _fetch_data(self, request: BacktestRequest, lean: LeanBacktest | None, running: _Running) -> DownloadReport:
+        report = self._check_data_availability(request, running)
+        running.advance(download=report)
+        if lean is not None and report.complete and not report.cancelled:
+            lean.fetch_benchmark()
+        return report
+
     def _check_data_availability(self, request: BacktestRequest, running: _Running) -> DownloadReport:
         """Download the missing data of a resolved request; if none is missing, no request is sent."""
-        downloader = self._workspace.downloader(events=running.events, provider=request.provider)
-        return downloader.download(download_request(request), running.cancel)
+        return self._downloader(request, running).download(download_request(request), running.cancel)
+
+    def _downloader(self, request: BacktestRequest, running: _Running) -> DataDownloader:
+        return self._workspace.downloader(events=running.events, provider=request.provider)
+
+    def _lean_backtest(self, engine: Engine | None, request: BacktestRequest, running: _Running) -> LeanBacktest | None:
+        """What a backtest in LEAN needs besides its engine; None for the smoke test and for downloads."""
+        if engine is None or engine.name not in LEAN_ENGINES:
+            return None
+        workspace, wanted = self._workspace, download_request(request)
+        return LeanBacktest(
+            symbols=wanted.symbols,
+            start=wanted.start,
+            end=wanted.end,
+            source=read_algorithm_source(request.project),
+            data=RunData(
+                folder=workspace.folder,
+                calendar=workspace.calendar,
+                clock=workspace.clock,
+                downloader=self._downloader(request, running),
+                cancel=running.cancel,
+            ),
+            findings=workspace.findings,
+            accepted=workspace.settings.accepted_doubts,
+        )
 
     def _choose_engine(self, running: _Running, request: BacktestRequest) -> Engine:
         """Choose the engine and copy LEAN's reference data, before the download: what cannot run fails at once."""
@@ -148,26 +184,44 @@ class BacktestManager:
         return choice.engine
 
     def _run_engine(
-        self, engine: Engine, request: BacktestRequest, report: DownloadReport, running: _Running
+        self,
+        engine: Engine,
+        lean: LeanBacktest | None,
+        request: BacktestRequest,
+        report: DownloadReport,
+        running: _Running,
     ) -> EngineResult:
-        wanted = download_request(request)
+        settings, wanted = self._workspace.settings, download_request(request)
         end = report.cut_at or wanted.end
         days, _ = trading_days(wanted.start, end, self._workspace.calendar, self._workspace.clock())
-        result = engine.run(
-            EngineRequest(
-                project=request.project,
-                symbols=wanted.symbols,
-                resolution=wanted.resolution,
-                start=wanted.start,
-                end=end,
-                data_folder=self._workspace.settings.data_folder,
-                days=tuple(days),
-            ),
-            cancel=running.cancel,
-            on_line=lambda line: _emit(running, "notice", ENGINE, line),
+        engine_request = EngineRequest(
+            project=request.project,
+            symbols=wanted.symbols,
+            resolution=wanted.resolution,
+            start=wanted.start,
+            end=end,
+            data_folder=settings.data_folder,
+            days=tuple(days),
         )
-        findings = self._workspace.findings(wanted.symbols, wanted.start, end)
-        return result.with_findings(findings, self._workspace.settings.accepted_doubts)
+
+        def run_once() -> EngineResult:
+            return engine.run(
+                engine_request,
+                cancel=running.cancel,
+                on_line=lambda line: _emit(running, "notice", ENGINE, line),
+            )
+
+        def finished(part: Round) -> None:
+            running.advance(rounds=(*running.result.rounds, part))
+            _emit(running, "notice", ENGINE, part.sentence)
+
+        if lean is not None:
+            reruns = settings.lean_reruns if request.fill else 0
+            return lean.run(run_once, reruns=reruns, faults=DataFaults(), finished=finished)
+        result = run_once().with_findings(
+            self._workspace.findings(wanted.symbols, wanted.start, end), settings.accepted_doubts
+        )
+        return evolve(result, verdict=smoke_verdict(result, result.failed_data_requests))
 
     def _stop_if_cancelled(self, running: _Running, where: str) -> None:
         if running.cancel.cancelled:

@@ -32,7 +32,7 @@ from server.core.secret import Secret, without_secrets
 from server.core.subprocess_runner import CommandOutcome, CommandRequest, run_command
 from server.core.text import list_text
 from server.engines.adjusted_history import load_histories
-from server.engines.base import EngineProgress, EngineRequest, EngineResult
+from server.engines.base import AlgorithmFailedError, EngineProgress, EngineRequest, EngineResult
 from server.engines.lean_options import TIME_LIMIT
 from server.engines.missing_data import FailedRequests, sort_failed_requests
 from server.engines.results import LeanRun, RunState, read_run
@@ -165,7 +165,7 @@ class LeanEngine:
         if run and run.state is RunState.COMPLETED:
             return run
         if run and run.state is RunState.FAILED:
-            raise ToolFailedError(f"the algorithm failed: {run.error} (all of it in {output / 'log.txt'})")
+            raise AlgorithmFailedError(f"the algorithm failed: {run.error} (all of it in {output / 'log.txt'})", run)
         if run and run.id:
             raise ToolFailedError(
                 f"LEAN was interrupted before the algorithm's last day, so this is no result of a backtest; "

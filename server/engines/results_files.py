@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from attrs import field, frozen
 
-from server.engines.base import Equity
+from server.engines.equity import Equity
 from server.engines.lean_log import LeanLog, data_points_in
 from server.engines.missing_data import DataRequests, data_requests
 from server.lean.series import NEW_YORK
