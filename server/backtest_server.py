@@ -176,11 +176,8 @@ class BacktestManager:
             secrets=self._workspace.secrets(),
         )
         running.advance(engine_choice=choice.why, engine_name=choice.engine.name)
-        if choice.reference_sources is not None:
-            from server.engines.reference_data import prepare_reference_data
-
-            for notice in prepare_reference_data(settings.data_folder, choice.reference_sources, running.cancel):
-                _emit(running, "notice", ENGINE, notice)
+        for notice in choice.prepare(settings.data_folder, running.cancel):
+            _emit(running, "notice", ENGINE, notice)
         return choice.engine
 
     def _run_engine(

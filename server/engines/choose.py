@@ -10,11 +10,17 @@ from typing import Any, get_args
 
 from attrs import frozen
 
+from server.core.cancel import CancelToken
 from server.core.errors import ConfigurationError, ToolMissingError
 from server.core.secret import Secret, without_secrets
 from server.engines.base import Engine
 from server.engines.lean_options import LeanOptions
-from server.engines.reference_data import ReferenceSource, image_source, launcher_source
+from server.engines.reference_data import (
+    ReferenceSource,
+    image_source,
+    launcher_source,
+    prepare_reference_data,
+)
 from server.engines.status import LEAN_ENGINES, SMOKE, EngineProbes, EngineStatus
 from server.settings import Settings
 from server.settings.core import EngineName
@@ -40,6 +46,11 @@ class EngineChoice:
     engine: Engine
     why: str
     reference_sources: tuple[ReferenceSource, ...] | None = None
+
+    def prepare(self, data_folder: Path, cancel: CancelToken) -> tuple[str, ...]:
+        """Copy LEAN's reference data where the data folder lacks it (see `prepare_reference_data`)."""
+        sources = self.reference_sources
+        return () if sources is None else prepare_reference_data(data_folder, sources, cancel)
 
 
 @frozen(kw_only=True)
