@@ -167,12 +167,15 @@ def open_workspace(
 
 
 @contextmanager
-def cancel_on_signals() -> Iterator[CancelToken]:
+def cancel_on_signals(grace: float = _GRACE_SECONDS) -> Iterator[CancelToken]:
     """Return a token that Ctrl-C and SIGTERM cancel.
 
     The command has 1.5 seconds to stop and to report; then the process ends, even if a connection still waits. No
     file is damaged by that: files are renamed into place once they are complete. A program that the command runs, such
     as LEAN, has its own time to end before that; a second signal ends it at once.
+
+    Args:
+        grace: Seconds instead of 1.5, for a command that has to clean up.
     """
     from server.core.cancel import CancelToken
     from server.core.running_programs import kill_programs
@@ -184,7 +187,7 @@ def cancel_on_signals() -> Iterator[CancelToken]:
             kill_programs()
             os._exit(130)
         token.cancel()
-        timer = threading.Timer(_GRACE_SECONDS, _exit_interrupted)
+        timer = threading.Timer(grace, _exit_interrupted)
         timer.daemon = True
         timer.start()
         timers.append(timer)

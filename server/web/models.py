@@ -199,6 +199,30 @@ class ProvidersAnswer(BaseModel):
     settings: list[SettingValue]
 
 
+class MissingRequirementInfo(BaseModel):
+    """What an engine lacks, and the command that provides it."""
+
+    what: str
+    fix: str
+
+
+class EngineInfo(BaseModel):
+    """An engine: whether it can run, what was found and what it lacks."""
+
+    name: str
+    ready: bool
+    found: str
+    lacks: list[MissingRequirementInfo]
+
+
+class EnginesAnswer(BaseModel):
+    """The engines of the server's machine, and which one `auto` chooses for a project and why."""
+
+    chosen: str
+    why: str
+    engines: list[EngineInfo]
+
+
 class Benchmarks(BaseModel):
     """The archive of benchmark runs, the newest first."""
 

@@ -144,6 +144,13 @@ def providers(request: Request) -> HTMLResponse:
     )
 
 
+@router.get("/engines")
+def engines(request: Request) -> HTMLResponse:
+    """What each engine finds and lacks, and which one is chosen; the framework runs this in a thread of its own."""
+    overview = _manager(request).engines()
+    return render(request, "engines.html", chosen=overview.chosen, why=overview.why, engines=overview.engines)
+
+
 def _choices(workspace: Workspace) -> dict[str, Any]:
     """The choices of the forms."""
     return {
