@@ -49,7 +49,7 @@ class _Running:
     def report_progress(self, progress: EngineProgress, added: EngineProgress) -> None:
         """Pass on how far the engine has come, and as an event what is new of it."""
         self.advance(progress=progress)
-        self.events.emit(Event(kind="progress", phase=ENGINE, progress=added))
+        self.events.emit(Event(kind="engine_progress", phase=ENGINE, progress=added))
 
 
 class BacktestManager:
