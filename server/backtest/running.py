@@ -50,7 +50,7 @@ class RunningBacktest:
     def report_progress(self, progress: EngineProgress, added: EngineProgress) -> None:
         """Pass on how far the engine has come, and as an event what is new of it."""
         self.advance(progress=progress)
-        self.events.emit(Event(kind="progress", phase=ENGINE, progress=added))
+        self.events.emit(Event(kind="engine_progress", phase=ENGINE, progress=added))
 
     def finish_round(self, part: Round) -> None:
         """Add a run of LEAN that is over."""

@@ -143,6 +143,7 @@ class CliEngine:
                     ),
                     output.path,
                     stream_port=None,
+                    request=request,
                     cancel=cancel,
                     on_line=on_line,
                     on_progress=on_progress,

@@ -124,7 +124,7 @@ class DockerEngine:
             outcome = self._in_container(
                 folder,
                 (*_volumes(mounts), *arguments),
-                partial(run_lean, folder=folder.path, stream_port=port, on_progress=on_progress),
+                partial(run_lean, folder=folder.path, stream_port=port, request=request, on_progress=on_progress),
                 cancel,
                 on_line,
             )

@@ -129,6 +129,7 @@ class NativeEngine:
                 self._command(("--config", str(folder.config)), folder, environ),
                 folder.path,
                 stream_port=port,
+                request=request,
                 cancel=cancel,
                 on_line=on_line,
                 on_progress=on_progress,

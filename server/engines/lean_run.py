@@ -19,9 +19,9 @@ from server.core.errors import (
     ToolMissingError,
     WriteFailedError,
 )
-from server.core.secret import Secret, without_secrets
+from server.core.secret import Secret, mask_secrets, without_secrets
 from server.core.subprocess_runner import CommandOutcome, CommandRequest, run_command
-from server.engines.base import AlgorithmFailedError, EngineProgress
+from server.engines.base import AlgorithmFailedError, EngineProgress, EngineRequest
 from server.engines.lean_error import error_advice, unhandled_exception
 from server.engines.lean_options import LeanOptions
 from server.engines.progress import follow_run
@@ -118,7 +118,9 @@ def choose_stream_port(options: LeanOptions, *, default: bool) -> int | None:
     """
     installed = importlib.util.find_spec("zmq") is not None
     if options.live_stream and not installed:
-        raise ConfigurationError("lean-live-stream needs pyzmq, which is not installed; run: pip install pyzmq")
+        raise ConfigurationError(
+            "lean-live-stream needs pyzmq, which is not installed; run: pip install 'backtest-server[stream]'"
+        )
     if not (default and installed if options.live_stream is None else options.live_stream):
         return None
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
@@ -131,6 +133,7 @@ def run_lean(
     folder: Path,
     *,
     stream_port: int | None,
+    request: EngineRequest,
     cancel: CancelToken,
     on_line: Callable[[str], None],
     on_progress: Callable[[EngineProgress], None],
@@ -141,12 +144,20 @@ def run_lean(
         command: The process.
         folder: Where LEAN writes its results.
         stream_port: The port of its live stream; None without one.
+        request: The backtest, whose range counts until LEAN has logged its own.
         cancel: Stops it.
         on_line: Receives what it prints.
         on_progress: Receives how far it has come.
     """
     # LEAN with a live stream waits for a receiver, which therefore connects before the process starts.
-    with follow_run(folder, stream_port=stream_port, on_progress=on_progress, on_line=on_line):
+    with follow_run(
+        folder,
+        stream_port=stream_port,
+        on_progress=on_progress,
+        on_line=lambda line: on_line(mask_secrets(line, command.secrets)),
+        start=request.start,
+        end=request.end,
+    ):
         return run_command(command, cancel=cancel, on_line=on_line)
 
 

@@ -51,7 +51,7 @@ class DownloadLog:
 
     def __call__(self, event: Event, /) -> None:
         """Log an event and count it for its symbol; the last event of a download has its report."""
-        if event.kind == "progress" and not self._is_time_for_progress(event):
+        if event.kind == "engine_progress" and not self._is_time_for_progress(event):
             return
         if event.symbol is not None:
             with self._lock:
@@ -121,7 +121,7 @@ def describe_event(event: Event) -> tuple[str, str]:
             return "INFO", f"waiting {event.wait_seconds:.1f} s{reason}"
         case "notice":
             return "WARNING" if event.phase == "data_download" else "INFO", event.message
-        case "phase" | "progress":
+        case "phase" | "engine_progress":
             return _describe_backtest(event)
         case "finished":
             return "DEBUG", f"{what}: finished"
@@ -131,7 +131,7 @@ def _describe_backtest(event: Event) -> tuple[str, str]:
     """The level and text of an event that only backtests have."""
     if event.kind == "phase":
         return "DEBUG", f"phase {event.phase}"
-    return "INFO", progress_text(event.progress)
+    return "INFO", progress_text(event.progress) if event.progress is not None else "backtest"
 
 
 def progress_text(progress: Any) -> str:

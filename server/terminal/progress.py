@@ -74,7 +74,7 @@ class ProgressDisplay:
             if self._wants_bar:
                 self.close()
                 self._open(event.days)
-        if event.kind == "progress" and self._wants_bar:
+        if event.progress is not None and self._wants_bar:
             self._show_engine(event)
         if self._progress is not None and self._task is not None:
             self._update(self._progress, self._task, event)

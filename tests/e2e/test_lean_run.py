@@ -31,7 +31,7 @@ def reached(first: int, last: int, *, fraction: float | None = None, orders: int
     days = range(first, last + 1)
     equity = Equity(tuple(FIRST + timedelta(days=day) for day in days), tuple(100_000.0 + 100 * day for day in days))
     return Event(
-        kind="progress", phase="engine", progress=EngineProgress(fraction=fraction, equity=equity, orders=orders)
+        kind="engine_progress", phase="engine", progress=EngineProgress(fraction=fraction, equity=equity, orders=orders)
     )
 
 

@@ -99,7 +99,7 @@ def test_a_job_has_progress_while_its_engine_runs(engine: PacedEngine, manager: 
     }
     assert job.state is (JobState.FAILED if fails else JobState.COMPLETED)
     assert "progress" not in job.result
-    (event,) = [one.data for one in found.jobs.store.events(identity) if one.data["kind"] == "progress"]
+    (event,) = [one.data for one in found.jobs.store.events(identity) if one.data["kind"] == "engine_progress"]
     assert (event["progress"], event["phase"]) == (running["progress"], "engine")
     assert event["text"] == "backtest at 2024-03-05: 40%, equity $100,500.50, 7 orders"
 
@@ -112,7 +112,7 @@ def test_listeners_receive_progress(engine: PacedEngine, manager: MakeManager) -
 
     result = manager(listeners=[events.append]).run(request(), watch=results.append)
 
-    assert [event.progress for event in events if event.kind == "progress"] == [FAR]
+    assert [event.progress for event in events if event.kind == "engine_progress"] == [FAR]
     assert FAR in [one.progress for one in results]
     assert result.state is JobState.COMPLETED, result.error
     assert result.progress is None

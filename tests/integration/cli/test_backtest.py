@@ -169,8 +169,8 @@ def test_ctrl_c_while_lean_runs(command: CommandLine, served: Serve, lean_projec
     assert answer.code == 130
     assert len(answer.errors) == 1
     assert "\nTraceback" not in answer.err  # LEAN's own lines are shown with the time before them
-    found = csv_of(command.data)
-    assert {path: found.get(path) for path in (wanted := lean_files(MARKET, "SPY", DAYS, Resolution.MINUTE))} == wanted
+    wanted, found = lean_files(MARKET, "SPY", DAYS, Resolution.MINUTE), csv_of(command.data)
+    assert {path: found.get(path) for path in wanted} == wanted
     assert found.keys() - wanted.keys() == {"daily/spy.zip", "hour/spy.zip"}  # the benchmark
     commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     assert not [line for line in commands if str(command.folder).encode() in line]

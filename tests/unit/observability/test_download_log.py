@@ -80,12 +80,12 @@ class TestDownloadLog:
             (event("finished"), "DEBUG", "minute: finished"),
             (Event(kind="phase", at=NOON, phase="engine"), "DEBUG", "phase engine"),
             (
-                Event(kind="progress", at=NOON, phase="engine", progress=PROGRESS),
+                Event(kind="engine_progress", at=NOON, phase="engine", progress=PROGRESS),
                 "INFO",
                 "backtest at 2024-01-03: 25%, equity $101,234.50, 12 orders",
             ),
             (
-                Event(kind="progress", at=NOON, phase="engine", progress=EngineProgress()),
+                Event(kind="engine_progress", at=NOON, phase="engine", progress=EngineProgress()),
                 "INFO",
                 "backtest at its start",
             ),
@@ -182,12 +182,14 @@ class TestDownloadLog:
         listen = log_listener()
         for after in (0, 1, 29, 30, 31, 60):
             listen(
-                evolve(Event(kind="progress", phase="engine", progress=PROGRESS), at=NOON + timedelta(seconds=after))
+                evolve(
+                    Event(kind="engine_progress", phase="engine", progress=PROGRESS), at=NOON + timedelta(seconds=after)
+                )
             )
         lines = records(tmp_path)
         assert len(lines) == 3
         assert {name: lines[0][name] for name in ("event", "phase", "day", "fraction", "equity", "orders")} == {
-            "event": "progress",
+            "event": "engine_progress",
             "phase": "engine",
             "day": "2024-01-03",
             "fraction": 0.25,

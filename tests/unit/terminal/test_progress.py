@@ -50,7 +50,7 @@ def test_the_bar_of_an_engine(capsys: pytest.CaptureFixture[str]) -> None:
     for day, fraction in ((3, 0.25), (4, 0.5)):
         curve = Equity((date(2024, 1, day),), (100_000.0 + day,))
         progress = EngineProgress(fraction=fraction, equity=curve, orders=day)
-        display(Event(kind="progress", phase="engine", progress=progress))
+        display(Event(kind="engine_progress", phase="engine", progress=progress))
     display.show("a line")
     display.close()
 

@@ -55,7 +55,7 @@ const KINDS = {
     progress.phases[event.phase] = event.at;
     progress.wait = null;
   },
-  progress(progress, { progress: reached }) {
+  engine_progress(progress, { progress: reached }) {
     progress.run = reached ? grown(progress.run, reached) : progress.run;
   },
   started(progress, event) {
