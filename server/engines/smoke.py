@@ -22,7 +22,8 @@ from server.core.text import count_text, list_text
 from server.corporate_actions.findings import doubts_about_closes
 from server.data_download.findings import Doubt
 from server.engines.adjusted_history import AdjustedHistory, history_notes, load_histories
-from server.engines.base import EngineProgress, EngineRequest, EngineResult, Equity
+from server.engines.base import EngineProgress, EngineRequest, EngineResult
+from server.engines.equity import Equity
 from server.engines.hold import START_EQUITY, DayPrices, equal_weight_equity, max_drawdown
 from server.lean.bars import Bars
 from server.lean.days import MS_PER_DAY, midnights

@@ -86,7 +86,7 @@ def print_engine_result(result: EngineResult) -> None:
     """Print summary, statistics and the equity curve."""
     from server.terminal.render import print_equity, print_figures, print_lines
 
-    print_lines(result.summary)
+    print_lines([*([result.verdict] if result.verdict else []), *result.summary])
     if result.statistics:
         print_figures(result.statistics)
     if len(result.equity.dates) > 1:
