@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from attrs import field, frozen
 
@@ -45,6 +45,20 @@ class FileMark:
     modified_ns: int
     rows: int
     days: tuple[date, ...] = ()
+
+
+class UniverseMark(NamedTuple):
+    """A universe file that follows from map and factor files.
+
+    Attributes:
+        size: Bytes.
+        modified_ns: Its modification time, in nanoseconds since 1970 UTC.
+        sources: The digest of the map and factor files.
+    """
+
+    size: int
+    modified_ns: int
+    sources: bytes
 
 
 @frozen(kw_only=True)
@@ -214,6 +228,17 @@ class Ledger:
                 " SET asked_at = excluded.asked_at, times = times + 1",
                 [(*key, at) for key in keys(empty)],
             )
+
+    def universe_files(self) -> dict[date, UniverseMark]:
+        """Universe files that follow from map and factor files, by day."""
+        rows = self._rows("SELECT day, size, changed, sources FROM universe_files")
+        return {date.fromordinal(day): UniverseMark(*mark) for day, *mark in rows}
+
+    def record_universe_files(self, marks: Mapping[date, UniverseMark]) -> None:
+        """Record universe files that follow from map and factor files."""
+        rows = [(day.toordinal(), mark.size, mark.modified_ns, mark.sources) for day, mark in marks.items()]
+        with self._writing() as connection:
+            connection.executemany("INSERT OR REPLACE INTO universe_files VALUES (?, ?, ?, ?)", rows)
 
     def texts(self, path: str) -> set[bytes]:
         """SHA-256 digests of what this program wrote, or was about to write, at a path below the data folder."""

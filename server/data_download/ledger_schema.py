@@ -8,7 +8,10 @@ from array import array
 from collections.abc import Sequence
 from datetime import date
 
-VERSION = 4
+VERSION = 5
+
+_VERSION_OF_CHECKS = 4
+"""The version from which on the checks of corporate actions have their present columns."""
 
 _SERIES_TABLES = {
     "files": """
@@ -46,6 +49,9 @@ CREATE TABLE IF NOT EXISTS corporate_checks (
     trouble TEXT NOT NULL, findings TEXT NOT NULL, failed_at REAL NOT NULL,
     files BLOB NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS universe_files (
+    day INTEGER PRIMARY KEY, size INTEGER NOT NULL, changed INTEGER NOT NULL, sources BLOB NOT NULL
+);
 """
 )
 
@@ -70,7 +76,7 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
             f"INSERT INTO {table} SELECT 'equity/usa/' || resolution || '/trade/' || symbol, {rest} FROM old_{table}"  # noqa: S608
         )
         connection.execute(f"DROP TABLE old_{table}")
-    if 0 < version < VERSION:  # checks are made again
+    if 0 < version < _VERSION_OF_CHECKS:  # checks are made again
         connection.execute("DROP TABLE IF EXISTS corporate_checks")
 
 

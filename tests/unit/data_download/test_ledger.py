@@ -13,7 +13,7 @@ import pytest
 
 from server.core.errors import WriteFailedError
 from server.data_download.availability import EmptyMark
-from server.data_download.ledger import FileMark, Ledger
+from server.data_download.ledger import FileMark, Ledger, UniverseMark
 from server.lean.series import Resolution, Series
 
 NOW = datetime(2024, 6, 3, 12, tzinfo=UTC)
@@ -316,3 +316,14 @@ def test_texts_of_ours_are_known_before_and_after_they_are_put_in_place(ledger: 
     ledger.record_text("a.csv", b"new", only=True)
     assert ledger.texts("a.csv") == {b"new"}
     assert ledger.texts("b.csv") == set()
+
+
+def test_consistent_universe_files_are_remembered_by_day(ledger: Ledger, path: Path) -> None:
+    """Size, modification time and the digest of their sources; a later record replaces an earlier one."""
+    first, second = UniverseMark(10, 123, b"\x01"), UniverseMark(11, 1_700_000_000_000_000_001, b"\x02")
+    assert ledger.universe_files() == {}
+    ledger.record_universe_files({DAYS[0]: first, DAYS[1]: first})
+    ledger.record_universe_files({DAYS[1]: second})
+
+    with closing(reopened(path)) as later:
+        assert ledger.universe_files() == later.universe_files() == {DAYS[0]: first, DAYS[1]: second}
