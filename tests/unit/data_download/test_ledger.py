@@ -13,7 +13,7 @@ import pytest
 
 from server.core.errors import WriteFailedError
 from server.data_download.availability import EmptyMark
-from server.data_download.ledger import FileMark, Ledger, UniverseMark
+from server.data_download.ledger import CorporateCheck, FileMark, Ledger, UniverseMark
 from server.lean.series import Resolution, Series
 
 NOW = datetime(2024, 6, 3, 12, tzinfo=UTC)
@@ -327,3 +327,18 @@ def test_consistent_universe_files_are_remembered_by_day(ledger: Ledger, path: P
 
     with closing(reopened(path)) as later:
         assert ledger.universe_files() == later.universe_files() == {DAYS[0]: first, DAYS[1]: second}
+
+
+def test_a_ledger_of_version_4_keeps_its_checks(ledger: Ledger, path: Path) -> None:
+    """Their columns are the same; only the table of universe files is new."""
+    check = CorporateCheck(provider="polygon", checked_at=5.5)
+    ledger.record_corporate_check("SPY", check)
+    ledger.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE universe_files")
+        connection.execute("PRAGMA user_version = 4")
+        connection.commit()
+
+    with closing(reopened(path)) as later:
+        assert later.corporate_checks(["SPY"]) == {"SPY": check}
+        assert later.universe_files() == {}
