@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from attrs import frozen
 
@@ -54,6 +54,20 @@ class FileMark:
     modified_ns: int
     rows: int
     days: tuple[date, ...] = ()
+
+
+class UniverseMark(NamedTuple):
+    """A universe file that follows from map and factor files.
+
+    Attributes:
+        size: Bytes.
+        modified_ns: Its modification time, in nanoseconds since 1970 UTC.
+        sources: The digest of the map and factor files.
+    """
+
+    size: int
+    modified_ns: int
+    sources: bytes
 
 
 class Ledger:
@@ -212,6 +226,17 @@ class Ledger:
                     connection.execute(
                         "INSERT OR REPLACE INTO row_kinds VALUES (?, ?, ?, ?)", (series.key, name, *values)
                     )
+
+    def universe_files(self) -> dict[date, UniverseMark]:
+        """Universe files that follow from map and factor files, by day."""
+        rows = self._rows("SELECT day, size, changed, sources FROM universe_files")
+        return {date.fromordinal(day): UniverseMark(*mark) for day, *mark in rows}
+
+    def record_universe_files(self, marks: Mapping[date, UniverseMark]) -> None:
+        """Record universe files that follow from map and factor files."""
+        rows = [(day.toordinal(), mark.size, mark.modified_ns, mark.sources) for day, mark in marks.items()]
+        with self._writing() as connection:
+            connection.executemany("INSERT OR REPLACE INTO universe_files VALUES (?, ?, ?, ?)", rows)
 
     def texts(self, path: str) -> set[bytes]:
         """SHA-256 digests of what this program wrote, or was about to write, at a path below the data folder."""

@@ -10,8 +10,8 @@ from datetime import date
 
 VERSION = 5
 
-_CHECKS_SINCE = 4
-"""The first version whose checks of corporate actions are as they are now."""
+_VERSION_OF_CHECKS = 4
+"""The version from which on the checks of corporate actions have their present columns."""
 
 _SERIES_TABLES = {
     "files": """
@@ -53,6 +53,9 @@ CREATE TABLE IF NOT EXISTS row_kinds (
     series TEXT NOT NULL, kind TEXT NOT NULL, days BLOB NOT NULL, checksums BLOB NOT NULL,
     PRIMARY KEY (series, kind)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS universe_files (
+    day INTEGER PRIMARY KEY, size INTEGER NOT NULL, changed INTEGER NOT NULL, sources BLOB NOT NULL
+);
 """
 )
 
@@ -77,7 +80,7 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
             f"INSERT INTO {table} SELECT 'equity/usa/' || resolution || '/trade/' || symbol, {rest} FROM old_{table}"  # noqa: S608
         )
         connection.execute(f"DROP TABLE old_{table}")
-    if 0 < version < _CHECKS_SINCE:  # checks are made again
+    if 0 < version < _VERSION_OF_CHECKS:  # checks are made again
         connection.execute("DROP TABLE IF EXISTS corporate_checks")
 
 

@@ -23,8 +23,10 @@ from server.data_download.files import (
     write_target,
 )
 from server.data_download.ledger import FileMark, Ledger, digest
+from server.data_download.locks import UNIVERSE_LOCK
 from server.lean.layout import layout_of
 from server.lean.series import Series
+from server.lean.universe_file import universe_file_path
 
 if TYPE_CHECKING:
     from server.data_download.workers import Task
@@ -148,6 +150,19 @@ class SeriesWriter:
         with translate_os_errors(whole, symbol):
             put_text(whole.parent, symbol, f"{whole.name}.old", whole.read_bytes(), lambda read: None)
             put_text(whole.parent, symbol, whole.name, text.encode(), lambda read: check(read.decode()))
+
+    def write_universe_file(self, day: date, content: bytes) -> tuple[int, int]:
+        """Write the universe file of a day; returns its size and its modification time in nanoseconds.
+
+        Raises:
+            WriteFailedError: The file is unchanged.
+        """
+        path = self.root / universe_file_path(day)
+        with translate_os_errors(path, f"the universe file of {day}", is_symbol=False):
+            target = write_target(path)
+            put_text(target.parent, UNIVERSE_LOCK, target.name, content, lambda read: None)
+            status = target.stat()
+        return status.st_size, status.st_mtime_ns
 
     def _previous(self, series: Series, day: date | None) -> FileReading:
         """What can be used of an existing file."""

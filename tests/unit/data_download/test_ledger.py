@@ -13,7 +13,7 @@ import pytest
 
 from server.core.errors import WriteFailedError
 from server.data_download.availability import EmptyMark
-from server.data_download.ledger import CorporateCheck, FileMark, Ledger
+from server.data_download.ledger import CorporateCheck, FileMark, Ledger, UniverseMark
 from server.lean.series import Resolution, Series
 
 NOW = datetime(2024, 6, 3, 12, tzinfo=UTC)
@@ -318,6 +318,17 @@ def test_texts_of_ours_are_known_before_and_after_they_are_put_in_place(ledger: 
     assert ledger.texts("b.csv") == set()
 
 
+def test_consistent_universe_files_are_remembered_by_day(ledger: Ledger, path: Path) -> None:
+    """Size, modification time and the digest of their sources; a later record replaces an earlier one."""
+    first, second = UniverseMark(10, 123, b"\x01"), UniverseMark(11, 1_700_000_000_000_000_001, b"\x02")
+    assert ledger.universe_files() == {}
+    ledger.record_universe_files({DAYS[0]: first, DAYS[1]: first})
+    ledger.record_universe_files({DAYS[1]: second})
+
+    with closing(reopened(path)) as later:
+        assert ledger.universe_files() == later.universe_files() == {DAYS[0]: first, DAYS[1]: second}
+
+
 def test_kinds_of_rows_are_remembered_by_day_and_checksum(ledger: Ledger, path: Path) -> None:
     """A day has one kind, the last one recorded."""
     series = Series("SPY", DAILY)
@@ -334,13 +345,14 @@ def test_kinds_of_rows_are_remembered_by_day_and_checksum(ledger: Ledger, path: 
 
 
 def test_a_ledger_of_version_four_keeps_its_checks(ledger: Ledger, path: Path) -> None:
-    """The table of kinds is added; nothing is asked again."""
+    """The tables of kinds and of universe files are added; nothing is asked again."""
     series, check = Series("SPY", DAILY), CorporateCheck(provider="polygon", checked_at=5.0)
     ledger.record_corporate_check("SPY", check)
     ledger.record_days(series, now=NOW, empty=DAYS)
     ledger.close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("DROP TABLE row_kinds")
+        connection.execute("DROP TABLE universe_files")
         connection.execute("PRAGMA user_version = 4")
         connection.commit()
 
@@ -350,3 +362,4 @@ def test_a_ledger_of_version_four_keeps_its_checks(ledger: Ledger, path: Path) -
         assert later.row_kinds(series) == {}
         later.record_row_kinds(series, "vendor", {DAYS[0]: 1})
         assert later.row_kinds(series) == {"vendor": {DAYS[0]: 1}}
+        assert later.universe_files() == {}
