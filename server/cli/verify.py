@@ -28,7 +28,7 @@ from server.terminal.reports import print_failures, print_report
 
 if TYPE_CHECKING:
     from server.core.errors import BacktestServerError
-    from server.data_download.catalog import IrregularFile
+    from server.data_download.file_check import IrregularFile
     from server.data_download.verify import VerifyResult
 
 

@@ -15,7 +15,8 @@ from server.corporate_actions.paths import (
     load_map_rows,
     read_text,
 )
-from server.data_download.catalog import DamagedFile, first_day_on_disk
+from server.data_download.catalog import first_day_on_disk
+from server.data_download.file_check import DamagedFile
 from server.lean.errors import FormatError
 from server.lean.factor_file import parse_factor_file
 from server.lean.layout import FACTOR_FILES, MAP_FILES
