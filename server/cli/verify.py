@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from server.data_download.file_check import IrregularFile
     from server.data_download.verify import VerifyResult
 
+_LISTED = {"form", "member_name", "other_lines", "repeated_rows", "rows_out_of_order"}
+"""Kinds of notices that the list of irregular files has."""
+
 
 @click.command()
 @symbols_argument(required=False)
@@ -102,12 +105,16 @@ def verify(
             "repair": report,
             "other_holders": besides.other_holders,
             "doubts": besides.doubts,
+            "findings": [*found.findings, *small.findings],
         }
         print_json(answer)
     else:
         _print_findings(found, rewritten, wanted)
         if small.files:
             print(f"{small.files:,} factor and map files read, {len(small.damaged):,} damaged")
+        for one in (*found.findings, *small.findings):
+            if not one.is_damage and one.kind not in _LISTED:
+                print(f"note: {one.sentence}")
         for sentence in (*besides.sentences, *besides.accepted_sentences):
             print(f"note: {sentence}")
         if report:

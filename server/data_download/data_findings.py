@@ -30,6 +30,7 @@ FindingKind = Literal[
     "repeated_rows",
     "rows_lost",
     "ends_early",
+    "missing_days",
     "closed_day",
     "member_name",
     "form",
@@ -56,9 +57,15 @@ FETCHED_AGAIN: frozenset[FindingKind] = frozenset(
         "unreadable_file",
         "unreadable_rows",
         "ends_early",
+        "missing_days",
     }
 )
 """Damage of bar files whose rows are not all there: a repair fetches their days."""
+
+UNREAD_WHOLE: frozenset[FindingKind] = frozenset(
+    {"cut_short_zip", "empty_zip", "empty_member", "foreign_member", "unreadable_file"}
+)
+"""Damage by which LEAN reads nothing of a file."""
 
 REWRITTEN: frozenset[FindingKind] = frozenset({"other_lines", "rows_out_of_order"})
 """What a rewrite of the file cures without a request, since all its rows can be read."""

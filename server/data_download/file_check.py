@@ -6,6 +6,7 @@ before a backtest for what LEAN would not read.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,7 +99,7 @@ def check_file(layout: Layout, data: bytes, day: date | None) -> FileCheck:
             return _checked(layout, read_file(layout, data, day), data, day)
         except FormatError as error:
             kind = _kind_of_unread(data)
-            return FileCheck(fault=str(error), findings=(_finding(layout, day, kind, str(error)),))
+            return FileCheck(fault=str(error), findings=(file_finding(layout, day, kind, str(error)),))
     notices = [Irregularity("form", text) for text in decoded(content)[1]]
     return FileCheck(
         rows=found.rows,
@@ -112,7 +113,7 @@ def check_file(layout: Layout, data: bytes, day: date | None) -> FileCheck:
 def unopened(layout: Layout, day: date | None, error: OSError) -> FileCheck:
     """Return the check of a file that cannot be opened."""
     fault = f"it cannot be read ({error.strerror or error})"
-    return FileCheck(fault=fault, findings=(_finding(layout, day, "unreadable_file", fault),))
+    return FileCheck(fault=fault, findings=(file_finding(layout, day, "unreadable_file", fault),))
 
 
 def rows_lost(layout: Layout, day: date | None, days: frozenset[date], rows: int) -> DataFinding | None:
@@ -123,7 +124,23 @@ def rows_lost(layout: Layout, day: date | None, days: frozenset[date], rows: int
         return None
     what = count_text(rows, "row") if rows else "rows"
     message = f"{what} that could not be read {'is' if rows == 1 else 'are'} lost since the file was rewritten"
-    return _finding(layout, day, "rows_lost", message, days, rows=rows, severity="notice")
+    return file_finding(layout, day, "rows_lost", message, days, rows=rows, severity="notice")
+
+
+def closed_days(layout: Layout, days: Iterable[date], sessions: Collection[date]) -> list[DataFinding]:
+    """Return the finding about rows of days without a session in a file of all days.
+
+    Args:
+        layout: The layout of its series.
+        days: The days of its rows.
+        sessions: All sessions around them.
+    """
+    closed = [day for day in days if day not in sessions] if layout.one_file else []
+    if not closed:
+        return []
+    which = "that day, so LEAN drops the row" if len(closed) == 1 else "these days, so LEAN drops their rows"
+    message = f"the exchange was closed on {which}"
+    return [file_finding(layout, None, "closed_day", message, closed, rows=len(closed), severity="notice")]
 
 
 def _checked(layout: Layout, reading: FileReading, data: bytes, day: date | None) -> FileCheck:
@@ -132,7 +149,7 @@ def _checked(layout: Layout, reading: FileReading, data: bytes, day: date | None
         kind: FindingKind = _kind_of_unread(data) if reading.is_unread else "unreadable_rows"
         days = reading.damaged_days | reading.lost_days
         lost = reading.unreadable + (reading.count if reading.is_unread else reading.lost)
-        findings = (_finding(layout, day, kind, reading.fault, days, rows=lost), *findings)
+        findings = (file_finding(layout, day, kind, reading.fault, days, rows=lost), *findings)
     return FileCheck(
         rows=reading.count,
         days=tuple(reading.days),
@@ -169,7 +186,7 @@ def _irregularities(
     from server.lean.irregular import with_lost_rows
 
     return tuple(
-        _finding(
+        file_finding(
             layout,
             day,
             one.kind,
@@ -183,17 +200,29 @@ def _irregularities(
     )
 
 
-def _finding(
+def file_finding(
     layout: Layout,
     day: date | None,
     kind: FindingKind,
     message: str,
-    days: frozenset[date] = frozenset(),
+    days: Iterable[date] = (),
     *,
     rows: int = 0,
     severity: Severity = "damage",
     loses: bool = True,
 ) -> DataFinding:
+    """Return a finding about a file of bars.
+
+    Args:
+        layout: The layout of its series.
+        day: The day of the file; None for a file of all days.
+        kind: What was found.
+        message: What it is.
+        days: The days concerned, of a file of all days.
+        rows: The number of rows that LEAN does not read.
+        severity: Whether it is damage.
+        loses: Whether LEAN loses something by it.
+    """
     return DataFinding(
         symbol=layout.series.ticker,
         path=layout.path(day),

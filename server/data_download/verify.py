@@ -14,7 +14,7 @@ from server.core.errors import BacktestServerError
 from server.data_download.availability import Gap
 from server.data_download.data_findings import DataFinding
 from server.data_download.data_folder import DataFolder
-from server.data_download.file_check import DamagedFile, IrregularFile
+from server.data_download.file_check import DamagedFile, IrregularFile, closed_days
 from server.lean.errors import FormatError
 from server.lean.layout import EQUITY_USA, layout_of, parse_path
 from server.lean.series import DataType, Resolution, Series
@@ -52,11 +52,15 @@ class _Findings:
     days: defaultdict[Series, set[date]] = field(factory=lambda: defaultdict(set))
     to_rewrite: list[tuple[Series, date | None]] = field(factory=list)
     findings: list[DataFinding] = field(factory=list)
+    held: dict[Series, tuple[date, ...]] = field(factory=dict)
 
     def result(self, calendar: USEquityTradingCalendar) -> VerifyResult:
         """What was found; of the days of damaged files only those on which there was a session."""
-        sessions = set(calendar.trading_days(calendar.first_day, calendar.last_day)) if self.days else set()
+        sessions = set(calendar.trading_days(calendar.first_day, calendar.last_day))
         known = {series: sorted(days & sessions) for series, days in self.days.items()}
+        for series, held in self.held.items():
+            days = sorted(day for day in held if calendar.first_day <= day <= calendar.last_day)
+            self.findings += closed_days(layout_of(series), days, sessions)
         return VerifyResult(
             files=self.files,
             damaged=tuple(self.damaged),
@@ -125,6 +129,8 @@ def rewrite_files(
 def _check_file(folder: DataFolder, path: Path, series: Series, day: date | None, found: _Findings) -> None:
     checked = folder.catalog.check_file(series, day)
     found.findings += [*checked.findings, *folder.catalog.recorded_losses(series, day)]
+    if day is None:
+        found.held[series] = checked.days
     if checked.fault:
         found.damaged.append(DamagedFile(path=path, reason=checked.fault, in_part=bool(checked.days)))
         found.days[series] |= checked.damaged_days

@@ -115,6 +115,18 @@ class SeriesWriter:
         self.ledger.forget_file(series, None if layout.one_file else day)
         return aside
 
+    def create_folder(self, path: str) -> None:
+        """Create a folder that LEAN expects, such as that of map files.
+
+        Args:
+            path: Below the data folder.
+
+        Raises:
+            WriteFailedError: It could not be created.
+        """
+        with translate_os_errors(self.root / path, path):
+            (self.root / path).mkdir(parents=True, exist_ok=True)
+
     def write_text(self, symbol: str, path: str, text: str, check: Callable[[str], object]) -> None:
         """Write one of a symbol's text files, and record that this program wrote it.
 
