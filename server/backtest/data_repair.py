@@ -6,7 +6,7 @@ only on request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Literal
 
@@ -15,12 +15,11 @@ from attrs import Factory, define, frozen
 from server.backtest.data_check import DataCheck, DataRequest, check_data
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled
-from server.core.text import count_text
 from server.data_download.availability import Gap
 from server.data_download.data_findings import FETCHED_AGAIN, REWRITTEN, DataFinding
 from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
-from server.data_download.errors import DownloadError
+from server.data_download.errors import DamagedDataError
 from server.data_download.report import DownloadReport
 from server.data_download.request import DownloadRequest
 from server.data_download.verify import rewrite_files
@@ -28,37 +27,10 @@ from server.lean.layout import parse_path
 from server.lean.series import Resolution, Series
 
 _NO_PROGRESS: Callable[[int], object] = lambda files: None  # noqa: E731
-_SHOWN = 3
 
 RepairMethod = Literal["fetched", "rewritten", "created"]
 """How a file was repaired: its days were fetched again; it was rewritten from its readable rows; a missing folder was
 created."""
-
-
-class DamagedDataError(DownloadError):
-    """LEAN would misread files that could not be repaired.
-
-    Attributes:
-        findings: What is left.
-        lines: One line for each file.
-    """
-
-    code = "damaged_data"
-
-    def __init__(self, findings: Sequence[DataFinding], reasons: Collection[str] = ()) -> None:
-        self.findings = tuple(findings)
-        self.lines = tuple({one.path: f"{one.symbol}: {one.sentence}" for one in reversed(findings)}.values())[::-1]
-        first = findings[0]
-        more = len(self.lines) - _SHOWN
-        why = f"; they could not be fetched again ({'; '.join(reasons)})" if reasons else ""
-        super().__init__(
-            f"LEAN would misread {count_text(len(self.lines), 'file')}, so the backtest was not run: "
-            f"{' | '.join(self.lines[:_SHOWN])}{f' | and {more:,} more' if more > 0 else ''}{why}; "
-            "repair or replace what is named, or run anyway with --allow-damaged",
-            symbol=first.symbol,
-            series=first.series,
-            days=first.days,
-        )
 
 
 @frozen(kw_only=True)

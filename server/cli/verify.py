@@ -28,6 +28,7 @@ from server.terminal.reports import print_failures, print_report
 
 if TYPE_CHECKING:
     from server.core.errors import BacktestServerError
+    from server.corporate_actions.verify import CheckedFiles
     from server.data_download.file_check import IrregularFile
     from server.data_download.verify import VerifyResult
 
@@ -110,11 +111,7 @@ def verify(
         print_json(answer)
     else:
         _print_findings(found, rewritten, wanted)
-        if small.files:
-            print(f"{small.files:,} factor and map files read, {len(small.damaged):,} damaged")
-        for one in (*found.findings, *small.findings):
-            if not one.is_damage and one.kind not in _LISTED:
-                print(f"note: {one.sentence}")
+        _print_other_findings(found, small)
         for sentence in (*besides.sentences, *besides.accepted_sentences):
             print(f"note: {sentence}")
         if report:
@@ -140,6 +137,15 @@ def _print_findings(found: VerifyResult, rewritten: Sequence[IrregularFile], res
     if found.irregular:
         count = count_text(len(found.irregular), "irregular file")
         print(f"{count}, read as described; verify --repair rewrites them in LEAN's form without a request")
+
+
+def _print_other_findings(found: VerifyResult, corporate: CheckedFiles) -> None:
+    """Print the number of factor and map files, and the notices that concern no irregular file."""
+    if corporate.files:
+        print(f"{corporate.files:,} factor and map files read, {len(corporate.damaged):,} damaged")
+    for one in (*found.findings, *corporate.findings):
+        if not one.is_damage and one.kind not in _LISTED:
+            print(f"note: {one.sentence}")
 
 
 def _file_counter(quiet: bool) -> Callable[[int], None]:
