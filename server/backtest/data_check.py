@@ -139,7 +139,9 @@ class _Check:
             checked = self._folder.catalog.check(series, days)
             files += checked.files
             found += bar_findings(checked, days)
-            found += filled_days(series, checked, [day for day in days if day <= share.delisted_on])
+            found += filled_days(
+                series, checked, [day for day in days if share.first_read_day <= day <= share.delisted_on]
+            )
             found += closed_days(layout_of(series), within(checked.on_disk, sessions), set(sessions))
         wanted = ShareRange(symbol=symbol, share=share, resolution=request.resolution, sessions=sessions)
         found += share_findings(self._folder, self._maps, wanted)
@@ -187,7 +189,7 @@ def filled_days(series: Series, checked: SeriesCheck, days: Sequence[date]) -> l
     found = []
     if inside:
         message = f"it has no bar on {count_text(len(inside), 'trading day')}, so LEAN repeats the bar before it"
-        found.append(file_finding(layout, None, "missing_days", message, inside))
+        found.append(file_finding(layout, None, "missing_days", message, inside, severity="notice"))
     if after:
         count = count_text(len(after), "trading day")
         message = f"it ends on {last}, so LEAN repeats its last bar on {count} after it"

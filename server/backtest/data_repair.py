@@ -253,7 +253,7 @@ class _Repair:
         if one.series is None:
             return False
         checked = self.folder.catalog.check(one.series, one.days)
-        if one.kind in ("ends_early", "missing_days"):
+        if one.kind == "ends_early":
             return not checked.on_disk >= set(one.days) - checked.empty
         return any(
             other.path == one.path and (other.kind in FETCHED_AGAIN or other.kind in REWRITTEN) and other.loses

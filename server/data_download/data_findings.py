@@ -57,7 +57,6 @@ FETCHED_AGAIN: frozenset[FindingKind] = frozenset(
         "unreadable_file",
         "unreadable_rows",
         "ends_early",
-        "missing_days",
     }
 )
 """Damage of bar files whose rows are not all there: a repair fetches their days."""
