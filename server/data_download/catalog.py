@@ -193,27 +193,32 @@ class Catalog:
     def _add(self, layout: Layout, day: date | None, status: os.stat_result, found: _Scan) -> None:
         """Check a file and add what it is worth to a scan."""
         checked = self.check_file(layout.series, day)
-        path = self.root / layout.path(day)
         found.on_disk.update(checked.days)
+        if checked.days:
+            packed = pack_findings(checked.findings)
+            days = () if day else checked.days
+            found.verified.append((day, FileMark(status.st_size, status.st_mtime_ns, checked.rows, days, packed)))
+        if not (checked.is_as_written and checked.is_read_whole):
+            self._add_irregular(layout, day, checked, found)
+        else:
+            found.findings += checked.findings
+
+    def _add_irregular(self, layout: Layout, day: date | None, checked: FileCheck, found: _Scan) -> None:
+        """Add what a damaged or irregular file is worth to a scan; one that is not read whole is not recorded."""
+        path = self.root / layout.path(day)
         found.damaged_days |= checked.damaged_days
+        findings = checked.findings
         if checked.is_damaged_whole:
             once = self.days_once_held(layout.series, day)
             found.damaged_days |= once
-            found.findings += [evolve(one, days=one.days or tuple(sorted(once))) for one in checked.findings]
-        else:
-            found.findings += checked.findings
+            findings = tuple(evolve(one, days=one.days or tuple(sorted(once))) for one in findings)
+        found.findings += findings
         if checked.fault:
             found.damaged.append(DamagedFile(path=path, reason=checked.fault, in_part=bool(checked.days)))
-        elif not checked.is_as_written:
-            found.irregular.append(
-                IrregularFile(path=path, reason=checked.irregular, is_read_whole=checked.is_read_whole)
-            )
-        if checked.days:
-            days = () if day else checked.days
-            packed = pack_findings(checked.findings)
-            mark = FileMark(status.st_size, status.st_mtime_ns, checked.rows, days, packed)
-            found.verified.append((day, mark))
-        if not checked.is_read_whole:
+        else:
+            irregular = IrregularFile(path=path, reason=checked.irregular, is_read_whole=checked.is_read_whole)
+            found.irregular.append(irregular)
+        if checked.fault or not checked.is_read_whole:
             found.unrecorded.add(day)
 
     def _record(self, series: Series, found: _Scan) -> None:
