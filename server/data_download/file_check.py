@@ -144,7 +144,7 @@ def closed_days(layout: Layout, days: Iterable[date], sessions: Collection[date]
 
 
 def _checked(layout: Layout, reading: FileReading, data: bytes, day: date | None) -> FileCheck:
-    findings = _irregularities(layout, day, reading.irregularities)
+    findings = () if reading.is_unread else _irregularities(layout, day, reading.irregularities)
     if reading.fault:
         kind: FindingKind = _kind_of_unread(data) if reading.is_unread else "unreadable_rows"
         days = reading.damaged_days | reading.lost_days
