@@ -8,6 +8,7 @@ knows nothing counts as this program's if it equals what would be written.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,12 +49,18 @@ class FileMark:
         modified_ns: Its modification time, in nanoseconds since 1970 UTC.
         rows: Number of rows.
         days: The days of a file that holds all days of its series; empty for a file of one day.
+        findings: What was found about it, as `pack_findings` returns it; None where that is not known.
     """
 
     size: int
     modified_ns: int
     rows: int
     days: tuple[date, ...] = ()
+    findings: str | None = None
+
+    def is_of(self, status: os.stat_result) -> bool:
+        """Return whether a file is unchanged since."""
+        return self.size == status.st_size and self.modified_ns == status.st_mtime_ns
 
 
 class UniverseMark(NamedTuple):
@@ -143,8 +150,13 @@ class Ledger:
 
     def files(self, series: Series) -> dict[int, FileMark]:
         """Verified files by the ordinal of their day (`date.toordinal`), 0 for a file of all days."""
-        rows = self._rows("SELECT day, size, changed, row_count, days FROM files WHERE series = ?", series.key)
-        return {day: FileMark(size, modified, count, unpack_days(days)) for day, size, modified, count, days in rows}
+        rows = self._rows(
+            "SELECT day, size, changed, row_count, days, findings FROM files WHERE series = ?", series.key
+        )
+        return {
+            day: FileMark(size, modified, count, unpack_days(days), findings)
+            for day, size, modified, count, days, findings in rows
+        }
 
     def empty_days(self, series: Series) -> dict[date, EmptyMark]:
         """Settled days that had no bars when last requested."""
@@ -159,18 +171,16 @@ class Ledger:
     def record_files(self, series: Series, marks: Iterable[tuple[date | None, FileMark]]) -> None:
         """Record that these files (day None: the file of all days) were verified."""
         rows = [
-            (series.key, day.toordinal() if day else 0, mark.size, mark.modified_ns, mark.rows, pack_days(mark.days))
+            (series.key, _key(day), mark.size, mark.modified_ns, mark.rows, pack_days(mark.days), mark.findings)
             for day, mark in marks
         ]
         with self._writing() as connection:
-            connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
+            connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def forget_file(self, series: Series, day: date | None) -> None:
         """Remove the record of a file that is damaged or gone."""
         with self._writing() as connection:
-            connection.execute(
-                "DELETE FROM files WHERE series = ? AND day = ?", (series.key, day.toordinal() if day else 0)
-            )
+            connection.execute("DELETE FROM files WHERE series = ? AND day = ?", (series.key, _key(day)))
 
     def record_days(
         self,
@@ -285,6 +295,10 @@ class Ledger:
                     check.files,
                 ),
             )
+
+
+def _key(day: date | None) -> int:
+    return day.toordinal() if day else 0
 
 
 def digest(content: bytes) -> bytes:

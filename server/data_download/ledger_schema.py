@@ -18,6 +18,7 @@ _SERIES_TABLES = {
 CREATE TABLE IF NOT EXISTS files (
     series TEXT NOT NULL, day INTEGER NOT NULL,
     size INTEGER NOT NULL, changed INTEGER NOT NULL, row_count INTEGER NOT NULL, days BLOB,
+    findings TEXT,
     PRIMARY KEY (series, day)
 ) WITHOUT ROWID;
 """,
@@ -63,7 +64,8 @@ CREATE TABLE IF NOT EXISTS universe_files (
 def migrate(connection: sqlite3.Connection, version: int) -> None:
     """Copy the tables of versions 1 and 2 to tables keyed by series, and drop checks of versions before 4.
 
-    It runs within the caller's transaction.
+    Files of versions before 5 have no findings recorded: they are checked again when findings are needed. It runs
+    within the caller's transaction.
 
     Args:
         connection: The ledger.
@@ -77,9 +79,13 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
         connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
         connection.execute(schema)
         connection.execute(
-            f"INSERT INTO {table} SELECT 'equity/usa/' || resolution || '/trade/' || symbol, {rest} FROM old_{table}"  # noqa: S608
+            f"INSERT INTO {table} (series, {rest})"  # noqa: S608
+            f" SELECT 'equity/usa/' || resolution || '/trade/' || symbol, {rest} FROM old_{table}"
         )
         connection.execute(f"DROP TABLE old_{table}")
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(files)")]
+    if columns and "findings" not in columns:
+        connection.execute("ALTER TABLE files ADD COLUMN findings TEXT")
     if 0 < version < _VERSION_OF_CHECKS:  # checks are made again
         connection.execute("DROP TABLE IF EXISTS corporate_checks")
 

@@ -11,7 +11,8 @@ from attrs import Factory, define, evolve, frozen
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled, ConfigurationError
 from server.data_download.availability import DayState, Gap, SeriesState, find_gap
-from server.data_download.catalog import Catalog, DamagedFile, IrregularFile
+from server.data_download.catalog import Catalog
+from server.data_download.file_check import DamagedFile, IrregularFile
 from server.data_download.request import DownloadRequest
 from server.data_download.tickers import TickerLookup
 from server.lean.layout import layout_of

@@ -229,6 +229,28 @@ def test_earlier_versions_are_migrated(path: Path, version: int) -> None:
         ledger.close()
 
 
+def test_a_ledger_of_version_4_has_no_findings_yet(path: Path) -> None:
+    """Its files stay verified; that nothing was recorded about them differs from nothing found."""
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("""
+            CREATE TABLE files (series TEXT NOT NULL, day INTEGER NOT NULL, size INTEGER NOT NULL,
+                changed INTEGER NOT NULL, row_count INTEGER NOT NULL, days BLOB,
+                PRIMARY KEY (series, day)) WITHOUT ROWID;
+            INSERT INTO files VALUES ('equity/usa/minute/trade/SPY', 738949, 10, 123, 390, NULL);
+            PRAGMA user_version = 4;
+        """)
+
+    ledger = Ledger(path)
+    assert ledger.files(Series("SPY", MINUTE)) == {738949: FileMark(10, 123, 390, (), None)}
+    ledger.record_files(Series("SPY", MINUTE), [(DAYS[0], FileMark(1, 2, 3, (), ""))])
+    ledger.close()
+
+    with closing(reopened(path)) as later:
+        assert later.files(Series("SPY", MINUTE))[DAYS[0].toordinal()].findings == ""
+    assert [file.name for file in path.parent.iterdir()] == ["ledger.sqlite"]
+
+
 def filled(path: Path) -> Ledger:
     """A ledger of several pages, with its file up to date."""
     ledger = Ledger(path)
