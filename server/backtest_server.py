@@ -3,47 +3,31 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from attrs import define, evolve
+from attrs import evolve
 
 from server.backtest import BacktestRequest, BacktestResult, Phase, download_request, resolve
+from server.backtest.engine_phase import EnginePhase, choose_engine_phase
 from server.backtest.events import event_json
+from server.backtest.running import DATA_DOWNLOAD, ENGINE, RunningBacktest
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled
-from server.core.events import Event, EventKind, EventListener, EventStream
+from server.core.events import EventListener
 from server.core.json import from_json, to_json
+from server.data_download.downloader import DataDownloader
 from server.data_download.errors import DownloadError
-from server.data_download.plan import trading_days
 from server.data_download.report import DownloadReport
-from server.engines.base import Engine, EngineRequest, EngineResult
 from server.jobs import Job, JobQueue, JobState, JobStore
 from server.jobs.queue import JobHandle
 from server.workspace import Workspace
 
+if TYPE_CHECKING:
+    from server.engines.choose import EngineOverview
+
 __all__ = ["BacktestManager", "BacktestRequest", "BacktestResult", "JobState", "Phase", "resolve"]
-
-DATA_DOWNLOAD = "data_download"
-ENGINE = "engine"
-
-_T = TypeVar("_T")
-
-
-@define
-class _Running:
-    """A backtest under way: its result so far, its cancel token and its listeners."""
-
-    result: BacktestResult
-    cancel: CancelToken
-    events: EventStream
-    watch: Callable[[BacktestResult], object]
-
-    def advance(self, **changes: Any) -> None:
-        """Add to the result and pass it on."""
-        self.result = evolve(self.result, **changes)
-        self.watch(self.result)
 
 
 class BacktestManager:
@@ -94,84 +78,59 @@ class BacktestManager:
             The result, in the state completed, failed or cancelled; a `BacktestServerError` becomes its error.
         """
         events = self._workspace.events(*self._listeners, *listeners)
-        running = _Running(BacktestResult.of(request), cancel or CancelToken(), events, watch)
+        running = RunningBacktest(BacktestResult.of(request), cancel or CancelToken(), events, watch)
         try:
             request = resolve(request)
             running.result = BacktestResult.of(request)
             running.advance()
-            self._stop_if_cancelled(running, "began")
+            running.stop_if_cancelled("began")
             running.advance(data_folder=self._workspace.settings.data_folder)
-            engine = None if request.only_data else self._choose_engine(running, request)
-            report = self._timed(running, DATA_DOWNLOAD, lambda: self._check_data_availability(request, running))
-            running.advance(download=report)
+            engine = None if request.only_data else self._choose_engine(request, running)
+            report = running.timed(
+                DATA_DOWNLOAD, self._workspace.clock, lambda: self._fetch_data(request, engine, running)
+            )
             _refuse_incomplete(report)
             if engine is not None:
-                self._stop_if_cancelled(running, "reached its engine")
-                _emit(running, "notice", ENGINE, f"the engine is {running.result.engine_choice}")
-                result = self._timed(running, ENGINE, lambda: self._run_engine(engine, request, report, running))
-                running.advance(engine_result=result)
+                result = running.timed(ENGINE, self._workspace.clock, lambda: engine.run(report))
+                running.advance(engine_result=result, progress=None)
             return evolve(running.result, state=JobState.COMPLETED)
         except BacktestServerError as error:
             cancelled = running.cancel.cancelled or isinstance(error, Cancelled)
             state = JobState.CANCELLED if cancelled else JobState.FAILED
-            return evolve(running.result, state=state, error=error)
+            return evolve(running.result, state=state, error=error, progress=None)
 
-    def _check_data_availability(self, request: BacktestRequest, running: _Running) -> DownloadReport:
+    def _fetch_data(
+        self, request: BacktestRequest, engine: EnginePhase | None, running: RunningBacktest
+    ) -> DownloadReport:
+        report = self._check_data_availability(request, running)
+        running.advance(download=report)
+        if engine is not None and report.complete and not report.cancelled:
+            engine.fetch_benchmark()
+        return report
+
+    def _check_data_availability(self, request: BacktestRequest, running: RunningBacktest) -> DownloadReport:
         """Download the missing data of a resolved request; if none is missing, no request is sent."""
-        downloader = self._workspace.downloader(events=running.events, provider=request.provider)
-        return downloader.download(download_request(request), running.cancel)
+        return self._downloader(request, running).download(download_request(request), running.cancel)
 
-    def _choose_engine(self, running: _Running, request: BacktestRequest) -> Engine:
-        """Choose the engine before the download, so that one that cannot run fails at once."""
-        from server.engines.choose import choose_engine
+    def _choose_engine(self, request: BacktestRequest, running: RunningBacktest) -> EnginePhase:
+        downloader = self._downloader(request, running)
+        return choose_engine_phase(request, self._workspace, running, downloader=downloader, environ=self._environ)
 
-        settings = self._workspace.settings
-        engine, why = choose_engine(
-            request.engine or settings.engine,
-            project=request.project,
-            calendar=self._workspace.calendar,
-            clock=self._workspace.clock,
-            environ=self._environ,
-            lean_config=settings.lean_config,
-            secrets=self._workspace.secrets(),
-        )
-        running.advance(engine_choice=why, engine_name=engine.name)
-        return engine
+    def _downloader(self, request: BacktestRequest, running: RunningBacktest) -> DataDownloader:
+        return self._workspace.downloader(events=running.events, provider=request.provider)
 
-    def _run_engine(
-        self, engine: Engine, request: BacktestRequest, report: DownloadReport, running: _Running
-    ) -> EngineResult:
-        wanted = download_request(request)
-        end = report.cut_at or wanted.end
-        days, _ = trading_days(wanted.start, end, self._workspace.calendar, self._workspace.clock())
-        result = engine.run(
-            EngineRequest(
-                project=request.project,
-                symbols=wanted.symbols,
-                resolution=wanted.resolution,
-                start=wanted.start,
-                end=end,
-                data_folder=self._workspace.settings.data_folder,
-                days=tuple(days),
-            ),
-            cancel=running.cancel,
-            on_line=lambda line: _emit(running, "notice", ENGINE, line),
-        )
-        findings = self._workspace.findings(wanted.symbols, wanted.start, end)
-        return result.with_findings(findings, self._workspace.settings.accepted_doubts)
+    def engines(self, project: Path | None = None) -> EngineOverview:
+        """Return what each engine finds and lacks on this machine, and which one ``auto`` chooses.
 
-    def _stop_if_cancelled(self, running: _Running, where: str) -> None:
-        if running.cancel.cancelled:
-            raise Cancelled(f"the backtest was stopped before it {where}")
+        Programs are asked, which takes up to some seconds.
 
-    def _timed(self, running: _Running, name: str, work: Callable[[], _T]) -> _T:
-        _emit(running, "phase", name, "")
-        started_at, started = self._workspace.clock(), time.perf_counter()
-        try:
-            return work()
-        finally:
-            phase = Phase(name=name, started_at=started_at, duration_s=time.perf_counter() - started)
-            running.advance(phases=(*running.result.phases, phase))
+        Args:
+            project: The LEAN project to run; None means some Python project.
+        """
+        from server.engines.choose import engine_overview
+
+        settings, secrets = self._workspace.settings, self._workspace.secrets()
+        return engine_overview(settings, environ=self._environ, secrets=secrets, project=project)
 
     # --- jobs ---
 
@@ -226,7 +185,7 @@ class BacktestManager:
         return self.jobs.store.get(identity)
 
     def cancel(self, identity: str) -> Job:
-        """Cancel a job; files that it has written are kept. It ends in under two seconds.
+        """Cancel a job; files that it has written are kept. It ends in under two seconds, in LEAN within its graces.
 
         Raises:
             KeyError: No job has this id.
@@ -251,12 +210,9 @@ class BacktestManager:
 
 
 def _job_result(result: BacktestResult) -> dict[str, Any]:
-    """Return the result as the job store has it: with the name of the engine."""
-    return {**to_json(result), "engine_name": result.engine_name}
-
-
-def _emit(running: _Running, kind: EventKind, phase: str, message: str) -> None:
-    running.events.emit(Event(kind=kind, phase=phase, message=message))
+    """Return the result as the job store has it: with the name of the engine, and with its progress while it runs."""
+    progress = {"progress": to_json(result.progress)} if result.progress else {}
+    return {**to_json(result), "engine_name": result.engine_name, **progress}
 
 
 def _refuse_incomplete(report: DownloadReport) -> None:

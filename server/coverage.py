@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import date
+from functools import partial
 
 from attrs import frozen
 
 from server.core.cancel import CancelToken
 from server.corporate_actions.summary import FactorFile, MapFile, ShareFiles, share_files
 from server.data_download.availability import DayState
+from server.data_download.daily_kinds import DailyKinds, read_kinds
 from server.data_download.findings import Doubt, OtherHolder
 from server.data_download.request import DownloadRequest
 from server.lean.series import Resolution
@@ -25,6 +27,7 @@ class SymbolCoverage:
         factor_file, map_file: None where the file does not exist.
         other_holders: Earlier holders of the ticker, whose bars are within the range.
         doubts: What may be wrong within the range.
+        daily_bars: The kinds of daily bars in each file of the symbol's tickers; empty at other resolutions.
     """
 
     counts: dict[str, int]
@@ -33,6 +36,7 @@ class SymbolCoverage:
     map_file: MapFile | None
     other_holders: tuple[OtherHolder, ...] = ()
     doubts: tuple[Doubt, ...] = ()
+    daily_bars: tuple[DailyKinds, ...] = ()
 
     @property
     def absent(self) -> int:
@@ -43,6 +47,11 @@ class SymbolCoverage:
     def files(self) -> ShareFiles:
         """The factor and the map file."""
         return ShareFiles(factor_file=self.factor_file, map_file=self.map_file)
+
+    @property
+    def sentence(self) -> str:
+        """The factor and the map file, and the kinds of daily bars, as one line of text."""
+        return "; ".join([self.files.sentence, *(kinds.sentence for kinds in self.daily_bars)])
 
 
 @frozen(kw_only=True)
@@ -73,7 +82,10 @@ def read_coverage(workspace: Workspace, request: DownloadRequest, cancel: Cancel
     for symbol, states in found.states.items():
         files = share_files(workspace.folder.path, symbol, workspace.calendar, start=request.start, end=request.end)
         found_besides = workspace.findings([symbol], request.start, request.end)
+        series = [part.series for part in found.series[symbol]]
+        kinds = [one for one in map(partial(read_kinds, workspace.folder), series) if one is not None]
         notices += [*found_besides.sentences, *found_besides.accepted_sentences]
+        notices += [one.notice for one in kinds if one.notice]
         symbols[symbol] = SymbolCoverage(
             counts=dict(Counter(state.value for state in states.values())),
             days=states,
@@ -81,6 +93,7 @@ def read_coverage(workspace: Workspace, request: DownloadRequest, cancel: Cancel
             map_file=files.map_file,
             other_holders=found_besides.other_holders,
             doubts=found_besides.doubts,
+            daily_bars=tuple(kinds),
         )
     return Coverage(
         resolution=request.resolution,

@@ -29,6 +29,9 @@ from server.plugins.manager import Plugins
 from server.settings import SettingMissing, Settings
 from server.trading_calendar import USEquityTradingCalendar
 
+CLOSES_FOLDER = "closes"
+"""In the state folder: the daily bars for factor and map files, where those of the data folder are of another kind."""
+
 
 def utc_now() -> datetime:
     """Return the current instant in UTC."""
@@ -40,6 +43,8 @@ class Workspace:
     """A data folder with its settings, plugins, calendar and ledger.
 
     Attributes:
+        closes: Where the vendor's daily bars are that factor and map files need: the data folder, or a folder of their
+            own where its daily bars are of the regular session.
         clock: Returns the current instant in UTC.
     """
 
@@ -47,6 +52,7 @@ class Workspace:
     plugins: Plugins
     calendar: USEquityTradingCalendar
     folder: DataFolder
+    closes: DataFolder
     clock: Callable[[], datetime] = utc_now
     _made_state: bool = False
     _made_folder: bool = False
@@ -74,19 +80,26 @@ class Workspace:
         """
         _reject_unknown(settings, plugins)
         calendar = USEquityTradingCalendar.load(clock().astimezone(NEW_YORK).date())
+        folder = DataFolder.open(settings.data_folder, calendar, settings.state_folder, read_only=read_only)
+        closes = folder
+        if settings.daily_bars == "regular-session":
+            path = settings.state_folder / CLOSES_FOLDER
+            closes = DataFolder.open(path, calendar, path, read_only=read_only)
         return cls(
             settings=settings,
             plugins=plugins,
             calendar=calendar,
-            folder=DataFolder.open(settings.data_folder, calendar, settings.state_folder, read_only=read_only),
+            folder=folder,
+            closes=closes,
             clock=clock,
             made_state=not settings.state_folder.is_dir(),
             made_folder=not settings.data_folder.is_dir(),
         )
 
     def close(self) -> None:
-        """Close the ledger."""
+        """Close the ledgers."""
         self.folder.close()
+        self.closes.close()
 
     def events(self, *listeners: EventListener) -> EventStream:
         """Return a stream of events to these listeners and to the plugins."""
@@ -112,6 +125,7 @@ class Workspace:
             events=events or self.events(),
             tickers=TickersOnDisk(self.settings.data_folder),
             steps=self._steps(provider),
+            notify_kinds=True,
         )
 
     def remove_empty_state(self) -> None:
@@ -145,11 +159,11 @@ class Workspace:
 
         def open_downloader(events: EventStream) -> DataDownloader:
             return DataDownloader(
-                folder=self.folder,
+                folder=self.closes,
                 calendar=self.calendar,
                 clock=self.clock,
-                provider=hosted,
-                fallback=self._fallback(name),
+                provider=self._vendor(name),
+                fallback=self._fallback(name, self._vendor),
                 events=events,
             )
 
@@ -169,17 +183,19 @@ class Workspace:
         from server.corporate_actions.findings import read_findings
 
         accepted = self.settings.accepted_doubts
-        return read_findings(self.folder, symbols, self.calendar, first=first, last=last, accepted=accepted)
+        return read_findings(
+            self.folder, symbols, self.calendar, first=first, last=last, accepted=accepted, closes=self.closes
+        )
 
     def _steps(self, provider: str) -> list[DownloadStep]:
         wanted = self.settings.corporate_actions == "auto" and self._installed(provider)
         context = self.corporate_actions(provider) if wanted else None
         return [AutoRefresh(context=context)] if context else []
 
-    def _fallback(self, provider: str) -> HostedProvider | None:
+    def _fallback(self, provider: str, hosted: Callable[[str], HostedProvider] | None = None) -> HostedProvider | None:
         """The configured fallback; None where it is this provider."""
         name = self._installed(self.settings.fallback_data_provider)
-        return self.hosted_provider(name) if name and name != provider else None
+        return (hosted or self.hosted_provider)(name) if name and name != provider else None
 
     def _installed(self, provider: str | None) -> str | None:
         """The provider; None where its plugin failed to load."""
@@ -197,9 +213,23 @@ class Workspace:
     def hosted_provider(self, name: str) -> HostedProvider:
         """Return the provider of this name with its settings, not yet opened.
 
-        Where its plugin failed to load, opening it raises a `ConfigurationError` with the reason, so that commands
-        without a download work.
+        It delivers hour bars, and daily bars of the regular session if these are chosen, that are derived from its
+        minutes. Where its plugin failed to load, opening it raises a `ConfigurationError` with the reason, so that
+        commands without a download work.
         """
+        vendor = self._vendor(name)
+
+        def open_provider(cancel: CancelToken) -> DataProvider:
+            from server.data_download.derived_bars import DerivedBars
+
+            regular = self.settings.daily_bars == "regular-session"
+            provider = vendor.open_provider(cancel)
+            return DerivedBars(provider, self.folder, self.calendar, self.clock, regular_session=regular)
+
+        return evolve(vendor, open_provider=open_provider)
+
+    def _vendor(self, name: str) -> HostedProvider:
+        """The provider of this name with the bars that it has of itself."""
         if name not in self.plugins.providers and self.plugins.problems_of(name):
 
             def unavailable(*_: object) -> NoReturn:

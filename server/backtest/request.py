@@ -22,6 +22,8 @@ class BacktestRequest:
         symbols, resolution, start, end: What data it runs on; the first and last day are included.
         engine, provider: Override the settings.
         only_data: Download the data and run no engine.
+        allow_damaged: Run on files that LEAN does not read whole and that cannot be repaired.
+        fill: Fetch what LEAN requested and did not get, and run it again.
     """
 
     project: Path | None = None
@@ -32,6 +34,8 @@ class BacktestRequest:
     engine: str | None = None
     provider: str | None = None
     only_data: bool = False
+    allow_damaged: bool = False
+    fill: bool = True
 
 
 def resolve(request: BacktestRequest) -> BacktestRequest:

@@ -15,7 +15,9 @@ from server.cli.bars import bars
 from server.cli.coverage import coverage
 from server.cli.demo import demo
 from server.cli.download import download
+from server.cli.engines import engines
 from server.cli.factor_files import factor_files
+from server.cli.lean import lean
 from server.cli.providers import providers
 from server.cli.results import results
 from server.cli.serve import serve
@@ -31,7 +33,10 @@ def cli() -> None:
     """Run backtests on QuantConnect LEAN and download only the market data that is missing."""
 
 
-for command in (download, backtest, factor_files, coverage, bars, verify, results, providers, serve, demo):
+for command in (
+    *(download, backtest, factor_files, coverage, bars, verify, results),
+    *(providers, engines, lean, serve, demo),
+):
     cli.add_command(command)
 
 

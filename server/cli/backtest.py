@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from server.backtest_server import BacktestResult
 
 
+GAPS, UNTRUSTED = 3, 4
+"""Exit codes of a backtest that completed, by the first word of its verdict; 0 where it is complete."""
+
+
 class _Symbols(click.ParamType[tuple[str, ...]]):
     name = "A,B"
 
@@ -48,7 +52,13 @@ class _Symbols(click.ParamType[tuple[str, ...]]):
     help="Replaces the project's resolution; minute if neither is given.",
 )
 @range_options(required=False)
-@click.option("--engine", metavar="auto|lean|smoke", help="LEAN, or the embedded smoke test of the data.")
+@click.option(
+    "--engine",
+    metavar="auto|lean|lean-native|lean-docker|lean-cli|smoke",
+    help="One of LEAN's engines, the first of them that can run, or the embedded smoke test of the data.",
+)
+@click.option("--no-fill", is_flag=True, help="List what LEAN requested and did not get; fetch nothing after the run.")
+@click.option("--allow-damaged", is_flag=True, help="Run on files that LEAN does not read whole, if repairs fail.")
 @provider_option
 @folder_options
 @json_option
@@ -59,6 +69,8 @@ def backtest(
     start: date | None,
     end: date | None,
     engine: str | None,
+    no_fill: bool,
+    allow_damaged: bool,
     provider: str | None,
     data_folder: Path | None,
     lean_config: Path | None,
@@ -91,6 +103,8 @@ def backtest(
             resolution=Resolution(resolution) if resolution else None,
             start=start,
             end=end,
+            fill=not no_fill,
+            allow_damaged=allow_damaged,
         )
         result = manager.run(request, cancel)
     if as_json:
@@ -105,7 +119,7 @@ def _exit_code(result: BacktestResult) -> int:
     from server.core.errors import ConfigurationError
 
     if result.state is JobState.COMPLETED:
-        return 0
+        return {"gaps": GAPS, "untrusted": UNTRUSTED}.get(result.verdict_word, 0)
     if result.download and not result.download.complete:
         return print_failures(result.download)
     if result.error:

@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -166,21 +167,27 @@ def open_workspace(
 
 
 @contextmanager
-def cancel_on_signals() -> Iterator[CancelToken]:
+def cancel_on_signals(grace: float = _GRACE_SECONDS) -> Iterator[CancelToken]:
     """Return a token that Ctrl-C and SIGTERM cancel.
 
     The command has 1.5 seconds to stop and to report; then the process ends, even if a connection still waits. No
-    file is damaged by that: files are renamed into place once they are complete.
+    file is damaged by that: files are renamed into place once they are complete. A program that the command runs, such
+    as LEAN, has its own time to end before that; a second signal ends it at once.
+
+    Args:
+        grace: Seconds instead of 1.5, for a command that has to clean up.
     """
     from server.core.cancel import CancelToken
+    from server.core.running_programs import kill_programs
 
     token = CancelToken()
 
     def stop(number: int, frame: object) -> None:
         if token.cancelled:
+            kill_programs()
             os._exit(130)
         token.cancel()
-        timer = threading.Timer(_GRACE_SECONDS, _exit_interrupted)
+        timer = threading.Timer(grace, _exit_interrupted)
         timer.daemon = True
         timer.start()
         timers.append(timer)
@@ -197,6 +204,10 @@ def cancel_on_signals() -> Iterator[CancelToken]:
 
 
 def _exit_interrupted() -> None:
+    from server.core.running_programs import wait_for_programs
+
+    if wait_for_programs():
+        time.sleep(_GRACE_SECONDS)  # for the command to report how the program ended
     print("stopped; complete days are kept", file=sys.stderr, flush=True)
     os._exit(130)
 

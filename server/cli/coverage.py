@@ -53,7 +53,7 @@ def coverage(
 
         print_lines([f"note: {notice}" for notice in found.notices])
         for symbol, one in found.symbols.items():
-            print_calendar(f"{symbol} {resolution}", one.days, one.files.sentence)
+            print_calendar(f"{symbol} {resolution}", one.days, one.sentence)
     for symbol, one in found.symbols.items():
         if one.absent:
             print_error(f"{symbol} {resolution}: {one.absent} of {len(one.days)} trading days are not there")

@@ -24,12 +24,16 @@ from server.core.text import count_text
 from server.lean.series import Resolution
 from server.terminal.messages import print_error
 from server.terminal.progress import progress_display
-from server.terminal.reports import print_failures, print_report
+from server.terminal.reports import kinds_lines, print_failures, print_report
 
 if TYPE_CHECKING:
     from server.core.errors import BacktestServerError
-    from server.data_download.catalog import IrregularFile
+    from server.corporate_actions.verify import CheckedFiles
+    from server.data_download.file_check import IrregularFile
     from server.data_download.verify import VerifyResult
+
+_LISTED = {"form", "member_name", "other_lines", "repeated_rows", "rows_out_of_order"}
+"""Kinds of notices that the list of irregular files has."""
 
 
 @click.command()
@@ -98,16 +102,17 @@ def verify(
             "damaged": found.damaged,
             "irregular": found.irregular,
             "rewritten": rewritten,
+            "daily_bars": found.daily_bars,
             "factor_and_map_files": {"files": small.files, "damaged": small.damaged},
             "repair": report,
             "other_holders": besides.other_holders,
             "doubts": besides.doubts,
+            "findings": [*found.findings, *small.findings],
         }
         print_json(answer)
     else:
         _print_findings(found, rewritten, wanted)
-        if small.files:
-            print(f"{small.files:,} factor and map files read, {len(small.damaged):,} damaged")
+        _print_other_findings(found, small)
         for sentence in (*besides.sentences, *besides.accepted_sentences):
             print(f"note: {sentence}")
         if report:
@@ -133,6 +138,17 @@ def _print_findings(found: VerifyResult, rewritten: Sequence[IrregularFile], res
     if found.irregular:
         count = count_text(len(found.irregular), "irregular file")
         print(f"{count}, read as described; verify --repair rewrites them in LEAN's form without a request")
+    for line in kinds_lines(found.daily_bars):
+        print(line)
+
+
+def _print_other_findings(found: VerifyResult, corporate: CheckedFiles) -> None:
+    """Print the number of factor and map files, and the notices that concern no irregular file."""
+    if corporate.files:
+        print(f"{corporate.files:,} factor and map files read, {len(corporate.damaged):,} damaged")
+    for one in (*found.findings, *corporate.findings):
+        if not one.is_damage and one.kind not in _LISTED:
+            print(f"note: {one.sentence}")
 
 
 def _file_counter(quiet: bool) -> Callable[[int], None]:

@@ -18,7 +18,9 @@ from server.core.json import json_options
 if TYPE_CHECKING:
     from server.lean.series import Resolution, Series
 
-EventKind = Literal["started", "symbol", "days", "request", "retry", "wait", "notice", "phase", "finished"]
+EventKind = Literal[
+    "started", "symbol", "days", "request", "retry", "wait", "notice", "phase", "engine_progress", "finished"
+]
 """What an event reports:
 
 started: a download begins; ``days`` symbol-days are missing, ``days_present`` are present.
@@ -29,6 +31,7 @@ retry: a request failed and is sent again after ``wait_seconds``; ``message`` sa
 wait: the request budget or another run makes this one wait ``wait_seconds``.
 notice: ``message`` is text for the user; it is part of the report unless it is ``transient``.
 phase: a backtest entered ``phase``.
+engine_progress: the engine has come further; ``progress`` says how far.
 finished: the download is over.
 """
 
@@ -60,6 +63,8 @@ class Event:
         wait_seconds: How long the run waits.
         message: Text for the user.
         transient: Whether a notice is left out of the report.
+        progress: The `EngineProgress`, for the kind ``engine_progress``; its equity curve replaces the one so far from
+            its own first day on.
         report: The `DownloadReport`, for the last event of a download.
     """
 
@@ -82,6 +87,7 @@ class Event:
     wait_seconds: float = 0.0
     message: str = ""
     transient: bool = field(default=False, metadata=json_options(omit=True))
+    progress: Any = field(default=None, repr=False)
     report: Any = field(default=None, eq=False, repr=False, metadata=json_options(omit=True))
 
     @symbol.default

@@ -23,6 +23,7 @@ from typing import IO, Protocol
 from attrs import field, frozen, validators
 
 from server.core.errors import ToolFailedError, ToolMissingError
+from server.core.running_programs import running_program
 from server.core.secret import Secret, mask_secrets
 
 POLL_SECONDS = 0.05
@@ -31,7 +32,7 @@ POLL_SECONDS = 0.05
 INTERRUPT_GRACE = 0.8
 TERMINATE_GRACE = 0.3
 KILL_GRACE = 0.3
-"""Seconds that a program has to end after SIGINT, SIGTERM and SIGKILL; their sum is below the 2 seconds of a cancel."""
+"""Default seconds that a program has to end after SIGINT, SIGTERM and SIGKILL; their sum is below 2."""
 
 DRAIN_SECONDS = 1.0
 STOPPED_DRAIN_SECONDS = 0.1
@@ -67,6 +68,10 @@ class CommandRequest:
         env: Its complete environment.
         time_limit: Seconds after which it is stopped.
         secrets: Values that are masked in its output and in `display`.
+        interrupt_grace: Seconds that it has to end after SIGINT when it is stopped.
+        terminate_grace: Seconds that it has to end after SIGTERM, which follows.
+        send_signal: Sends a signal (``INT``, ``TERM`` or ``KILL``) to a program that runs elsewhere, in a container;
+            returns whether that worked. Where it did not, or without one, the program's process group gets the signal.
 
     Raises:
         ValueError: There is no program, or the time limit is not positive.
@@ -77,6 +82,9 @@ class CommandRequest:
     env: Mapping[str, str]
     time_limit: float = field(validator=validators.gt(0))
     secrets: tuple[Secret, ...] = ()
+    interrupt_grace: float = field(factory=lambda: INTERRUPT_GRACE)
+    terminate_grace: float = field(factory=lambda: TERMINATE_GRACE)
+    send_signal: Callable[[str], bool] | None = None
 
     @property
     def display(self) -> str:
@@ -120,7 +128,8 @@ def run_command(
     """Run a program to its end, to its time limit, or until cancelled.
 
     When this returns, the program and its process group have ended, and `on_line` is not called again. A cancel takes
-    less than 2 seconds, even if the program ignores signals or a child process keeps its output open.
+    no longer than the request's graces, by default less than 2 seconds, even if the program ignores signals or a child
+    process keeps its output open.
 
     Args:
         request: The program.
@@ -139,20 +148,21 @@ def run_command(
     process = _start(request)
     reader = _Reader(process, request.secrets, on_line)
     timed_out = cancelled = stopped = False
-    try:
-        while not _ended(process, POLL_SECONDS):
-            cancelled = cancel.cancelled
-            timed_out = not cancelled and time.monotonic() - began >= request.time_limit
-            if cancelled or timed_out or reader.error:
-                break
-        stopped = process.returncode is None
-    except BaseException:
-        stopped = True
-        raise
-    finally:
-        if stopped:
-            _stop(process)
-        reader.finish(STOPPED_DRAIN_SECONDS if stopped else DRAIN_SECONDS)
+    with running_program(lambda: _kill(process, request)):
+        try:
+            while not _ended(process, POLL_SECONDS):
+                cancelled = cancel.cancelled
+                timed_out = not cancelled and time.monotonic() - began >= request.time_limit
+                if cancelled or timed_out or reader.error:
+                    break
+            stopped = process.returncode is None
+        except BaseException:
+            stopped = True
+            raise
+        finally:
+            if stopped:
+                _stop(process, request)
+            reader.finish(STOPPED_DRAIN_SECONDS if stopped else DRAIN_SECONDS)
     if reader.error:
         raise reader.error
     return CommandOutcome(
@@ -240,12 +250,27 @@ def _ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
     return process.returncode is not None
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[bytes], request: CommandRequest) -> None:
     """Send SIGINT, SIGTERM and SIGKILL in turn until the program has ended, then SIGKILL to the rest of its group."""
-    for number, grace in ((_INTERRUPT, INTERRUPT_GRACE), (_TERMINATE, TERMINATE_GRACE), (_KILL, KILL_GRACE)):
-        _signal(process, number)
-        if _ended(process, grace):
-            break
+    stages = (
+        ("INT", _INTERRUPT, request.interrupt_grace),
+        ("TERM", _TERMINATE, request.terminate_grace),
+        ("KILL", _KILL, KILL_GRACE),
+    )
+    try:
+        for name, number, grace in stages:
+            if request.send_signal is None or not request.send_signal(name):
+                _signal(process, number)
+            if _ended(process, grace):
+                break
+    finally:  # also where a second Ctrl-C interrupts the wait
+        _signal(process, _KILL)
+
+
+def _kill(process: subprocess.Popen[bytes], request: CommandRequest) -> None:
+    """End the program at once."""
+    if request.send_signal is not None:
+        request.send_signal("KILL")
     _signal(process, _KILL)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Literal
 
 from attrs import frozen
@@ -50,16 +51,18 @@ class MissingBar:
 
 
 class DailyBars:
-    """Daily bars in the data folder, and downloads of missing ones."""
+    """A vendor's daily bars on disk, and downloads of missing ones."""
 
-    def __init__(self, downloader: DataDownloader, cancel: CancelToken) -> None:
+    def __init__(self, downloader: DataDownloader, cancel: CancelToken, data_folder: Path) -> None:
         """Store the arguments; no request is sent.
 
         Args:
-            downloader: Downloads bars only, each symbol under its own name.
+            downloader: Downloads bars only, each symbol under its own name; into any folder.
             cancel: Stops the work when cancelled.
+            data_folder: LEAN's data folder.
         """
         self._downloader = downloader
+        self._roots = {data_folder, downloader.folder.path}
         self._folder = downloader.folder
         self._cancel = cancel
 
@@ -148,12 +151,12 @@ class DailyBars:
 
     def first_day(self, *tickers: str) -> date | None:
         """Return the first day with bars of any resolution on disk, under any of these tickers."""
-        days = [first_day_on_disk(self._folder.path, ticker) for ticker in tickers]
+        days = [first_day_on_disk(root, ticker) for root in self._roots for ticker in tickers]
         return min((day for day in days if day is not None), default=None)
 
     def days_on_disk(self, ticker: str) -> set[date]:
         """Return the days with bars of any resolution on disk."""
-        return days_on_disk(self._folder.path, ticker)
+        return set().union(*(days_on_disk(root, ticker) for root in self._roots))
 
     def _download(self, series: Series, days: Sequence[date]) -> dict[date, MissingBar]:
         """Download a range of days; returns the reasons of those that failed."""

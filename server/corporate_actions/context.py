@@ -154,7 +154,7 @@ class CorporateActionsContext:
                 folder=self.folder,
                 calendar=self.calendar,
                 source=source,
-                bars=DailyBars(self.open_downloader(EventStream(self.clock, [forward])), cancel),
+                bars=DailyBars(self.open_downloader(EventStream(self.clock, [forward])), cancel, self.folder.path),
                 last_day=self.last_settled(),
                 replace=replace,
                 extend=extend,

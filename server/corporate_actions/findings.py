@@ -36,6 +36,7 @@ def read_findings(
     first: date = date.min,
     last: date = date.max,
     accepted: Collection[AcceptedDoubt] = (),
+    closes: DataFolder | None = None,
 ) -> Findings:
     """Return what is known about symbols on the days of a range.
 
@@ -46,11 +47,12 @@ def read_findings(
         first: The first day.
         last: The last day, included.
         accepted: The doubts that the user accepts.
+        closes: Another folder of daily bars, for days of which the data folder has none.
     """
     checks = folder.ledger.corporate_checks(symbols)
     found = []
     for symbol in symbols:
-        on_disk = findings_on_disk(folder, symbol, calendar)
+        on_disk = findings_on_disk(folder, symbol, calendar, closes)
         check = checks.get(symbol)
         if check and check.findings.other_holders:  # with names
             on_disk = Findings(doubts=on_disk.doubts)
@@ -58,8 +60,10 @@ def read_findings(
     return joined(found).within(first, last).accepting(accepted)
 
 
-def findings_on_disk(folder: DataFolder, symbol: str, calendar: USEquityTradingCalendar) -> Findings:
-    """Return what follows about a symbol from the files of the data folder alone. Damaged files count as missing."""
+def findings_on_disk(
+    folder: DataFolder, symbol: str, calendar: USEquityTradingCalendar, closes: DataFolder | None = None
+) -> Findings:
+    """Return what follows about a symbol from files alone (see `read_findings`). Damaged files count as missing."""
     maps: list[MapRow] | None = None
     factors: list[FactorRow] | None = None
     with suppress(FormatError):
@@ -67,10 +71,12 @@ def findings_on_disk(folder: DataFolder, symbol: str, calendar: USEquityTradingC
     with suppress(FormatError):
         factors = load_factor_rows(folder.path, symbol)
     holder = other_holder(folder.path, symbol, maps, calendar) if maps else None
-    closes = _closes(folder, symbol, maps)
+    known = _closes(folder, symbol, maps)
+    if closes is not None and closes is not folder:
+        known = dict(sorted({**_closes(closes, symbol, maps), **known}.items()))
     return Findings(
         other_holders=(holder,) if holder else (),
-        doubts=tuple(doubts_about_closes(symbol, factors, closes, calendar)),
+        doubts=tuple(doubts_about_closes(symbol, factors, known, calendar)),
     )
 
 

@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from server.lean.series import Series
 
 if TYPE_CHECKING:
-    from server.data_download.catalog import IrregularFile
+    from server.data_download.file_check import IrregularFile
 
 ASK_AGAIN_AFTER = (timedelta(days=2), timedelta(days=7), timedelta(days=30))
 """When a day without bars is requested again, after the first, second and third response: the vendor backfills whole

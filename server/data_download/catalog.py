@@ -4,48 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
-from server.core.json import json_options
 from server.data_download.availability import DayState, Gap, SeriesState, find_gap
+from server.data_download.data_findings import DataFinding, pack_findings, unpack_findings
+from server.data_download.file_check import DamagedFile, FileCheck, IrregularFile, check_file, unopened
 from server.data_download.ledger import FileMark, Ledger
 from server.lean.layout import EQUITY_USA, Layout, layout_of, parse_path
 from server.lean.series import NEW_YORK, DataType, Resolution, Series, parse_symbol
 from server.trading_calendar import POST_MARKET_CLOSE, SETTLE_DELAY, USEquityTradingCalendar
-
-if TYPE_CHECKING:
-    from server.lean.irregular import FileReading
-
-
-@frozen(kw_only=True)
-class DamagedFile:
-    """A file of which LEAN cannot read all rows, and why.
-
-    Attributes:
-        in_part: Whether days of it can be used.
-    """
-
-    path: Path
-    reason: str
-    in_part: bool = field(default=False, metadata=json_options(omit=True))
-
-
-@frozen(kw_only=True)
-class IrregularFile:
-    """A file of which all rows can be read, but which is not as LEAN writes it, and what is irregular.
-
-    Attributes:
-        is_read_whole: Whether LEAN reads all rows as they are.
-    """
-
-    path: Path
-    reason: str
-    is_read_whole: bool = field(default=True, metadata=json_options(omit=True))
 
 
 @define
@@ -58,6 +30,26 @@ class _Scan:
     irregular: list[IrregularFile] = field(factory=list)
     verified: list[tuple[date | None, FileMark]] = field(factory=list)
     unrecorded: set[date | None] = field(factory=set)
+    findings: list[DataFinding] = field(factory=list)
+    files: int = 0
+
+
+@frozen(kw_only=True)
+class SeriesCheck:
+    """What the files of some days of a series are worth.
+
+    Attributes:
+        files: The number of files that exist.
+        on_disk: The days without damage.
+        damaged: The damaged days.
+        empty: The days of which the vendor is known to have no bars.
+    """
+
+    files: int = 0
+    findings: tuple[DataFinding, ...] = ()
+    on_disk: AbstractSet[date] = frozenset()
+    damaged: AbstractSet[date] = frozenset()
+    empty: AbstractSet[date] = frozenset()
 
 
 @frozen
@@ -145,76 +137,89 @@ class Catalog:
                 found.add(parse_symbol(name))
         return sorted(found)
 
-    def _scan_files(self, layout: Layout, days: Sequence[date], known: Mapping[int, FileMark]) -> _Scan:
+    def check(self, series: Series, days: Sequence[date]) -> SeriesCheck:
+        """Return what LEAN does not read of the files of these days, or not as it is; unchanged files stay closed."""
+        found = self._scan_files(layout_of(series), days, self.ledger.files(series), with_findings=True)
+        if found.verified:
+            self._record(series, found)
+        return SeriesCheck(
+            files=found.files,
+            findings=tuple(found.findings),
+            on_disk=found.on_disk,
+            damaged=found.damaged_days,
+            empty=self.ledger.empty_days(series).keys(),
+        )
+
+    def check_file(self, series: Series, day: date | None) -> FileCheck:
+        """Open a file and check it, whatever the ledger has of it."""
+        layout = layout_of(series)
+        try:
+            return check_file(layout, _read(f"{self.root}/{layout.path(day)}"), day)
+        except OSError as error:
+            return unopened(layout, day, error)
+
+    def recorded_losses(self, series: Series, day: date | None) -> list[DataFinding]:
+        """Return the rows that earlier rewrites of an unchanged file did not save."""
+        layout = layout_of(series)
+        mark = self.ledger.files(series).get(day.toordinal() if day else 0)
+        with suppress(OSError):
+            if mark and mark.findings and mark.is_of(os.stat(self.root / layout.path(day))):
+                found = unpack_findings(mark.findings, path=layout.path(day), series=series)
+                return [one for one in found if one.kind == "rows_lost"]
+        return []
+
+    def _scan_files(
+        self, layout: Layout, days: Sequence[date], known: Mapping[int, FileMark], *, with_findings: bool = False
+    ) -> _Scan:
         found = _Scan()
         folder = f"{self.root}/{layout.folder}/"
         if not Path(folder).is_dir():
             return found
         for day in layout.files(days):
-            path = folder + layout.zip_name(day)
             try:
-                status = os.stat(path)
+                status = os.stat(folder + layout.zip_name(day))
             except OSError:
                 continue
+            found.files += 1
             mark = known.get(day.toordinal() if day else 0)
-            if mark is None or mark.size != status.st_size or mark.modified_ns != status.st_mtime_ns:
-                self._check(layout, day, path, status, found)
-            elif day:
-                found.on_disk.add(day)
+            if mark is None or not mark.is_of(status) or (with_findings and mark.findings is None):
+                self._add(layout, day, status, found)
             else:
-                found.on_disk.update(mark.days)
+                found.on_disk.update((day,) if day else mark.days)
+                if with_findings and mark.findings:
+                    found.findings += unpack_findings(mark.findings, path=layout.path(day), series=layout.series)
         return found
 
-    def _check(self, layout: Layout, day: date | None, path: str, status: os.stat_result, found: _Scan) -> None:
-        from server.lean.errors import FormatError
+    def _add(self, layout: Layout, day: date | None, status: os.stat_result, found: _Scan) -> None:
+        """Check a file and add what it is worth to a scan."""
+        checked = self.check_file(layout.series, day)
+        found.on_disk.update(checked.days)
+        if checked.days:
+            packed = pack_findings(checked.findings)
+            days = () if day else checked.days
+            found.verified.append((day, FileMark(status.st_size, status.st_mtime_ns, checked.rows, days, packed)))
+        if not (checked.is_as_written and checked.is_read_whole):
+            self._add_irregular(layout, day, checked, found)
+        else:
+            found.findings += checked.findings
 
-        try:
-            data = _read(path)
-        except OSError as error:
-            found.damaged_days |= self.days_once_held(layout.series, day)
-            found.damaged.append(DamagedFile(path=Path(path), reason=f"it cannot be read ({error.strerror})"))
-            return
-        try:
-            content = layout.check_zip(data, day)
-        except FormatError:
-            self._check_irregular(layout, day, path, data, status, found)
-            return
-        found.on_disk.update(content.days)
-        days = () if day else content.days
-        found.verified.append((day, FileMark(status.st_size, status.st_mtime_ns, content.rows, days)))
-
-    def _check_irregular(
-        self, layout: Layout, day: date | None, path: str, data: bytes, status: os.stat_result, found: _Scan
-    ) -> None:
-        """Check a file that is not as LEAN writes it (see `FileReading`)."""
-        from server.lean.errors import FormatError
-        from server.lean.irregular import read_file
-
-        try:
-            reading = read_file(layout, data, day)
-        except FormatError as error:
-            found.damaged_days |= self.days_once_held(layout.series, day)
-            found.damaged.append(DamagedFile(path=Path(path), reason=str(error)))
-            return
-        found.on_disk.update(reading.days)
-        found.damaged_days |= self._damaged_days(layout.series, day, reading)
-        if reading.fault:
-            found.damaged.append(DamagedFile(path=Path(path), reason=reading.fault, in_part=bool(reading.days)))
-        if reading.days:
-            days = () if day else tuple(reading.days)
-            found.verified.append((day, FileMark(status.st_size, status.st_mtime_ns, reading.count, days)))
-        if reading.fault or reading.lost:
+    def _add_irregular(self, layout: Layout, day: date | None, checked: FileCheck, found: _Scan) -> None:
+        """Add what a damaged or irregular file is worth to a scan; one that is not read whole is not recorded."""
+        path = self.root / layout.path(day)
+        found.damaged_days |= checked.damaged_days
+        findings = checked.findings
+        if checked.is_damaged_whole:
+            once = self.days_once_held(layout.series, day)
+            found.damaged_days |= once
+            findings = tuple(evolve(one, days=one.days or tuple(sorted(once))) for one in findings)
+        found.findings += findings
+        if checked.fault:
+            found.damaged.append(DamagedFile(path=path, reason=checked.fault, in_part=bool(checked.days)))
+        else:
+            irregular = IrregularFile(path=path, reason=checked.irregular, is_read_whole=checked.is_read_whole)
+            found.irregular.append(irregular)
+        if checked.fault or not checked.is_read_whole:
             found.unrecorded.add(day)
-        if not reading.fault:
-            found.irregular.append(
-                IrregularFile(path=Path(path), reason=reading.notice, is_read_whole=not reading.lost)
-            )
-
-    def _damaged_days(self, series: Series, day: date | None, reading: FileReading) -> set[date]:
-        """The damaged days of a file; where nothing of it is read, also those that the ledger recorded of it."""
-        if reading.days or not reading.fault:
-            return set(reading.damaged_days)
-        return self.days_once_held(series, day) | reading.damaged_days
 
     def _record(self, series: Series, found: _Scan) -> None:
         """Record checked files, and which of their days were written before they were over.

@@ -44,6 +44,7 @@ class DataDownloader:
         events: Receives an event for everything that happens; the last one of a download carries its report.
         tickers: Under which ticker a symbol's days are requested and stored.
         steps: What accompanies each download.
+        notify_kinds: Whether a notice names files that hold daily bars of several kinds after a download into them.
     """
 
     folder: DataFolder
@@ -54,6 +55,7 @@ class DataDownloader:
     fallback: HostedProvider | None = None
     tickers: TickerLookup = same_ticker
     steps: Sequence[DownloadStep] = ()
+    notify_kinds: bool = False
 
     def plan(self, request: DownloadRequest, cancel: CancelToken | None = None) -> DownloadPlan:
         """Find what is missing. Writes nothing into the data folder, sends nothing.
@@ -119,6 +121,8 @@ class DataDownloader:
         cut_at: date | None = None,
     ) -> DownloadReport:
         cancelled = run.cancel.cancelled and bool(outcome.failed_series())
+        if self.notify_kinds:
+            self._notify_kinds(outcome, run)
         files: list[CorporateFiles] = []
         findings = Findings()
         if not run.cancel.cancelled:
@@ -159,6 +163,14 @@ class DataDownloader:
             )
         )
         return report
+
+    def _notify_kinds(self, outcome: DownloadOutcome, run: _Run) -> None:
+        from server.data_download.daily_kinds import read_kinds
+
+        for series, result in outcome.results.items():
+            kinds = read_kinds(self.folder, series) if result.downloaded else None
+            if kinds is not None and kinds.notice:
+                run.events.emit(Event(kind="notice", symbol=series.ticker, message=kinds.notice))
 
     def _execute(self, plan: DownloadPlan, refusal: BacktestServerError | None, run: _Run) -> DownloadOutcome:
         events = run.events.scoped(resolution=plan.request.resolution)

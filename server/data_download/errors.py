@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
 from server.core.errors import BacktestServerError
+from server.core.text import count_text
+
+if TYPE_CHECKING:
+    from server.data_download.data_findings import DataFinding
+
+_FILES_SHOWN = 3
 
 
 class DownloadError(BacktestServerError):
@@ -65,3 +74,29 @@ class ProviderError(DownloadError):
 
     allows_fallback = True
     code = "provider_failed"
+
+
+class DamagedDataError(DownloadError):
+    """LEAN would misread files that could not be repaired.
+
+    Attributes:
+        findings: What is left.
+        lines: One line for each file.
+    """
+
+    code = "damaged_data"
+
+    def __init__(self, findings: Sequence[DataFinding], reasons: Collection[str] = ()) -> None:
+        self.findings = tuple(findings)
+        self.lines = tuple({one.path: f"{one.symbol}: {one.sentence}" for one in reversed(findings)}.values())[::-1]
+        first = findings[0]
+        more = len(self.lines) - _FILES_SHOWN
+        why = f"; they could not be fetched again ({'; '.join(reasons)})" if reasons else ""
+        super().__init__(
+            f"LEAN would misread {count_text(len(self.lines), 'file')}, so the backtest was not run: "
+            f"{' | '.join(self.lines[:_FILES_SHOWN])}{f' | and {more:,} more' if more > 0 else ''}{why}; "
+            "repair or replace what is named, or run anyway with --allow-damaged",
+            symbol=first.symbol,
+            series=first.series,
+            days=first.days,
+        )

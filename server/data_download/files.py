@@ -154,12 +154,13 @@ _ADVICE = {
 
 
 @contextmanager
-def translate_os_errors(path: Path, subject: Series | str) -> Iterator[None]:
+def translate_os_errors(path: Path, subject: Series | str, *, is_symbol: bool = True) -> Iterator[None]:
     """Turn an OSError into a `WriteFailedError` that names the file and what to do.
 
     Args:
         path: The file or folder that is written, for errors that name none.
         subject: The series whose files are written, or the symbol where the file belongs to none.
+        is_symbol: Whether a text is a symbol; else it says what is written.
     """
     try:
         yield
@@ -169,7 +170,7 @@ def translate_os_errors(path: Path, subject: Series | str) -> Iterator[None]:
         raise WriteFailedError(
             f"{subject} could not be written to {error.filename or path}: {advice}",
             series=series,
-            symbol=None if isinstance(subject, Series) else subject,
+            symbol=subject if isinstance(subject, str) and is_symbol else None,
         ) from error
 
 

@@ -8,22 +8,32 @@ knows nothing counts as this program's if it equals what would be written.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from attrs import field, frozen
+from attrs import frozen
 
 from server.core.errors import WriteFailedError
-from server.core.json import from_json, to_json
+from server.core.json import to_json
 from server.core.sqlite import is_damage, open_database, set_aside, transaction
 from server.data_download.availability import EmptyMark
-from server.data_download.findings import Findings
-from server.data_download.ledger_schema import SCHEMA, VERSION, migrate, pack_days, unpack_days
+from server.data_download.corporate_checks import CorporateCheck as CorporateCheck
+from server.data_download.corporate_checks import check_of_row
+from server.data_download.ledger_schema import (
+    SCHEMA,
+    VERSION,
+    migrate,
+    pack_checksums,
+    pack_days,
+    unpack_checksums,
+    unpack_days,
+)
 from server.lean.series import Series
 
 _VALUES = 500
@@ -39,45 +49,32 @@ class FileMark:
         modified_ns: Its modification time, in nanoseconds since 1970 UTC.
         rows: Number of rows.
         days: The days of a file that holds all days of its series; empty for a file of one day.
+        findings: What was found about it, as `pack_findings` returns it; None where that is not known.
     """
 
     size: int
     modified_ns: int
     rows: int
     days: tuple[date, ...] = ()
+    findings: str | None = None
+
+    def is_of(self, status: os.stat_result) -> bool:
+        """Return whether a file is unchanged since."""
+        return self.size == status.st_size and self.modified_ns == status.st_mtime_ns
 
 
-@frozen(kw_only=True)
-class CorporateCheck:
-    """When a symbol's splits, dividends and tickers were last requested, and the result.
+class UniverseMark(NamedTuple):
+    """A universe file that follows from map and factor files.
 
     Attributes:
-        provider: The provider that was asked.
-        checked_at: When it last succeeded, or first failed, in seconds since 1970 UTC.
-        asked_from: The first day whose closes were compared with the events; None where that is not known.
-        asked_through: The last one.
-        since: The first day requested for the factor file; None for the security's first day.
-        made: Whether files exist for this symbol: an earlier ticker of a security has none of its own.
-        trouble: Why it failed since; empty where it did not. What was found before is kept.
-        findings: What was found besides the files.
-        failed_at: When it failed, in seconds since 1970 UTC; 0 where it did not.
-        files: The digest of both files after the check; empty if it failed, or if an earlier version recorded it.
+        size: Bytes.
+        modified_ns: Its modification time, in nanoseconds since 1970 UTC.
+        sources: The digest of the map and factor files.
     """
 
-    provider: str
-    checked_at: float
-    asked_from: date | None = None
-    asked_through: date | None = None
-    since: date | None = None
-    made: bool = True
-    trouble: str = ""
-    findings: Findings = field(factory=Findings)
-    failed_at: float = 0.0
-    files: bytes = b""
-
-    def compared(self, first: date, last: date) -> bool:
-        """Whether the closes of this range were compared, and events asked for."""
-        return bool(self.asked_from and self.asked_through and self.asked_from <= first and last <= self.asked_through)
+    size: int
+    modified_ns: int
+    sources: bytes
 
 
 class Ledger:
@@ -153,8 +150,13 @@ class Ledger:
 
     def files(self, series: Series) -> dict[int, FileMark]:
         """Verified files by the ordinal of their day (`date.toordinal`), 0 for a file of all days."""
-        rows = self._rows("SELECT day, size, changed, row_count, days FROM files WHERE series = ?", series.key)
-        return {day: FileMark(size, modified, count, unpack_days(days)) for day, size, modified, count, days in rows}
+        rows = self._rows(
+            "SELECT day, size, changed, row_count, days, findings FROM files WHERE series = ?", series.key
+        )
+        return {
+            day: FileMark(size, modified, count, unpack_days(days), findings)
+            for day, size, modified, count, days, findings in rows
+        }
 
     def empty_days(self, series: Series) -> dict[date, EmptyMark]:
         """Settled days that had no bars when last requested."""
@@ -169,18 +171,16 @@ class Ledger:
     def record_files(self, series: Series, marks: Iterable[tuple[date | None, FileMark]]) -> None:
         """Record that these files (day None: the file of all days) were verified."""
         rows = [
-            (series.key, day.toordinal() if day else 0, mark.size, mark.modified_ns, mark.rows, pack_days(mark.days))
+            (series.key, _key(day), mark.size, mark.modified_ns, mark.rows, pack_days(mark.days), mark.findings)
             for day, mark in marks
         ]
         with self._writing() as connection:
-            connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
+            connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def forget_file(self, series: Series, day: date | None) -> None:
         """Remove the record of a file that is damaged or gone."""
         with self._writing() as connection:
-            connection.execute(
-                "DELETE FROM files WHERE series = ? AND day = ?", (series.key, day.toordinal() if day else 0)
-            )
+            connection.execute("DELETE FROM files WHERE series = ? AND day = ?", (series.key, _key(day)))
 
     def record_days(
         self,
@@ -215,6 +215,39 @@ class Ledger:
                 [(*key, at) for key in keys(empty)],
             )
 
+    def row_kinds(self, series: Series) -> dict[str, dict[date, int]]:
+        """The days whose rows were recorded as of a kind, each with the checksum of its row, by kind."""
+        rows = self._rows("SELECT kind, days, checksums FROM row_kinds WHERE series = ?", series.key)
+        return {
+            kind: dict(zip(unpack_days(days), unpack_checksums(checksums), strict=True))
+            for kind, days, checksums in rows
+        }
+
+    def record_row_kinds(self, series: Series, kind: str, rows: Mapping[date, int]) -> None:
+        """Record rows as of a kind, and no other; each is given by its day and checksum."""
+        with self._writing() as connection:
+            known = self.row_kinds(series)
+            known.setdefault(kind, {})
+            for name, held in known.items():
+                left = {day: checksum for day, checksum in held.items() if day not in rows}
+                days = dict(sorted({**left, **rows}.items())) if name == kind else left
+                if days != held:
+                    values = (pack_days(tuple(days)) or b"", pack_checksums(tuple(days.values())))
+                    connection.execute(
+                        "INSERT OR REPLACE INTO row_kinds VALUES (?, ?, ?, ?)", (series.key, name, *values)
+                    )
+
+    def universe_files(self) -> dict[date, UniverseMark]:
+        """Universe files that follow from map and factor files, by day."""
+        rows = self._rows("SELECT day, size, changed, sources FROM universe_files")
+        return {date.fromordinal(day): UniverseMark(*mark) for day, *mark in rows}
+
+    def record_universe_files(self, marks: Mapping[date, UniverseMark]) -> None:
+        """Record universe files that follow from map and factor files."""
+        rows = [(day.toordinal(), mark.size, mark.modified_ns, mark.sources) for day, mark in marks.items()]
+        with self._writing() as connection:
+            connection.executemany("INSERT OR REPLACE INTO universe_files VALUES (?, ?, ?, ?)", rows)
+
     def texts(self, path: str) -> set[bytes]:
         """SHA-256 digests of what this program wrote, or was about to write, at a path below the data folder."""
         return {digest for (digest,) in self._rows("SELECT digest FROM texts WHERE path = ?", path)}
@@ -240,7 +273,7 @@ class Ledger:
                 f"SELECT * FROM corporate_checks WHERE symbol IN ({marks})",  # noqa: S608 - question marks only
                 *some,
             )
-            found.update({symbol: _check(*columns) for symbol, *columns in rows})
+            found.update({symbol: check_of_row(*columns) for symbol, *columns in rows})
         return found
 
     def record_corporate_check(self, symbol: str, check: CorporateCheck) -> None:
@@ -264,31 +297,8 @@ class Ledger:
             )
 
 
-def _check(
-    provider: str,
-    checked_at: float,
-    asked_from: int,
-    asked_through: int,
-    since: int,
-    made: int,
-    trouble: str,
-    findings: str,
-    failed_at: float,
-    files: bytes,
-) -> CorporateCheck:
-    """A row of the table of checks, without its symbol."""
-    return CorporateCheck(
-        provider=provider,
-        checked_at=checked_at,
-        asked_from=date.fromordinal(asked_from) if asked_from else None,
-        asked_through=date.fromordinal(asked_through) if asked_through else None,
-        since=date.fromordinal(since) if since else None,
-        made=bool(made),
-        trouble=trouble,
-        findings=from_json(json.loads(findings), Findings) if findings else Findings(),
-        failed_at=failed_at,
-        files=files,
-    )
+def _key(day: date | None) -> int:
+    return day.toordinal() if day else 0
 
 
 def digest(content: bytes) -> bytes:

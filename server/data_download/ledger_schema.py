@@ -8,13 +8,17 @@ from array import array
 from collections.abc import Sequence
 from datetime import date
 
-VERSION = 4
+VERSION = 5
+
+_VERSION_OF_CHECKS = 4
+"""The version from which on the checks of corporate actions have their present columns."""
 
 _SERIES_TABLES = {
     "files": """
 CREATE TABLE IF NOT EXISTS files (
     series TEXT NOT NULL, day INTEGER NOT NULL,
     size INTEGER NOT NULL, changed INTEGER NOT NULL, row_count INTEGER NOT NULL, days BLOB,
+    findings TEXT,
     PRIMARY KEY (series, day)
 ) WITHOUT ROWID;
 """,
@@ -46,6 +50,13 @@ CREATE TABLE IF NOT EXISTS corporate_checks (
     trouble TEXT NOT NULL, findings TEXT NOT NULL, failed_at REAL NOT NULL,
     files BLOB NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS row_kinds (
+    series TEXT NOT NULL, kind TEXT NOT NULL, days BLOB NOT NULL, checksums BLOB NOT NULL,
+    PRIMARY KEY (series, kind)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS universe_files (
+    day INTEGER PRIMARY KEY, size INTEGER NOT NULL, changed INTEGER NOT NULL, sources BLOB NOT NULL
+);
 """
 )
 
@@ -53,7 +64,8 @@ CREATE TABLE IF NOT EXISTS corporate_checks (
 def migrate(connection: sqlite3.Connection, version: int) -> None:
     """Copy the tables of versions 1 and 2 to tables keyed by series, and drop checks of versions before 4.
 
-    It runs within the caller's transaction.
+    Files of versions before 5 have no findings recorded: they are checked again when findings are needed. It runs
+    within the caller's transaction.
 
     Args:
         connection: The ledger.
@@ -67,10 +79,14 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
         connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
         connection.execute(schema)
         connection.execute(
-            f"INSERT INTO {table} SELECT 'equity/usa/' || resolution || '/trade/' || symbol, {rest} FROM old_{table}"  # noqa: S608
+            f"INSERT INTO {table} (series, {rest})"  # noqa: S608
+            f" SELECT 'equity/usa/' || resolution || '/trade/' || symbol, {rest} FROM old_{table}"
         )
         connection.execute(f"DROP TABLE old_{table}")
-    if 0 < version < VERSION:  # checks are made again
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(files)")]
+    if columns and "findings" not in columns:
+        connection.execute("ALTER TABLE files ADD COLUMN findings TEXT")
+    if 0 < version < _VERSION_OF_CHECKS:  # checks are made again
         connection.execute("DROP TABLE IF EXISTS corporate_checks")
 
 
@@ -97,3 +113,19 @@ def unpack_days(packed: bytes | None) -> tuple[date, ...]:
     if sys.byteorder == "little":
         ordinals.byteswap()
     return tuple(map(date.fromordinal, ordinals))
+
+
+def pack_checksums(checksums: Sequence[int]) -> bytes:
+    """Pack numbers below 2^32, four bytes each with the highest first."""
+    packed = array("I", checksums)
+    if sys.byteorder == "little":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def unpack_checksums(packed: bytes) -> list[int]:
+    """The numbers that `pack_checksums` packed."""
+    checksums = array("I", packed)
+    if sys.byteorder == "little":
+        checksums.byteswap()
+    return checksums.tolist()

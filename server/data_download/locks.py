@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING
 from server.data_download.files import sweep, translate_os_errors
 from server.lean.layout import layout_of
 from server.lean.series import Resolution, Series
+from server.lean.universe_file import UNIVERSE_FILES
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 STATE_FOLDER = ".backtest-server"
 """The folder of this program's state, below the data folder."""
+
+UNIVERSE_LOCK = "universe"
+"""The name of the lock of all universe files, and how their temporary names begin."""
 
 _TEXTS = "corporate-actions"
 _MARKET_SECONDS = 2.0
@@ -91,6 +95,14 @@ class SeriesLocks:
                 sweep(self._root / folder, symbol)
             yield mine
 
+    @contextmanager
+    def take_universe(self) -> Iterator[bool]:
+        """Hold the lock of all universe files, and remove what killed runs left of them; yields whether it is held."""
+        with self._acquired(UNIVERSE_LOCK, "the lock of universe files", is_symbol=False) as mine:
+            if mine:
+                sweep(self._root / UNIVERSE_FILES, UNIVERSE_LOCK)
+            yield mine
+
     def remove_empty_state(self, *, and_root: bool) -> None:
         """Remove the state folder of a run that created it and learned nothing.
 
@@ -112,10 +124,12 @@ class SeriesLocks:
                 self._root.rmdir()
 
     @contextmanager
-    def _acquired(self, name: str, subject: Series | str, seconds: float = 0.0) -> Iterator[bool]:
+    def _acquired(
+        self, name: str, subject: Series | str, seconds: float = 0.0, *, is_symbol: bool = True
+    ) -> Iterator[bool]:
         from filelock import FileLock, Timeout
 
-        with translate_os_errors(self._folder, subject):
+        with translate_os_errors(self._folder, subject, is_symbol=is_symbol):
             self._folder.mkdir(parents=True, exist_ok=True)
             lock: BaseFileLock = FileLock(self._folder / f"{name}.lock", thread_local=False)
             with suppress(Timeout):

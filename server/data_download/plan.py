@@ -11,7 +11,8 @@ from attrs import Factory, define, evolve, frozen
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled, ConfigurationError
 from server.data_download.availability import DayState, Gap, SeriesState, find_gap
-from server.data_download.catalog import Catalog, DamagedFile, IrregularFile
+from server.data_download.catalog import Catalog
+from server.data_download.file_check import DamagedFile, IrregularFile
 from server.data_download.request import DownloadRequest
 from server.data_download.tickers import TickerLookup
 from server.lean.layout import layout_of
@@ -102,7 +103,8 @@ def make_plan(
             raise Cancelled("stopped while the data folder was scanned; nothing was fetched")
         spans, notice = tickers(symbol, request.start, request.end)
         notices += [notice] if notice else []
-        parts = [SeriesDays(Series(ticker, request.resolution), mine) for ticker, mine in days_by_ticker(spans, days)]
+        divided = days_by_ticker(spans, request.days_of(symbol, days))
+        parts = [SeriesDays(Series(ticker, request.resolution), mine) for ticker, mine in divided]
         _scan_symbol(draft, symbol, parts, catalog, now, refresh=request.refresh)
     notices += [_damage_notice(file) for file in draft.damaged.values()]
     notices += [_irregular_notice(file) for file in draft.irregular.values() if not file.is_read_whole]

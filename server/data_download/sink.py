@@ -12,14 +12,16 @@ from pathlib import Path
 from attrs import Factory, define, field, frozen
 
 from server.core.cancel import CancelToken
-from server.core.errors import BacktestServerError, Cancelled
+from server.core.errors import BacktestServerError
 from server.core.events import Event, EventStream, Outcome
 from server.core.secret import Secret, mask_error
 from server.core.text import days_text
 from server.data_download.availability import DayState
+from server.data_download.daily_kinds import DailyKind, record_kind
 from server.data_download.data_folder import DataFolder
 from server.data_download.delivery import DeliveryError, check_bars, check_days, take_days
 from server.data_download.errors import BadResponseError, DownloadError, NotPublishedError, ProviderError
+from server.data_download.gate import Gate
 from server.data_download.workers import Task
 from server.lean.bar_checks import without_bad_days
 from server.lean.bars import Bars
@@ -79,7 +81,7 @@ class HostSink:
     events: EventStream
     deliveries: Deliveries
     wanted: Mapping[Series, frozenset[date]]
-    _gate: _Gate = field(factory=lambda: _Gate(), init=False)
+    _gate: Gate = field(factory=Gate, init=False)
     _series_locks: defaultdict[Series, threading.Lock] = field(factory=lambda: defaultdict(threading.Lock), init=False)
 
     @property
@@ -96,6 +98,12 @@ class HostSink:
         with self._accepted(series, days):
             check_days(series, days, self.wanted)
             self._write_bars(series, days, bars)
+
+    def aggregated_bars(self, series: Series, days: Sequence[date], bars: Bars) -> None:
+        """Write days as `bars` does, and record that they were aggregated from the regular session."""
+        with self._accepted(series, days):
+            check_days(series, days, self.wanted)
+            self._write_bars(series, days, bars, DailyKind.REGULAR_SESSION)
 
     def bars_of_task(self, series: Series, days: Sequence[date], task: Task) -> None:
         """Write days whose bars a worker task holds: in its own process where each day has a file of its own."""
@@ -134,11 +142,11 @@ class HostSink:
                 known = series if isinstance(series, Series) else None
                 raise BadResponseError(f"{series} from {self.provider}: {error}", series=known, days=days) from error
 
-    def _write_bars(self, series: Series, days: Sequence[date], bars: Bars) -> None:
+    def _write_bars(self, series: Series, days: Sequence[date], bars: Bars, kind: DailyKind = DailyKind.VENDOR) -> None:
         check_bars(days, bars)
         bars, bad = without_bad_days(bars, days)
         good = self._without_bad(series, days, bad)
-        self._write(series, good, layout_of(series).render(bars, good))
+        self._write(series, good, layout_of(series).render(bars, good), kind)
 
     def _without_bad(self, series: Series, days: Sequence[date], bad: Mapping[date, str]) -> Sequence[date]:
         """Report days with a bad bar as unavailable; returns the others."""
@@ -147,7 +155,9 @@ class HostSink:
             self.unavailable(series, [day], BadResponseError(text, series=series, days=[day]))
         return [day for day in days if day not in bad] if bad else days
 
-    def _write(self, series: Series, days: Sequence[date], texts: Sequence[DayText]) -> None:
+    def _write(
+        self, series: Series, days: Sequence[date], texts: Sequence[DayText], kind: DailyKind = DailyKind.VENDOR
+    ) -> None:
         now = self.clock()
         with self._series_locks[series]:  # two requests for one series may share a file of all days
             through = self.calendar.settled_through(now)
@@ -157,6 +167,7 @@ class HostSink:
             written = {text.day: text.rows for text in texts}
             damaged = self._damaged(series, [day for day in days if day not in written])
             if texts:
+                record_kind(self.folder.ledger, series, kind, texts)
                 self._report_aside(series, self.folder.writer.write_days(series, texts))
             self._record(series, days, written, now, damaged)
 
@@ -269,30 +280,3 @@ class _DaysWithoutBars:
 
     def _settled(self, through: date) -> list[date]:
         return sorted(day for day in self.states if day <= through)
-
-
-class _Gate:
-    """Lets deliveries in until it is closed, and then waits for those inside."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._inside = 0
-        self.open = True
-
-    @contextmanager
-    def entered(self, cancel: CancelToken) -> Iterator[None]:
-        with self._changed:
-            if cancel.cancelled or not self.open:
-                raise Cancelled("the run is over; nothing more is written")
-            self._inside += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._inside -= 1
-                self._changed.notify_all()
-
-    def close(self) -> None:
-        with self._changed:
-            self.open = False
-            self._changed.wait_for(lambda: self._inside == 0)

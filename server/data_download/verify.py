@@ -12,14 +12,13 @@ from attrs import define, field, frozen
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError
 from server.data_download.availability import Gap
-from server.data_download.catalog import DamagedFile, IrregularFile
+from server.data_download.daily_kinds import DailyKinds, read_kinds
+from server.data_download.data_findings import DataFinding
 from server.data_download.data_folder import DataFolder
-from server.lean.csv_lines import decoded
+from server.data_download.file_check import DamagedFile, IrregularFile, closed_days
 from server.lean.errors import FormatError
-from server.lean.irregular import read_file
 from server.lean.layout import EQUITY_USA, layout_of, parse_path
 from server.lean.series import DataType, Resolution, Series
-from server.lean.trade_csv import normalized
 from server.trading_calendar import USEquityTradingCalendar
 
 
@@ -33,6 +32,8 @@ class VerifyResult:
         gaps: The days of the damaged files, as far as they are known.
         irregular: Files of which all rows can be read, but which are not as LEAN writes them.
         to_rewrite: The series and day (None: all days) of the files that a rewrite puts into LEAN's form.
+        daily_bars: The kinds of daily bars in each file that could be read; empty at other resolutions.
+        findings: What LEAN does not read of the files, or not as it is, and what is irregular.
     """
 
     files: int
@@ -40,6 +41,8 @@ class VerifyResult:
     gaps: tuple[Gap, ...]
     irregular: tuple[IrregularFile, ...] = ()
     to_rewrite: tuple[tuple[Series, date | None], ...] = ()
+    daily_bars: tuple[DailyKinds, ...] = ()
+    findings: tuple[DataFinding, ...] = ()
 
 
 @define
@@ -51,17 +54,25 @@ class _Findings:
     irregular: list[IrregularFile] = field(factory=list)
     days: defaultdict[Series, set[date]] = field(factory=lambda: defaultdict(set))
     to_rewrite: list[tuple[Series, date | None]] = field(factory=list)
+    kinds: list[DailyKinds] = field(factory=list)
+    findings: list[DataFinding] = field(factory=list)
+    held: dict[Series, tuple[date, ...]] = field(factory=dict)
 
     def result(self, calendar: USEquityTradingCalendar) -> VerifyResult:
         """What was found; of the days of damaged files only those on which there was a session."""
-        sessions = set(calendar.trading_days(calendar.first_day, calendar.last_day)) if self.days else set()
+        sessions = set(calendar.trading_days(calendar.first_day, calendar.last_day))
         known = {series: sorted(days & sessions) for series, days in self.days.items()}
+        for series, held in self.held.items():
+            days = sorted(day for day in held if calendar.first_day <= day <= calendar.last_day)
+            self.findings += closed_days(layout_of(series), days, sessions)
         return VerifyResult(
             files=self.files,
             damaged=tuple(self.damaged),
             gaps=tuple(Gap(series=series, days=tuple(days)) for series, days in known.items() if days),
             irregular=tuple(self.irregular),
             to_rewrite=tuple(self.to_rewrite),
+            daily_bars=tuple(self.kinds),
+            findings=tuple(self.findings),
         )
 
 
@@ -88,6 +99,8 @@ def verify(
             break
         found.files += 1
         _check_file(folder, path, series, day, found)
+        kinds = read_kinds(folder, series)
+        found.kinds += [kinds] if kinds else []
         progress(found.files)
     return found.result(folder.catalog.calendar)
 
@@ -121,46 +134,21 @@ def rewrite_files(
 
 
 def _check_file(folder: DataFolder, path: Path, series: Series, day: date | None, found: _Findings) -> None:
-    layout = layout_of(series)
-    try:
-        data = path.read_bytes()
-        content = layout.member_content(data, day)
-        layout.check_rows(normalized(content), day)
-    except OSError as error:
-        _add_damage(folder, DamagedFile(path=path, reason=str(error)), series, day, found)
-        return
-    except FormatError:
-        _check_irregular(folder, path, series, day, data, found)
-        return
-    _, notices = decoded(content)
-    if notices:
-        found.irregular.append(IrregularFile(path=path, reason=", ".join(notices)))
+    checked = folder.catalog.check_file(series, day)
+    found.findings += [*checked.findings, *folder.catalog.recorded_losses(series, day)]
+    if day is None:
+        found.held[series] = checked.days
+    if checked.fault:
+        found.damaged.append(DamagedFile(path=path, reason=checked.fault, in_part=bool(checked.days)))
+        found.days[series] |= checked.damaged_days
+        if checked.is_damaged_whole:
+            found.days[series] |= folder.catalog.days_once_held(series, day)
+        if day and not checked.rows:
+            folder.ledger.forget_file(series, day)
+    elif checked.irregular:
+        found.irregular.append(IrregularFile(path=path, reason=checked.irregular, is_read_whole=checked.is_read_whole))
+    if checked.rows and (checked.fault or checked.irregular):
         found.to_rewrite.append((series, day))
-
-
-def _check_irregular(
-    folder: DataFolder, path: Path, series: Series, day: date | None, data: bytes, found: _Findings
-) -> None:
-    try:
-        reading = read_file(layout_of(series), data, day)
-    except FormatError as error:
-        _add_damage(folder, DamagedFile(path=path, reason=str(error)), series, day, found)
-        return
-    found.to_rewrite.append((series, day))
-    if reading.fault is None:
-        found.irregular.append(IrregularFile(path=path, reason=reading.notice, is_read_whole=not reading.lost))
-        return
-    found.damaged.append(DamagedFile(path=path, reason=reading.fault, in_part=bool(reading.days)))
-    found.days[series] |= reading.damaged_days
-    if not reading.days:
-        found.days[series] |= folder.catalog.days_once_held(series, day)
-
-
-def _add_damage(folder: DataFolder, file: DamagedFile, series: Series, day: date | None, found: _Findings) -> None:
-    found.damaged.append(file)
-    found.days[series] |= folder.catalog.days_once_held(series, day)
-    if day:
-        folder.ledger.forget_file(series, day)
 
 
 def check_folder(data_folder: Path, *, strict: bool = True) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from server.core.damaged_files import damaged_path
+from server.data_download.data_findings import DataFinding, pack_findings, unpack_findings
 from server.data_download.files import (
     ZipToWrite,
     keep_copy,
@@ -23,8 +24,10 @@ from server.data_download.files import (
     write_target,
 )
 from server.data_download.ledger import FileMark, Ledger, digest
+from server.data_download.locks import UNIVERSE_LOCK
 from server.lean.layout import layout_of
 from server.lean.series import Series
+from server.lean.universe_file import universe_file_path
 
 if TYPE_CHECKING:
     from server.data_download.workers import Task
@@ -114,6 +117,18 @@ class SeriesWriter:
         self.ledger.forget_file(series, None if layout.one_file else day)
         return aside
 
+    def create_folder(self, path: str) -> None:
+        """Create a folder that LEAN expects, such as that of map files.
+
+        Args:
+            path: Below the data folder.
+
+        Raises:
+            WriteFailedError: It could not be created.
+        """
+        with translate_os_errors(self.root / path, path):
+            (self.root / path).mkdir(parents=True, exist_ok=True)
+
     def write_text(self, symbol: str, path: str, text: str, check: Callable[[str], object]) -> None:
         """Write one of a symbol's text files, and record that this program wrote it.
 
@@ -149,6 +164,19 @@ class SeriesWriter:
             put_text(whole.parent, symbol, f"{whole.name}.old", whole.read_bytes(), lambda read: None)
             put_text(whole.parent, symbol, whole.name, text.encode(), lambda read: check(read.decode()))
 
+    def write_universe_file(self, day: date, content: bytes) -> tuple[int, int]:
+        """Write the universe file of a day; returns its size and its modification time in nanoseconds.
+
+        Raises:
+            WriteFailedError: The file is unchanged.
+        """
+        path = self.root / universe_file_path(day)
+        with translate_os_errors(path, f"the universe file of {day}", is_symbol=False):
+            target = write_target(path)
+            put_text(target.parent, UNIVERSE_LOCK, target.name, content, lambda read: None)
+            status = target.stat()
+        return status.st_size, status.st_mtime_ns
+
     def _previous(self, series: Series, day: date | None) -> FileReading:
         """What can be used of an existing file."""
         from server.lean.errors import FormatError
@@ -164,7 +192,7 @@ class SeriesWriter:
         try:
             return read_quickly(layout, data, day)
         except FormatError as error:
-            return FileReading(rows={}, fault=str(error))
+            return FileReading(rows={}, fault=str(error), is_unread=True)
 
     def _rewrite(
         self,
@@ -180,6 +208,7 @@ class SeriesWriter:
         content = b"\n".join(rows[found] for found in sorted(rows))
         aside = None
         with translate_os_errors(path, series):
+            lost = self._rows_lost(series, day, previous, fetched)
             if previous.fault or previous.has_other_members:
                 aside = keep_copy(write_target(path), damaged_path)
             partial = sorted(previous.partial_days & rows.keys() - fetched)
@@ -187,8 +216,29 @@ class SeriesWriter:
                 self.ledger.record_days(series, now=datetime.now(UTC), provisional=partial)
             (mark,) = _put(self.root, series, [ZipToWrite(layout.zip_name(day), layout.member(day), content)])
         days = () if day else tuple(sorted(rows))
-        self.ledger.record_files(series, [(day, FileMark(*mark, content.count(b"\n") + 1, days))])
+        self.ledger.record_files(series, [(day, FileMark(*mark, content.count(b"\n") + 1, days, pack_findings(lost)))])
         return aside
+
+    def _rows_lost(
+        self, series: Series, day: date | None, previous: FileReading, fetched: AbstractSet[date]
+    ) -> list[DataFinding]:
+        """The rows that a rewrite of the previous file does not save, and those that earlier ones did not."""
+        from server.data_download.file_check import rows_lost
+
+        layout = layout_of(series)
+        path = layout.path(day)
+        days = set(previous.days_lost_by_rewriting())
+        mark = self.ledger.files(series).get(day.toordinal() if day else 0)
+        earlier: list[DataFinding] = []
+        if mark and previous.is_unread:
+            days |= set(mark.days) - previous.rows.keys()
+        if mark and mark.findings and mark.is_of((self.root / path).stat()):
+            earlier = [
+                one for one in unpack_findings(mark.findings, path=path, series=series) if one.kind == "rows_lost"
+            ]
+        found = rows_lost(layout, day, frozenset(days - fetched), previous.unreadable)
+        left = [one.without(fetched) for one in earlier]
+        return [one for one in (*left, found) if one]
 
 
 def write_day_files(root: Path, series: Series, days: Sequence[DayText]) -> list[tuple[date, FileMark]]:
@@ -200,7 +250,7 @@ def write_day_files(root: Path, series: Series, days: Sequence[DayText]) -> list
     layout = layout_of(series)
     zips = [ZipToWrite(layout.zip_name(text.day), layout.member(text.day), text.csv) for text in days]
     marks = _put(root, series, zips)
-    return [(text.day, FileMark(*mark, text.rows)) for text, mark in zip(days, marks, strict=True)]
+    return [(text.day, FileMark(*mark, text.rows, findings="")) for text, mark in zip(days, marks, strict=True)]
 
 
 def _put(root: Path, series: Series, zips: Sequence[ZipToWrite]) -> list[tuple[int, int]]:

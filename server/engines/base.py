@@ -5,29 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from attrs import evolve, field, frozen
 
 from server.core.cancel import CancelToken
+from server.core.errors import ToolFailedError
 from server.core.json import json_options
 from server.core.text import count_text
 from server.data_download.findings import AcceptedDoubt, Doubt, Findings, OtherHolder, joined
+from server.engines.equity import Equity
 from server.engines.missing_data import MissingFile
+from server.engines.results import LeanRun
 from server.lean.series import Resolution, parse_symbols
 
-if TYPE_CHECKING:
-    from server.engines.results import LeanRun
+LEAN_ENGINES = ("lean-native", "lean-docker", "lean-cli")
+"""The names of the engines that run LEAN, in the order in which they are chosen."""
 
 NOT_TRUSTED = "This result cannot be trusted"
 """How the summary begins where there are doubts about the data."""
-
-
-class Equity(NamedTuple):
-    """The equity curve: the account's value in dollars at the end of each day."""
-
-    dates: tuple[date, ...] = ()
-    values: tuple[float, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -38,11 +34,17 @@ class EngineProgress:
         fraction: From 0 to 1; None if unknown.
         equity: The equity curve so far; its last day is the day that the backtest has reached.
         orders: The number of orders so far; None if unknown.
+        day: The day that the backtest has reached; by default the last day of the curve.
     """
 
     fraction: float | None = field(default=None, metadata=json_options(digits=6))
     equity: Equity = field(factory=Equity, metadata=json_options(digits=6))
     orders: int | None = None
+    day: date | None = field()
+
+    @day.default
+    def _last_day(self) -> date | None:
+        return self.equity.dates[-1] if self.equity.dates else None
 
 
 @frozen(kw_only=True)
@@ -87,9 +89,9 @@ class EngineResult:
         notes: Limitations of the figures.
         other_holders: Earlier holders of the tickers, whose bars are within the range and were not used.
         doubts: What may be wrong about the data within the range.
-        verdict: What the result is worth, beginning with ``complete``, ``gaps`` or ``untrusted``; None from the smoke
-            test.
+        verdict: What the result is worth, beginning with ``complete``, ``gaps`` or ``untrusted``.
         missing: The files that LEAN requested and did not get.
+        analysis: LEAN's findings about the run, each with ``name``, ``issue``, ``sample`` and ``solutions``.
         lean_run: The results folder as it was read; None from the smoke test.
     """
 
@@ -109,6 +111,7 @@ class EngineResult:
     doubts: tuple[Doubt, ...] = ()
     verdict: str | None = None
     missing: tuple[MissingFile, ...] = ()
+    analysis: tuple[dict[str, Any], ...] = ()
     lean_run: LeanRun | None = field(default=None, repr=False, metadata=json_options(omit=True))
 
     def with_findings(self, findings: Findings, accepted: Collection[AcceptedDoubt]) -> EngineResult:
@@ -129,6 +132,23 @@ class EngineResult:
             other_holders=every.other_holders,
             doubts=every.doubts,
         )
+
+    @property
+    def open_doubts(self) -> tuple[Doubt, ...]:
+        """The doubts that the user has not accepted."""
+        return tuple(doubt for doubt in self.doubts if not doubt.accepted)
+
+
+class AlgorithmFailedError(ToolFailedError):
+    """The algorithm failed; LEAN left a record of it.
+
+    Attributes:
+        run: The results folder as it was read.
+    """
+
+    def __init__(self, message: str, run: LeanRun) -> None:
+        super().__init__(message)
+        self.run = run
 
 
 class Engine(Protocol):

@@ -1,77 +1,177 @@
-"""Chooses the engine of a backtest."""
+"""Chooses the engine of a backtest, and says why."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import get_args
 
+from attrs import frozen
+
+from server.core.cancel import CancelToken
 from server.core.errors import ConfigurationError, ToolMissingError
-from server.core.secret import Secret
-from server.engines.base import Engine
+from server.core.secret import Secret, without_secrets
+from server.engines.base import LEAN_ENGINES, Engine
+from server.engines.lean_options import LeanOptions
+from server.engines.reference_data import (
+    ReferenceSource,
+    image_source,
+    launcher_source,
+    prepare_reference_data,
+)
+from server.engines.status import SMOKE, EngineProbes, EngineStatus
+from server.settings import Settings
 from server.settings.core import EngineName
-from server.settings.lean_json import find_lean_json
 from server.trading_calendar import USEquityTradingCalendar
 
 ENGINES = get_args(EngineName)
 
-DOCKER_SECONDS = 3.0
-"""Seconds within which Docker must respond to count as running."""
+NO_PROJECT = "no LEAN project was given (name the folder that holds its main.py)"
+
+_NOT_FOR_PROGRAMS = ("BACKTEST_SERVER_TOKEN",)
+
+
+@frozen(kw_only=True)
+class EngineChoice:
+    """The engine of a backtest.
+
+    Attributes:
+        engine: The engine.
+        why: Which engine it is and why it was chosen, in one line.
+        reference_sources: Where the data folder gets LEAN's reference data from; None for an engine that needs none.
+    """
+
+    engine: Engine
+    why: str
+    reference_sources: tuple[ReferenceSource, ...] | None = None
+
+    def prepare(self, data_folder: Path, cancel: CancelToken) -> tuple[str, ...]:
+        """Copy LEAN's reference data where the data folder lacks it (see `prepare_reference_data`)."""
+        sources = self.reference_sources
+        return () if sources is None else prepare_reference_data(data_folder, sources, cancel)
+
+
+@frozen(kw_only=True)
+class EngineOverview:
+    """The engines of this machine.
+
+    Attributes:
+        chosen: The engine that ``auto`` chooses.
+        why: Which one that is and why, in one line.
+        engines: The status of each engine.
+    """
+
+    chosen: str
+    why: str
+    engines: tuple[EngineStatus, ...]
 
 
 def choose_engine(
     wanted: str,
     *,
     project: Path | None,
+    settings: Settings,
     calendar: USEquityTradingCalendar,
     clock: Callable[[], datetime],
     environ: Mapping[str, str],
-    lean_config: Path | None = None,
     secrets: Sequence[Secret] = (),
-    docker_problem: Callable[[str], str | None] | None = None,
-) -> tuple[Engine, str]:
+) -> EngineChoice:
     """Choose the engine of a backtest.
 
-    ``auto`` chooses LEAN if it can run (the project has a lean.json at or above it, LEAN's CLI is on the PATH, Docker
-    responds), else the smoke test.
+    ``lean`` chooses the first of lean-native, lean-docker and lean-cli that can run, ``auto`` the same and the smoke
+    test if none of them can. They are tried in this order, and nothing is looked for after the first that can run.
 
     Args:
-        wanted: ``auto``, ``lean`` or ``smoke``.
+        wanted: The name of an engine, ``lean`` or ``auto``.
         project: The LEAN project, if there is one.
+        settings: They name the launcher, the Python, the image and lean.json.
         calendar: The trading calendar.
         clock: Returns the current instant in UTC.
-        environ: The environment, for the PATH and for LEAN's CLI.
-        lean_config: The lean.json of the settings; if the project is not below its folder, the nearest one at or above
-            the project replaces it.
-        secrets: What is masked in LEAN's output.
-        docker_problem: Takes the path of the program docker; returns None if Docker responds, else the reason.
-
-    Returns:
-        The engine, and in one line why it was chosen.
+        environ: The environment, for the PATH and for the programs of the engines.
+        secrets: What is masked in LEAN's output, and what the programs that are asked do not get.
 
     Raises:
-        ConfigurationError: The engine does not exist.
-        ToolMissingError: The engine is ``lean``, which cannot run here; the text says what to do.
+        ConfigurationError: The engine does not exist, or the launcher that is named does not.
+        ToolMissingError: The engine cannot run here; the text names all that is missing and how to get it.
     """
     if wanted not in ENGINES:
         raise ConfigurationError(f"there is no engine {wanted!r}; choose one of {', '.join(ENGINES)}")
-    if wanted == "smoke":
-        return _smoke(calendar, clock), "the smoke test, as asked for"
-    if project is not None and not (lean_config and _below(project, lean_config)):
-        lean_config = find_lean_json(project) or lean_config
-    problem = _lean_problem(project, lean_config, environ, docker_problem or ask_docker)
-    if problem is None and lean_config is not None:
-        from server.engines.lean_cli import LeanEngine
+    if wanted == SMOKE:
+        return EngineChoice(engine=_smoke(calendar, clock), why="the smoke test, as asked for")
+    if project is None:
+        if wanted == "auto":
+            return EngineChoice(engine=_smoke(calendar, clock), why=_why_smoke([NO_PROJECT]))
+        raise ToolMissingError(f"LEAN cannot run here: {NO_PROJECT}; or choose the engine smoke")
+    probes = engine_probes(settings, environ, secrets, project)
+    several = wanted in ("auto", "lean")
+    candidates = LEAN_ENGINES if several else (wanted,)
+    if "lean-native" in candidates:
+        probes.require_named_launcher()
+    skipped: list[EngineStatus] = []
+    for name in candidates:
+        status = probes.status(name, first_only=several)
+        if status.ready:
+            why = why_engine(status, skipped) if several else f"{name}, as asked for: {status.found}"
+            engine = _create(name, probes, clock, environ, tuple(secrets))
+            return EngineChoice(engine=engine, why=why, reference_sources=_reference_sources(name, probes))
+        skipped.append(status)
+    if wanted == "auto":
+        return EngineChoice(engine=_smoke(calendar, clock), why=_why_smoke([_first_lack(one) for one in skipped]))
+    lacks = "; ".join(_all_lacks(probes.status(name)) for name in candidates)
+    subject = "LEAN" if several else wanted
+    raise ToolMissingError(f"{subject} cannot run here: {lacks}; or choose another engine (backtest-server engines)")
 
-        lean = shutil.which("lean", path=environ.get("PATH", "")) or "lean"
-        why = "LEAN, as asked for" if wanted == "lean" else "LEAN: its CLI, a running Docker and lean.json are there"
-        return LeanEngine(lean_config, clock, environ, executable=lean, secrets=secrets), why
-    if wanted == "lean":
-        raise ToolMissingError(f"LEAN cannot run here: {problem}; or choose the engine smoke")
-    return _smoke(calendar, clock), f"the smoke test, since LEAN cannot run here: {problem}"
+
+def engine_overview(
+    settings: Settings, *, environ: Mapping[str, str], secrets: Sequence[Secret] = (), project: Path | None = None
+) -> EngineOverview:
+    """Return what each engine finds and lacks, and which one ``auto`` chooses.
+
+    Args:
+        settings: They name the launcher, the Python, the image and lean.json.
+        environ: The environment, for the PATH and the programs that are asked.
+        secrets: What these programs do not get.
+        project: The LEAN project to run; None means some Python project.
+    """
+    probes = engine_probes(settings, environ, secrets, project)
+    statuses = tuple(probes.status(name) for name in (*LEAN_ENGINES, SMOKE))
+    ready = next(status for status in statuses if status.ready)
+    skipped = statuses[: statuses.index(ready)]
+    why = _why_smoke([_first_lack(one) for one in skipped]) if ready.name == SMOKE else why_engine(ready, skipped)
+    return EngineOverview(chosen=ready.name, why=why, engines=statuses)
+
+
+def engine_probes(
+    settings: Settings, environ: Mapping[str, str], secrets: Sequence[Secret], project: Path | None
+) -> EngineProbes:
+    """Return the probes of a project, whose programs get neither a secret nor the server's token."""
+    kept = without_secrets(environ, secrets)
+    environ = {name: value for name, value in kept.items() if name not in _NOT_FOR_PROGRAMS}
+    return EngineProbes(settings=settings, environ=environ, project=project)
+
+
+def why_engine(status: EngineStatus, skipped: Sequence[EngineStatus]) -> str:
+    """Return why one of LEAN's engines was chosen.
+
+    Args:
+        status: The engine that can run.
+        skipped: The engines before it, which cannot.
+    """
+    reasons = (f"{one.name} cannot run: {one.lacks[0]}" for one in skipped)
+    return "; ".join([f"{status.name}: {status.found}", *reasons])
+
+
+def _why_smoke(reasons: Sequence[str]) -> str:
+    return f"the smoke test, since LEAN cannot run here: {'; '.join(reasons)}"
+
+
+def _first_lack(status: EngineStatus) -> str:
+    return f"{status.name}: {status.lacks[0]}"
+
+
+def _all_lacks(status: EngineStatus) -> str:
+    return f"{status.name}: {', '.join(map(str, status.lacks))}"
 
 
 def _smoke(calendar: USEquityTradingCalendar, clock: Callable[[], datetime]) -> Engine:
@@ -80,56 +180,40 @@ def _smoke(calendar: USEquityTradingCalendar, clock: Callable[[], datetime]) -> 
     return SmokeEngine(calendar, clock)
 
 
-def _below(project: Path, lean_config: Path) -> bool:
-    """Whether the project is below the folder of this lean.json, as the CLI requires."""
-    return project.resolve().is_relative_to(lean_config.resolve().parent)
-
-
-def _lean_problem(
-    project: Path | None,
-    lean_config: Path | None,
+def _create(
+    name: str,
+    probes: EngineProbes,
+    clock: Callable[[], datetime],
     environ: Mapping[str, str],
-    docker_problem: Callable[[str], str | None],
-) -> str | None:
-    """Return why LEAN cannot run and what to do, the cheapest check first; None if it can run."""
-    path = environ.get("PATH", "")
-    if project is None:
-        return "no LEAN project was given (name the folder that holds its main.py)"
-    if lean_config is None:
-        return f"there is no lean.json at or above {project} (run lean init)"
-    if not _below(project, lean_config):
-        return f"{project} does not lie below the folder of {lean_config} (move it there)"
-    if shutil.which("lean", path=path) is None:
-        return "LEAN's CLI is not installed (pip install lean, then lean login)"
-    docker = shutil.which("docker", path=path)
-    if docker is None:
-        return "Docker is not installed (see https://docs.docker.com/engine/install)"
-    problem = docker_problem(docker)
-    return f"Docker is not running: {problem} (start it and try again)" if problem else None
+    secrets: tuple[Secret, ...],
+) -> Engine:
+    """Create an engine that is ready."""
+    settings, config = probes.settings, probes.lean_config
+    options = LeanOptions(
+        workspace=config.parent if config else None,
+        object_store=settings.lean_object_store,
+        live_stream=settings.lean_live_stream,
+        secrets=secrets,
+    )
+    if name == "lean-native":
+        from server.engines.lean_native import NativeEngine
+
+        return NativeEngine(probes.launcher, options, clock, environ)
+    if name == "lean-docker" and probes.docker is not None:
+        from server.engines.lean_docker import DockerEngine
+
+        return DockerEngine(probes.docker, settings.lean_engine_image, options, clock, environ)
+    from server.engines.lean_cli import CliEngine
+
+    if config is None:
+        raise ValueError(f"{name} is not ready")
+    return CliEngine(config, options, clock, environ, executable=str(probes.lean_cli.value))
 
 
-def ask_docker(docker: str) -> str | None:
-    """Check with the program docker whether Docker's server responds.
-
-    Args:
-        docker: The path of the program docker.
-
-    Returns:
-        None if it responds, else the reason in one line.
-    """
-    try:
-        answer = subprocess.run(
-            [docker, "version", "--format", "{{.Server.Version}}"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=DOCKER_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"no answer within {DOCKER_SECONDS:g} s"
-    except OSError as error:
-        return f"{docker} cannot be run ({error.strerror or error})"
-    if answer.returncode == 0:
-        return None
-    lines = answer.stderr.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1][:200] if lines else f"docker version ended with exit code {answer.returncode}"
+def _reference_sources(name: str, probes: EngineProbes) -> tuple[ReferenceSource, ...]:
+    """The sources of an engine: the launcher's own, else LEAN's image, where Docker has it."""
+    if name == "lean-native":
+        return (launcher_source(probes.launcher.reference_folders),)
+    if probes.docker is None or probes.image is None:
+        return ()
+    return (image_source(probes.docker, probes.image, probes.environ),)

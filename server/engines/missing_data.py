@@ -22,6 +22,9 @@ from server.trading_calendar import USEquityTradingCalendar
 NOT_COUNTED = ("quote", "shortable")
 """Kinds of files that a folder of trade bars does not have and that do not change a verdict."""
 
+ENDS_EARLY, LACKS_DAYS = "ends early", "lacks days"
+"""Reasons of files that LEAN opened: one that ends before the algorithm's last day, one of a benchmark with holes."""
+
 _DATA = re.compile(
     r"(?:^|/)((?:equity|option|future|futureoption|index|indexoption|forex|cfd|crypto|cryptofuture|alternative|custom)/.*)"
 )
@@ -72,7 +75,8 @@ class MissingFile:
         series: Its series; None where the file holds no series of US equities.
         days: Its day, or of a file with all days the trading days of the algorithm.
         kind: ``trade``, ``quote``, ``universe``, ``shortable`` or ``other``.
-        reason: ``not found``, or ``corrupt`` for a zip that cannot be read.
+        reason: ``not found``, ``corrupt`` for a zip that cannot be read, ``ends early`` for one that ends before the
+            algorithm's last day, or ``lacks days`` for a benchmark without bars on some days.
     """
 
     path: str
@@ -80,6 +84,11 @@ class MissingFile:
     days: tuple[date, ...]
     kind: str
     reason: str = "not found"
+
+    @property
+    def fetchable(self) -> bool:
+        """Whether it holds bars of trades of US equities."""
+        return self.kind == DataType.TRADE.value and self.series is not None and self.series.ticker is not None
 
     @property
     def counts(self) -> bool:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from attrs import frozen
+from attrs import evolve, frozen
 
 from server.core.errors import ConfigurationError
-from server.engines.base import Equity
+from server.engines.equity import Equity
 from server.engines.lean_error import error_advice, error_line, logged_error, unhandled_exception
 from server.engines.lean_log import LeanLog, parse_log
 from server.engines.missing_data import (
@@ -41,6 +41,7 @@ from server.engines.results_files import (
     read_log,
     read_result,
 )
+from server.engines.stored_check import StoredCheck, read_check
 from server.engines.verdict import verdict_text
 from server.trading_calendar import USEquityTradingCalendar
 
@@ -82,6 +83,7 @@ class LeanRun:
         orders: LEAN's orders by id, each with a list ``fills`` of LEAN's order events.
         charts: LEAN's charts by name, each as LEAN's JSON (`msgspec.json.decode` decodes one).
         equity: The last value of each New York day; a value at midnight belongs to the day that ends.
+        absent_folders: Folders of map files that LEAN did not find.
     """
 
     folder: Path
@@ -101,6 +103,7 @@ class LeanRun:
     orders: dict[str, Any]
     charts: dict[str, msgspec.Raw]
     equity: Equity
+    absent_folders: tuple[str, ...] = ()
 
 
 def read_run(
@@ -139,16 +142,16 @@ def read_run(
     early = not log.messages and _ends_early(equity, end, requests, calendar)
     state = run_state(result, error=error, cancelled=log.cancelled, fresh=fresh, ends_early=early)
     missing = missing_files(requests, start, end, calendar)
-    completed = state is RunState.COMPLETED
     orders, order_notes = orders_with_fills(folder, result)
-    notes = [*result.notes, *order_notes, error_advice(error) or "", _abort_note(abort) if completed else ""]
+    notes = [*result.notes, *order_notes, error_advice(error) or ""]
+    notes += [_abort_note(abort)] if state is RunState.COMPLETED else []
     analysis = get_any(result.values, "analysis")
-    return LeanRun(
+    run = LeanRun(
         folder=folder,
         id=result.id,
         state=state,
         error=error,
-        verdict=verdict_text(missing, requests, start, calendar, log.absent_folders) if completed else None,
+        verdict=None,
         notes=tuple(note for note in notes if note),
         start=start,
         end=end,
@@ -161,7 +164,26 @@ def read_run(
         orders=orders,
         charts=get_mapping(result.values, "charts"),
         equity=equity,
+        absent_folders=tuple(log.absent_folders),
     )
+    return with_check(run, read_check(folder), calendar)
+
+
+def with_check(run: LeanRun, check: StoredCheck | None, calendar: USEquityTradingCalendar) -> LeanRun:
+    """Return a run with its verdict, and with what the data check of its backtest found.
+
+    Args:
+        run: The run as LEAN's files have it.
+        check: The data check; None where the data was not checked.
+        calendar: The trading days.
+    """
+    if check is not None:
+        listed = {file.path for file in check.missing}
+        missing = (*(file for file in run.missing if file.path not in listed), *check.missing)
+        run = evolve(run, missing=missing, notes=(*run.notes, *check.notices))
+    if run.state is not RunState.COMPLETED:
+        return run
+    return evolve(run, verdict=verdict_text(run.missing, run.requests, run.start, calendar, run.absent_folders, check))
 
 
 def run_state(result: ResultFile, *, error: str | None, cancelled: bool, fresh: bool, ends_early: bool) -> RunState:

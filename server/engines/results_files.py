@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from attrs import field, frozen
 
-from server.engines.base import Equity
+from server.engines.equity import Equity
 from server.engines.lean_log import LeanLog, data_points_in
 from server.engines.missing_data import DataRequests, data_requests
 from server.lean.series import NEW_YORK
@@ -35,6 +35,9 @@ _NEEDED = {
 _BEGINNING = re.compile(rb'\s*\{\s*"(?:rollingWindow|charts)"', re.IGNORECASE)
 _OTHER_FILES = ("-summary.json", "-order-events.json", "alpha-results.json")
 _OTHER_PREFIXES = ("data-monitor-report-",)
+_OTHER_NAMES = ("config.json", "data-check.json")
+"""Files that hold no result, by the end, the beginning or the whole of their names; config.json is that of the run."""
+
 _FILLED = 3
 """The status of an order that is filled (LEAN: ``OrderStatus.Filled``)."""
 
@@ -137,23 +140,44 @@ def orders_with_fills(folder: Path, result: ResultFile) -> tuple[dict[str, Any],
 def equity_of(charts: Mapping[str, msgspec.Raw]) -> Equity:
     """Return the equity curve: the last value of each New York day; one at midnight belongs to the day that ends."""
     decoded: Any = None
-    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         decoded = msgspec.json.decode(get_any(charts, "Strategy Equity") or b"null")
     chart = decoded if isinstance(decoded, dict) else {}
     points = get_any(get_mapping(get_mapping(chart, "series"), "Equity"), "values")
-    by_day: dict[date, float] = {}
+    return equity_by_day(values_by_day(points))
+
+
+def equity_by_day(values: Mapping[date, float]) -> Equity:
+    """Return the equity curve of the values by day."""
+    days = sorted(values)
+    return Equity(tuple(days), tuple(values[day] for day in days))
+
+
+def values_by_day(points: object) -> dict[date, float]:
+    """Return the last value of each New York day of a series of a chart; what is no point is ignored.
+
+    Args:
+        points: LEAN's list of points, ``[time, open, high, low, close]``, ``[x, y]`` or an object of both.
+    """
+    found: dict[date, float] = {}
     for point in points if isinstance(points, list) else []:
         match point:
-            case [int() | float() as time, *_, int() | float() as value]:  # [time, open, high, low, close] or [x, y]
+            case [int() | float() as time, *_, int() | float() as value]:
                 pass
             case {"x": int() | float() as time, "y": int() | float() as value}:
                 pass
             case _:
                 continue
-        instant = datetime.fromtimestamp(time, UTC).astimezone(NEW_YORK)
-        by_day[(instant - timedelta(seconds=1)).date()] = float(value)
-    days = sorted(by_day)
-    return Equity(tuple(days), tuple(by_day[day] for day in days))
+        with suppress(OverflowError, ValueError, OSError):  # a number that is no instant
+            instant = datetime.fromtimestamp(time, UTC).astimezone(NEW_YORK)
+            found[(instant - timedelta(seconds=1)).date()] = float(value)
+    return found
+
+
+def is_result_name(name: str) -> bool:
+    """Return whether a file of a results folder may be ``<id>.json``, by its name."""
+    other = name in _OTHER_NAMES or name.endswith(_OTHER_FILES) or name.startswith(_OTHER_PREFIXES)
+    return name.endswith(".json") and not other
 
 
 def day_of(text: object) -> date | None:
@@ -186,11 +210,7 @@ def _result_paths(folder: Path) -> list[Path]:
     known = str((_decode(config, every=True) or {}).get("id") or "") if config.is_file() else ""
     summaries = list(folder.glob("*-summary.json"))
     named = {path.name.removesuffix("-summary.json") for path in summaries}
-    results = [
-        path
-        for path in folder.glob("*.json")
-        if not path.name.endswith(_OTHER_FILES) and not path.name.startswith(_OTHER_PREFIXES)
-    ]
+    results = [path for path in folder.glob("*.json") if is_result_name(path.name)]
     order = sorted(results, key=lambda path: (path.stem == known, path.stem in named, _changed(path)), reverse=True)
     return [*order, *sorted(summaries, key=_changed, reverse=True)]
 

@@ -23,16 +23,17 @@ from server.core.text import count_text, list_text
 from server.corporate_actions.findings import doubts_about_closes
 from server.data_download.feed_files import FolderFiles
 from server.data_download.findings import Doubt
-from server.engines.base import EngineProgress, EngineRequest, EngineResult, Equity
+from server.engines.base import EngineProgress, EngineRequest, EngineResult
+from server.engines.equity import Equity
 from server.engines.hold import START_EQUITY, DayPrices, equal_weight_equity, max_drawdown
 from server.engines.smoke_notes import raw_notes, share_notes
 from server.lean.feed import (
     Dividend,
+    FeedReader,
     FeedRequest,
     LossKind,
     Mode,
     ShareFeed,
-    ShareReader,
     Split,
     SplitKind,
     normalize,
@@ -162,7 +163,7 @@ class SmokeEngine:
             mode=Mode.ADJUSTED,
             today=self._clock().astimezone(NEW_YORK).date(),
         )
-        reader = ShareReader(files, request.resolution, wanted, self._calendar)
+        reader = FeedReader(files, request.resolution, wanted, self._calendar)
         for symbol in request.symbols:
             feed = reader.read(reader.find(symbol))
             contents.feeds[symbol] = feed

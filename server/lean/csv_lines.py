@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from typing import Literal, NamedTuple
 
 from attrs import Factory, define, frozen
 
@@ -18,6 +19,26 @@ _DATED = re.compile(rb" *(\d{8} \d\d:\d\d)," + _NUMBERS)
 _DAY = re.compile(rb"\s*(\d{4})-?(\d\d)-?(\d\d)(?!\d)")
 _MS_PER_MINUTE = 60_000
 _SHOWN = 80
+
+
+IrregularityKind = Literal["form", "member_name", "other_lines", "repeated_rows", "rows_out_of_order"]
+"""What is irregular about a file of which all rows can be read: line ends, encoding or spaces; the name of its member;
+lines that are no rows; rows that are repeated; rows that are not in order."""
+
+
+class Irregularity(NamedTuple):
+    """Something about a file that LEAN would not have written so.
+
+    Attributes:
+        text: What it is, without a verb: ``2 blank lines``.
+        rows: Rows that the engine does not read because of it.
+        days: The days of these rows.
+    """
+
+    kind: IrregularityKind
+    text: str
+    rows: int = 0
+    days: frozenset[date] = frozenset()
 
 
 @frozen(kw_only=True)
@@ -53,7 +74,7 @@ class CsvLines:
     loose: dict[int, bytes] = Factory(dict)
     damaged_days: set[date] = Factory(set)
     faults: list[str] = Factory(list)
-    notices: list[str] = Factory(list)
+    notices: list[Irregularity] = Factory(list)
     plain: bool = True
     order: list[int] = Factory(list)
 
@@ -66,7 +87,7 @@ def read_lines(content: bytes, form: RowForm) -> CsvLines:
         form: How its rows begin.
     """
     text, notices = decoded(content)
-    found = CsvLines(text=text.decode("latin-1"), notices=notices)
+    found = CsvLines(text=text.decode("latin-1"), notices=[Irregularity("form", notice) for notice in notices])
     lines = text.split(b"\n")
     if lines[-1] == b"":
         lines.pop()
@@ -88,9 +109,11 @@ def read_lines(content: bytes, form: RowForm) -> CsvLines:
         found.plain = False
     found.damaged_days.update(_days_between(found.order, unknown) if form.dated else ())
     found.notices += [
-        count_text(count, what) for count, what in ((blank, "blank line"), (headers, "header line")) if count
+        Irregularity("other_lines", count_text(count, what))
+        for count, what in ((blank, "blank line"), (headers, "header line"))
+        if count
     ]
-    found.notices += [f"{count_text(spaces, 'row')} with spaces"] if spaces else []
+    found.notices += [Irregularity("form", f"{count_text(spaces, 'row')} with spaces")] if spaces else []
     found.notices += _order_notices(found.order)
     return found
 
@@ -177,11 +200,17 @@ def _days_between(order: Sequence[int], places: Sequence[int]) -> Iterator[date]
                     yield day
 
 
-def _order_notices(order: Sequence[int]) -> list[str]:
+def _order_notices(order: Sequence[int]) -> list[Irregularity]:
     repeated = len(order) - len(set(order))
     newest, late = -1, 0
     for label in order:
         late += label < newest
         newest = max(newest, label)
-    notices = [f"{count_text(repeated, 'repeated row')}, of which the first counts"] if repeated else []
-    return notices + ([f"{count_text(late, 'row')} out of order"] if late else [])
+    notices = []
+    if repeated:
+        notices.append(
+            Irregularity("repeated_rows", f"{count_text(repeated, 'repeated row')}, of which the first counts")
+        )
+    if late:
+        notices.append(Irregularity("rows_out_of_order", f"{count_text(late, 'row')} out of order"))
+    return notices

@@ -5,14 +5,14 @@ A file that the engine reads whole is irregular at most; a row that cannot be re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
 from server.core.text import count_text
-from server.lean.csv_lines import CsvLines, RowForm, day_of_label, read_lines
+from server.lean.csv_lines import CsvLines, Irregularity, RowForm, day_of_label, read_lines
 from server.lean.days import MS_PER_DAY
 from server.lean.engine_rows import engine_rows
 from server.lean.errors import FormatError
@@ -20,8 +20,6 @@ from server.lean.zip import members, salvage
 
 if TYPE_CHECKING:
     from server.lean.layout import Layout
-
-_MS_PER_MINUTE = 60_000
 
 
 @frozen(kw_only=True)
@@ -33,18 +31,24 @@ class FileReading:
         damaged_days: Days of which rows cannot be read, as far as they are known.
         partial_days: Those of them that have other rows in `rows`.
         fault: Why the file is damaged, or None.
-        notices: What is irregular about it.
+        unreadable: Rows that cannot be read.
+        irregularities: What is irregular about it, each with the rows that the engine does not read because of it.
         lost: Rows that can be read, but which the engine does not read until the file is rewritten.
+        lost_days: The days of these rows.
         has_other_members: Whether a rewrite would lose something else that the zip contains.
+        is_unread: Whether the engine reads nothing of the file.
     """
 
     rows: Mapping[date, bytes]
     damaged_days: frozenset[date] = frozenset()
     partial_days: frozenset[date] = frozenset()
     fault: str | None = None
-    notices: tuple[str, ...] = ()
+    unreadable: int = 0
+    irregularities: tuple[Irregularity, ...] = ()
     lost: int = 0
+    lost_days: frozenset[date] = frozenset()
     has_other_members: bool = False
+    is_unread: bool = False
 
     @property
     def days(self) -> list[date]:
@@ -57,13 +61,26 @@ class FileReading:
         return sum(text.count(b"\n") + 1 for text in self.rows.values())
 
     @property
+    def notices(self) -> tuple[str, ...]:
+        """What is irregular."""
+        return tuple(one.text for one in self.irregularities)
+
+    @property
     def notice(self) -> str:
         """What is irregular, as one sentence."""
-        what = ", ".join(self.notices)
-        if self.lost:
-            rows, pronoun = count_text(self.lost, "row"), "it" if self.lost == 1 else "them"
-            return f"{what}; LEAN does not read {rows} until the file is rewritten with {pronoun} in order"
+        return with_lost_rows(", ".join(self.notices), self.lost)
+
+    def days_lost_by_rewriting(self) -> frozenset[date]:
+        """The days of which a rewrite of the file does not have all rows."""
+        return (self.damaged_days - self.rows.keys()) | self.partial_days
+
+
+def with_lost_rows(what: str, lost: int) -> str:
+    """Return what is irregular, with the number of rows that the engine does not read because of it."""
+    if not lost:
         return what
+    rows, pronoun = count_text(lost, "row"), "it" if lost == 1 else "them"
+    return f"{what}; LEAN does not read {rows} until the file is rewritten with {pronoun} in order"
 
 
 def read_file(layout: Layout, data: bytes, day: date | None) -> FileReading:
@@ -84,13 +101,14 @@ def read_file(layout: Layout, data: bytes, day: date | None) -> FileReading:
     (name, content), others = found[0], found[1:]
     foreign = [other for other, _ in others if not _is_byproduct(other)]
     expected = layout.member(day)
-    notices = [] if name == expected else [f"a member called {name}, where LEAN writes {expected}"]
-    notices += [count_text(len(others), "further member")] if others else []
+    texts = [] if name == expected else [f"a member called {name}, where LEAN writes {expected}"]
+    texts += [count_text(len(others), "further member")] if others else []
+    notices = [Irregularity("member_name", text) for text in texts]
     try:
         reading = _read_content(layout, content, day)
     except FormatError as error:
         return _read_other_member(layout, others, day, f"the first member, {name}, has no rows ({error})")
-    return evolve(reading, notices=(*notices, *reading.notices), has_other_members=bool(foreign))
+    return evolve(reading, irregularities=(*notices, *reading.irregularities), has_other_members=bool(foreign))
 
 
 def read_quickly(layout: Layout, data: bytes, day: date | None) -> FileReading:
@@ -145,7 +163,7 @@ def _read_other_member(
 def _unread(layout: Layout, reading: FileReading, reason: str) -> FileReading:
     """The reading of a file of which the engine reads nothing."""
     days = frozenset(reading.rows) | reading.damaged_days
-    return evolve(reading, fault=reason, damaged_days=days, has_other_members=True)
+    return evolve(reading, fault=reason, damaged_days=days, has_other_members=True, is_unread=True)
 
 
 def _read_content(layout: Layout, content: bytes, day: date | None) -> FileReading:
@@ -169,9 +187,27 @@ def _read_content(layout: Layout, content: bytes, day: date | None) -> FileReadi
         damaged_days=frozenset(damaged),
         partial_days=frozenset(partial),
         fault=_fault(lines, len(lost)),
-        notices=tuple(lines.notices),
+        unreadable=len(lines.faults),
+        irregularities=tuple(_with_lost(lines, lost, day)),
         lost=len(lost),
+        lost_days=_days_of(lost, day),
     )
+
+
+def _days_of(labels: Iterable[int], day: date | None) -> frozenset[date]:
+    return frozenset(day_of_label(label) if day is None else day for label in labels)
+
+
+def _with_lost(lines: CsvLines, lost: Sequence[int], day: date | None) -> Iterator[Irregularity]:
+    """The irregularities, each with the rows that the engine does not read because of it."""
+    late = lines.rows.keys() - set(_ascending(lines.order))
+    by_kind = {
+        "rows_out_of_order": [label for label in lost if label in late],
+        "other_lines": [label for label in lost if label not in late],
+    }
+    for one in lines.notices:
+        labels = [] if lines.faults else by_kind.pop(one.kind, [])
+        yield one._replace(rows=len(labels), days=_days_of(labels, day))
 
 
 def _fault(lines: CsvLines, lost: int) -> str | None:
@@ -187,11 +223,16 @@ def _lost_labels(lines: CsvLines, form: RowForm) -> list[int]:
     if not lines.plain:
         fed = dict(engine_rows(lines.text, dated=form.dated))
         return [label for label, row in lines.rows.items() if fed.get(label) != _numbers(row)]
-    fed_labels: list[int] = []
-    for label in lines.order:
-        if not fed_labels or label > fed_labels[-1]:
-            fed_labels.append(label)
-    return sorted(lines.rows.keys() - set(fed_labels))
+    return sorted(lines.rows.keys() - set(_ascending(lines.order)))
+
+
+def _ascending(order: Sequence[int]) -> list[int]:
+    """The labels that the engine takes of rows in this order."""
+    taken: list[int] = []
+    for label in order:
+        if not taken or label > taken[-1]:
+            taken.append(label)
+    return taken
 
 
 def _numbers(row: bytes) -> tuple[float, ...]:

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 
 from attrs import frozen
 
 from server.lean.errors import FormatError
+from server.lean.layout import EQUITY_USA
 from server.lean.text_lines import excerpt, split_lines, strip_zeros
+
+UNIVERSE_FILES = f"{EQUITY_USA}/fundamental/coarse"
+"""The folder of universe files, each named by its trading day (LEAN: ``CoarseFundamental.GetSource``)."""
 
 _FIELDS = 8
 _WHOLE = re.compile(r"\d+", re.ASCII)
@@ -42,6 +47,11 @@ class UniverseRow:
     has_fundamental_data: bool
     price_factor: Decimal
     split_factor: Decimal
+
+
+def universe_file_path(day: date) -> str:
+    """Return the path of the universe file of a trading day, below the data folder."""
+    return f"{UNIVERSE_FILES}/{day:%Y%m%d}.csv"
 
 
 def render_universe_file(rows: Sequence[UniverseRow]) -> str:

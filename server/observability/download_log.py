@@ -1,10 +1,10 @@
-"""Logs a download: its events, and at the end a summary of each symbol and of the whole."""
+"""Logs downloads and backtests: events, and at the end of a download a summary of each symbol and of the whole."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, define
@@ -15,6 +15,9 @@ from server.data_download.report import DownloadReport, Failure
 
 if TYPE_CHECKING:
     from loguru import Logger
+
+PROGRESS_INTERVAL = timedelta(seconds=30)
+"""The least time between two lines about the progress of a backtest."""
 
 _COUNTED = ("bars", "bytes", "api_calls", "cache_hits", "retries")
 
@@ -44,9 +47,12 @@ class DownloadLog:
         self._log = log
         self._lock = threading.Lock()
         self._symbols: dict[str, _SymbolCounts] = {}
+        self._progress_at: datetime | None = None
 
     def __call__(self, event: Event, /) -> None:
         """Log an event and count it for its symbol; the last event of a download has its report."""
+        if event.kind == "engine_progress" and not self._is_time_for_progress(event):
+            return
         if event.symbol is not None:
             with self._lock:
                 counts = self._symbols.setdefault(event.symbol, _SymbolCounts(event.at, event.at))
@@ -55,6 +61,13 @@ class DownloadLog:
         self._log.bind(**_event_fields(event)).log(level, text)
         if event.report is not None:
             self.log_report(event.report)
+
+    def _is_time_for_progress(self, event: Event) -> bool:
+        with self._lock:
+            if self._progress_at is not None and event.at - self._progress_at < PROGRESS_INTERVAL:
+                return False
+            self._progress_at = event.at
+            return True
 
     def log_report(self, report: DownloadReport) -> None:
         """Log a line for each symbol with an event, for each failure, and for the whole download."""
@@ -108,10 +121,28 @@ def describe_event(event: Event) -> tuple[str, str]:
             return "INFO", f"waiting {event.wait_seconds:.1f} s{reason}"
         case "notice":
             return "WARNING" if event.phase == "data_download" else "INFO", event.message
-        case "phase":
-            return "DEBUG", f"phase {event.phase}"
+        case "phase" | "engine_progress":
+            return _describe_backtest(event)
         case "finished":
             return "DEBUG", f"{what}: finished"
+
+
+def _describe_backtest(event: Event) -> tuple[str, str]:
+    """The level and text of an event that only backtests have."""
+    if event.kind == "phase":
+        return "DEBUG", f"phase {event.phase}"
+    return "INFO", progress_text(event.progress) if event.progress is not None else "backtest"
+
+
+def progress_text(progress: Any) -> str:
+    """Return how far a backtest has come, an `EngineProgress`, in one line; what is unknown is left out."""
+    values = progress.equity.values
+    parts = (
+        f"{progress.fraction:.0%}" if progress.fraction is not None else "",
+        f"equity ${values[-1]:,.2f}" if values else "",
+        count_text(progress.orders, "order") if progress.orders is not None else "",
+    )
+    return f"backtest at {progress.day or 'its start'}: {', '.join(filter(None, parts))}".removesuffix(": ")
 
 
 def describe_report(report: DownloadReport) -> str:
@@ -137,7 +168,19 @@ def _event_fields(event: Event) -> dict[str, Any]:
         value = getattr(event, name)
         if value:
             fields[name] = value
+    if event.progress is not None:
+        fields |= _progress_fields(event.progress)
     return fields
+
+
+def _progress_fields(progress: Any) -> dict[str, Any]:
+    values = {
+        "day": progress.day,
+        "fraction": progress.fraction,
+        "equity": progress.equity.values[-1] if progress.equity.values else None,
+        "orders": progress.orders,
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _failure_fields(failure: Failure) -> dict[str, Any]:

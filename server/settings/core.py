@@ -18,7 +18,7 @@ from server.core.words import did_you_mean, quoted_name
 from server.lean.json_with_comments import JsonObject
 from server.settings.lean_json import find_lean_json, read_lean_json
 from server.settings.reader import PROVIDERS, SECTION, SettingField, SettingsReader
-from server.settings.values import ProviderName, Source, SymbolDays
+from server.settings.values import ProgramPath, ProviderName, Source, SymbolDays
 
 EngineName = Literal["auto", "lean", "lean-native", "lean-docker", "lean-cli", "smoke"]
 CorporateActionsMode = Literal["auto", "off"]
@@ -50,7 +50,7 @@ CORE_SETTINGS = (
     _core("accepted-doubts", SymbolDays, "BACKTEST_SERVER_ACCEPTED_DOUBTS"),
     _core("daily-bars", DailyBars, "BACKTEST_SERVER_DAILY_BARS"),
     _core("lean-launcher", Path | None, "BACKTEST_SERVER_LEAN_LAUNCHER"),
-    _core("lean-python", Path | None, "BACKTEST_SERVER_LEAN_PYTHON"),
+    _core("lean-python", ProgramPath | None, "BACKTEST_SERVER_LEAN_PYTHON"),
     _core("lean-engine-image", str, "BACKTEST_SERVER_LEAN_ENGINE_IMAGE"),
     _core("lean-live-stream", bool | None, "BACKTEST_SERVER_LEAN_LIVE_STREAM"),
     _core("lean-object-store", ObjectStore, "BACKTEST_SERVER_LEAN_OBJECT_STORE"),

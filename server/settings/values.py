@@ -29,6 +29,9 @@ ProviderName = NewType("ProviderName", str)
 SymbolDays = NewType("SymbolDays", frozenset[tuple[str, date]])
 """Symbols, each with a day: a list of ``SYMBOL YYYY-MM-DD`` in lean.json, separated by commas elsewhere."""
 
+ProgramPath = NewType("ProgramPath", Path)
+"""The path of a program or its environment, whose last link is kept: a virtual environment's interpreter is a link."""
+
 _PROVIDER_NAME = "(?!none$)[a-z0-9]+(-[a-z0-9]+)*"
 _SOURCES = {
     "flag": "flag --",
@@ -150,12 +153,21 @@ def _number(raw: RawValue) -> float:
 
 
 def _path(raw: RawValue) -> Path:
+    return Path(os.path.realpath(_unresolved(raw)))  # ".." after a link is the folder above the link's target
+
+
+def _program_path(raw: RawValue) -> Path:
+    path = _unresolved(raw)
+    return Path(os.path.realpath(path)) if path.name in ("", "..") else Path(os.path.realpath(path.parent), path.name)
+
+
+def _unresolved(raw: RawValue) -> Path:
     if not isinstance(raw.value, str) or not raw.value.strip():
         raise ValueError
     path = expand_path(raw.value.strip(), raw.environ)
     if "\0" in path:
         raise ValueError
-    return Path(os.path.realpath(raw.base / path))  # ".." after a link is the folder above the link's target
+    return raw.base / path
 
 
 def _symbol_days(raw: RawValue) -> frozenset[tuple[str, date]]:
@@ -175,6 +187,7 @@ _CONVERTERS: dict[Any, tuple[Callable[[RawValue], Any], str]] = {
     float: (_number, "a number"),
     str: (_text, "text on one line"),
     Path: (_path, "the path of a file or folder"),
+    ProgramPath: (_program_path, "the path of a file or folder"),
     Secret: (lambda raw: Secret(_text(raw)), "text on one line"),
     SymbolDays: (_symbol_days, "symbols with days, such as MO 2008-03-31, separated by commas or in a list"),
     ProviderName: (lambda raw: _text(raw, _PROVIDER_NAME), "a provider's name, for example polygon or lean-cli"),

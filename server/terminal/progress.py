@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from server.core.events import Event
+    from server.terminal.engine_bar import EngineBar
 
 
 @contextmanager
@@ -45,7 +46,7 @@ class ProgressDisplay:
         """Create a display that shows nothing yet.
 
         Args:
-            bar: Draw a bar on stderr while a download runs; lines are printed above it.
+            bar: Draw a bar on stderr while a download or an engine runs; lines are printed above it.
             every_line: Show all lines of the log, not only warnings and errors.
         """
         from server.observability import log_listener
@@ -56,6 +57,7 @@ class ProgressDisplay:
         self._muted = False
         self._progress: Progress | None = None
         self._task: TaskID | None = None
+        self._engine: EngineBar | None = None
         self._lock = threading.Lock()
         self._counts = {"bars": 0, "bytes": 0, "api_calls": 0, "cache_hits": 0}
         self._wait_until = 0.0
@@ -70,7 +72,10 @@ class ProgressDisplay:
         if event.kind == "started":
             self._started = True
             if self._wants_bar:
+                self.close()
                 self._open(event.days)
+        if event.progress is not None and self._wants_bar:
+            self._show_engine(event)
         if self._progress is not None and self._task is not None:
             self._update(self._progress, self._task, event)
 
@@ -78,8 +83,9 @@ class ProgressDisplay:
         """Print a line of the log, above the bar if there is one."""
         if self._muted:
             return
-        if self._progress is not None:
-            self._progress.console.print(line, markup=False, highlight=False)
+        bar = self._engine or self._progress
+        if bar is not None:
+            bar.console.print(line, markup=False, highlight=False)
         else:
             print(line, file=sys.stderr)
 
@@ -88,6 +94,19 @@ class ProgressDisplay:
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _show_engine(self, event: Event) -> None:
+        with self._lock:
+            if self._engine is None:
+                from rich.console import Console
+
+                from server.terminal.engine_bar import EngineBar
+
+                self._engine = EngineBar(Console(stderr=True))
+            self._engine.show(event.progress)
 
     def _update(self, progress: Progress, task: TaskID, event: Event) -> None:
         with self._lock:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from server.terminal.messages import print_error, print_warning
 
 if TYPE_CHECKING:
     from server.backtest_server import BacktestResult
+    from server.data_download.daily_kinds import DailyKinds
     from server.data_download.report import DownloadReport
     from server.engines.base import EngineResult
 
@@ -41,6 +43,13 @@ def print_requests(sent: int, retries: int, size: int, cached: int) -> None:
         cached: Requests answered by the HTTP cache.
     """
     print(f"  requests  {sent:,} ({retries:,} retries), {size_text(size)}; {cached:,} answered from the cache")
+
+
+def kinds_lines(found: Sequence[DailyKinds]) -> list[str]:
+    """Return the number of files of each kind of daily bars as a line, and a line for each file with several kinds."""
+    counts = Counter(one.kind.value for one in found)
+    lines = [f"daily bars by kind: {', '.join(f'{number:,} {kind}' for kind, number in sorted(counts.items()))}"]
+    return [*(lines if counts else []), *(f"note: {one.notice}" for one in found if one.notice)]
 
 
 def print_failures(report: DownloadReport) -> int:
@@ -77,7 +86,7 @@ def print_engine_result(result: EngineResult) -> None:
     """Print summary, statistics and the equity curve."""
     from server.terminal.render import print_equity, print_figures, print_lines
 
-    print_lines(result.summary)
+    print_lines([*([result.verdict] if result.verdict else []), *result.summary])
     if result.statistics:
         print_figures(result.statistics)
     if len(result.equity.dates) > 1:

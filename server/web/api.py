@@ -285,6 +285,12 @@ def providers(server: Server) -> models.ProvidersAnswer:
     return server.providers()
 
 
+@router.get("/engines", responses=answers(401, 502))
+def engines(server: Server) -> models.EnginesAnswer:
+    """What each engine finds and lacks for a Python project, and which one `auto` chooses; asks programs for it."""
+    return server.engines()
+
+
 @router.get("/benchmarks", responses=answers(401))
 def benchmarks(server: Server) -> models.Benchmarks:
     """The archive of benchmark runs."""

@@ -11,7 +11,7 @@ from server.data_download.data_folder import DataFolder
 from server.data_download.feed_files import FolderFiles
 from server.lean.bars import PRICES, Bars
 from server.lean.days import MS_PER_DAY, midnight
-from server.lean.feed import Columns, FeedRequest, ShareFeed, ShareReader, TradingCalendar, normalize
+from server.lean.feed import Columns, FeedReader, FeedRequest, ShareFeed, TradingCalendar, normalize
 from server.lean.feed.columns import VOLUME, day_of
 from server.lean.layout import layout_of
 from server.lean.series import Resolution, Series
@@ -35,7 +35,7 @@ def read_bars(
     Returns:
         The normalized bars of each file, and what else is fed and lost.
     """
-    reader = ShareReader(FolderFiles(folder.path), resolution, request, calendar)
+    reader = FeedReader(FolderFiles(folder.path), resolution, request, calendar)
     feed = reader.read(reader.find(symbol))
     bars = normalize(feed.bars, feed.events, feed.share.factor_rows, request.mode)
     return list(_by_file(bars, one_file=layout_of(Series(symbol, resolution)).one_file)), feed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 from datetime import date, datetime
 from functools import cache
@@ -30,15 +31,16 @@ class ErrorInfo(TypedDict):
 class JsonOf:
     """Annotates a dictionary from `to_json`, so that OpenAPI has the schema of the class that it was made from."""
 
-    def __init__(self, cls: type[attrs.AttrsInstance], *, stored: bool = False) -> None:
+    def __init__(self, cls: type[attrs.AttrsInstance], *, stored: bool = False, omitted: tuple[str, ...] = ()) -> None:
         """Annotate with a class.
 
         Args:
             cls: An attrs class.
             stored: Whether keys may be absent, in the object and in those below it: an earlier version may have stored
                 it, or the work may not have got that far.
+            omitted: Fields that `to_json` omits and that the dictionary has nevertheless.
         """
-        self._schema = _object(cls, stored)
+        self._schema = _object(cls, stored, omitted)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Give pydantic the schema of the class instead of that of a dictionary."""
@@ -46,10 +48,11 @@ class JsonOf:
 
 
 @cache
-def _object(cls: type[object], stored: bool) -> Any:
+def _object(cls: type[object], stored: bool, omitted: tuple[str, ...] = ()) -> Any:
     """The typed dictionary of an attrs class or a named tuple."""
     if attrs.has(cls):
         types = {field.key: _type_at(cls, field.name) for field in json_fields(cls)}
+        types |= {name: _type_at(cls, name) for name in omitted}
     else:
         types = get_type_hints(cls)
     fields = {key: _json_type(type_, stored) for key, type_ in types.items()}
@@ -61,8 +64,17 @@ def _object(cls: type[object], stored: bool) -> Any:
 def _type_at(cls: Any, path: str) -> Any:
     """The type of an attribute, or of one of its value."""
     for name in path.split("."):
-        cls = get_type_hints(cls)[name]
+        cls = _hint(cls, name)
     return cls
+
+
+def _hint(cls: type[object], name: str) -> Any:
+    """The type of one attribute; those of others may be names that exist for type checkers only."""
+    for base in cls.__mro__:
+        if name in (annotations := inspect.get_annotations(base)):
+            one = type(cls.__name__, (), {"__annotations__": {name: annotations[name]}, "__module__": base.__module__})
+            return get_type_hints(one)[name]
+    raise AttributeError(f"{cls.__name__} has no annotation of {name}")
 
 
 def _json_type(type_: Any, stored: bool) -> Any:

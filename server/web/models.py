@@ -93,13 +93,16 @@ class QueuedJob(BaseModel):
 
 
 class JobAnswer(BaseModel):
-    """A job; `result` is empty until the job runs, then grows. Jobs of earlier versions may lack keys."""
+    """A job; `result` is empty until the job runs, then grows. Jobs of earlier versions may lack keys.
+
+    `result.progress` exists while the engine runs.
+    """
 
     id: JobId
     kind: Literal["backtest", "download"]
     state: JobState
     request: Annotated[dict[str, Any], JsonOf(BacktestRequest, stored=True)]
-    result: Annotated[dict[str, Any], JsonOf(BacktestResult, stored=True)]
+    result: Annotated[dict[str, Any], JsonOf(BacktestResult, stored=True, omitted=("progress",))]
     retry_of: JobId | None
     created_at: Instant
     started_at: Instant | None
@@ -226,6 +229,30 @@ class ProvidersAnswer(BaseModel):
     providers: list[ProviderInfo]
     problems: list[PluginProblemInfo]
     settings: list[SettingValue]
+
+
+class MissingRequirementInfo(BaseModel):
+    """What an engine lacks, and the command that provides it."""
+
+    what: str
+    fix: str
+
+
+class EngineInfo(BaseModel):
+    """An engine: whether it can run, what was found and what it lacks."""
+
+    name: str
+    ready: bool
+    found: str
+    lacks: list[MissingRequirementInfo]
+
+
+class EnginesAnswer(BaseModel):
+    """The engines of the server's machine, and which one `auto` chooses for a project and why."""
+
+    chosen: str
+    why: str
+    engines: list[EngineInfo]
 
 
 class Benchmarks(BaseModel):

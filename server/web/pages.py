@@ -18,6 +18,7 @@ from server.engines.choose import ENGINES
 from server.jobs import Job
 from server.lean.series import Resolution
 from server.plugins.overview import provider_overview, reason_of_choice
+from server.web.result_view import progress_view, result_view, round_view
 from server.web.template_filters import FILTERS
 from server.workspace import Workspace
 
@@ -143,6 +144,13 @@ def providers(request: Request) -> HTMLResponse:
     )
 
 
+@router.get("/engines")
+def engines(request: Request) -> HTMLResponse:
+    """What each engine finds and lacks, and which one is chosen; the framework runs this in a thread of its own."""
+    overview = _manager(request).engines()
+    return render(request, "engines.html", chosen=overview.chosen, why=overview.why, engines=overview.engines)
+
+
 def _choices(workspace: Workspace) -> dict[str, Any]:
     """The choices of the forms."""
     return {
@@ -181,7 +189,9 @@ def _job_view(job: Job) -> dict[str, Any]:
         "phases": result.get("phases", []),
         "engine_choice": result.get("engine_choice"),
         "download": result.get("download"),
-        "outcome": result.get("engine"),
+        "outcome": result_view(result),
+        "rounds": [round_view(one) for one in result.get("rounds") or []],
+        "progress": progress_view(result.get("progress")),
         "error": result.get("error"),
     }
 

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from server.backtest_server import BacktestManager
 from server.core.errors import ConfigurationError
+from server.core.running_programs import kill_programs
 from server.jobs import JobStore
 from server.observability import add_secret, log_listener
 from server.observability.baseline import Baseline
@@ -81,6 +82,7 @@ def serve(
             _Server(config).run(sockets=[listener])
         finally:
             manager.close()
+            kill_programs()  # LEAN may still use its time to end
             store.close()
 
 

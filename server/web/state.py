@@ -83,6 +83,23 @@ class State:
             settings=_setting_values(overview.settings),
         )
 
+    def engines(self) -> models.EnginesAnswer:
+        """What each engine finds and lacks, and which one is chosen; programs are asked, so not on the event loop."""
+        overview = self.manager.engines()
+        return models.EnginesAnswer(
+            chosen=overview.chosen,
+            why=overview.why,
+            engines=[
+                models.EngineInfo(
+                    name=one.name,
+                    ready=one.ready,
+                    found=one.found,
+                    lacks=[models.MissingRequirementInfo(what=lack.what, fix=lack.fix) for lack in one.lacks],
+                )
+                for one in overview.engines
+            ],
+        )
+
     def benchmark_runs(self) -> list[dict[str, Any]]:
         """The runs of the archive (``<date>-<commit>/results.json``), the newest first; unreadable ones left out."""
         return read_runs(self.benchmarks, _MOST_RUNS)

@@ -20,8 +20,10 @@ import pytest
 from benchmarks.messages import MarketSpec, VendorSpec
 from benchmarks.vendor import running_vendor
 from server.data_download.request import DownloadRequest
-from server.lean.series import Resolution
+from server.lean.layout import layout_of
+from server.lean.series import Resolution, Series
 from server.lean.zip import zip_bytes
+from tests.support.check_rig import check, opened, put
 from tests.support.harness import Rig, lean_csv, sessions
 from tests.support.market import Market
 
@@ -58,6 +60,32 @@ def test_fifty_thousand_present_files(scratch: Path) -> None:
     first, *later = (look() for _ in range(4))
     print(f"\n50,400 present files: first look {first:.2f} s, later ones {', '.join(f'{s:.3f}' for s in later)} s")
     assert first < 15
+    assert min(later) < 1
+
+
+def test_the_check_of_a_thousand_present_files(scratch: Path) -> None:
+    """4 symbols x 250 days on disk, with factor and map files: checked warm in less than a second (goal 0.2 s)."""
+    days, symbols = sessions(date(2023, 3, 1), 250), ["AAA", "BBB", "CCC", "DDD"]
+    csv = lean_csv(Market.synthetic(["SPY"], days[:1])["SPY", "minute"], days[0])
+    files: dict[str, str | bytes] = {}
+    for symbol in symbols:
+        files[f"equity/usa/map_files/{symbol.lower()}.csv"] = f"19980102,{symbol}\n20501231,{symbol}\n"
+        files[f"equity/usa/factor_files/{symbol.lower()}.csv"] = "19980102,0.9,1,5\n20230601,0.9,1,5\n20501231,1,1,0"
+        for day in days:
+            layout = layout_of(Series(symbol, Resolution.MINUTE))
+            files[layout.path(day)] = zip_bytes(layout.member(day), csv)
+    put(scratch, files)
+
+    def look() -> float:
+        with opened(scratch) as folder:
+            started = time.perf_counter()
+            found = check(folder, symbols, Resolution.MINUTE, days)
+            seconds = time.perf_counter() - started
+        assert (found.files, found.findings) == (1000, ())
+        return seconds
+
+    first, *later = (look() for _ in range(4))
+    print(f"\ncheck of 1,000 minute files: cold {first:.2f} s, warm {', '.join(f'{s:.3f}' for s in later)} s")
     assert min(later) < 1
 
 

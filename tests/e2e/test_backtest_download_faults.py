@@ -15,6 +15,7 @@ import pytest
 
 from tests.support import fake_lean, fake_lean_backtest, faults
 from tests.support.browser import Browse, expect
+from tests.support.engine_programs import write_reference
 from tests.support.faults import Fault
 from tests.support.patience import PATIENCE
 from tests.support.polygon_server import KEY, PolygonServer, Request
@@ -151,10 +152,11 @@ def install_lean(folder: Path) -> fake_lean.FakeLean:
         f'exec {lean.executable.with_name("lean-data")} "$@"\n'
     )
     docker = lean.executable.with_name("docker")
-    docker.write_text("#!/bin/sh\nexit 0\n")
+    docker.write_text('#!/bin/sh\n[ "$1" != image ]\n')  # without LEAN's image, which LEAN's CLI fetches itself
     for program in (lean.executable, docker):
         program.chmod(0o755)
     (folder / "lean.json").write_text('{"data-folder": "data", "organization-id": "0123456789"}')
+    write_reference(folder / "data")
     shutil.copytree(ROOT / "examples/ZacQC", folder / "ZacQC")
     return lean
 

@@ -248,7 +248,7 @@ def test_a_token_opens_the_pages(browse: Browse, serve: Callable[..., Served], v
     served = serve(vendor.url, "--projects", str(ROOT / "examples"), environ={"BACKTEST_SERVER_TOKEN": TOKEN})
     visit = browse(served.url)
     visit.allow("status 401: POST .*/login", "console error: .* status of 401 .*/login")
-    for path in ("/", "/coverage", "/performance", "/providers", "/backtests/0123456789ab", "/docs"):
+    for path in ("/", "/coverage", "/performance", "/engines", "/providers", "/backtests/0123456789ab", "/docs"):
         visit.go(path)
         assert visit.page.url == f"{served.url}/login"
         assert "ZacQC" not in visit.page.content()
@@ -293,12 +293,16 @@ def shown(served: Served, vendor: PolygonServer, tap: Tap) -> SimpleNamespace:
     return SimpleNamespace(completed=f"/backtests/{completed}", failed=f"/backtests/{failed}")
 
 
-@pytest.mark.parametrize("page", ["list", "completed", "failed", "running", "empty", "login", "docs", "missing"])
+@pytest.mark.parametrize(
+    "page", ["list", "completed", "failed", "running", "empty", "engines", "login", "docs", "missing"]
+)
 def test_pages_are_accessible(
     browse: Browse, served: Served, shown: SimpleNamespace, tap: Tap, serve: Callable[..., Served], page: str
 ) -> None:
     """axe-core finds no serious fault, light and dark, wide and narrow; nothing has to be scrolled sideways."""
-    path = {"completed": shown.completed, "failed": shown.failed, "docs": "/docs", "missing": "/nowhere"}.get(page, "/")
+    paths = {"completed": shown.completed, "failed": shown.failed}
+    paths |= {"docs": "/docs", "engines": "/engines", "missing": "/nowhere"}
+    path = paths.get(page, "/")
     if page in ("empty", "login"):
         environ = {"BACKTEST_SERVER_TOKEN": TOKEN} if page == "login" else {}
         served = serve("http://127.0.0.1:9", environ=environ)

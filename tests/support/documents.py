@@ -84,7 +84,10 @@ def slug(heading: str) -> str:
 
 
 def options_of(command: click.Command) -> set[str]:
-    return {name for param in command.params for name in param.opts if name.startswith("--")}
+    """The options of a command, and of the subcommands of a group."""
+    own = {name for param in command.params for name in param.opts if name.startswith("--")}
+    subcommands = command.commands.values() if isinstance(command, click.Group) else ()
+    return own.union(*map(options_of, subcommands))
 
 
 def all_options() -> set[str]:

@@ -17,7 +17,7 @@ from server.jobs import JobState, JobStore
 WEB = Path(__file__).parents[2] / "server" / "web"
 NOW = datetime(2024, 6, 3, 12, 0, tzinfo=UTC)
 SECRET = "s3cr3t-key-of-a-user"
-PAGES = ("/", "/coverage", "/performance", "/providers")
+PAGES = ("/", "/coverage", "/performance", "/engines", "/providers")
 
 
 class Page(HTMLParser):

@@ -158,6 +158,8 @@ def test_a_job_stores_the_resolved_request(tmp_path: Path) -> None:
         "engine": "smoke",
         "provider": "polygon",
         "only_data": False,
+        "allow_damaged": False,
+        "fill": True,
     }
     found.close()
 

@@ -1,14 +1,14 @@
 """What LEAN's engine feeds an algorithm from a data folder, line by line, and what it loses of it. Pure.
 
 Public: `read_feed`, its `Feed`, `FeedRequest` and `Mode`, the items, `Loss`, and the protocols `FeedFiles` and
-`TradingCalendar` of what is passed in; for callers that need no object for each bar `ShareReader`, its `ShareFeed` with
+`TradingCalendar` of what is passed in; for callers that need no object for each bar `FeedReader`, its `ShareFeed` with
 `Columns`, and `normalize`; and `trade_paths`.
 """
 
 from __future__ import annotations
 
 from server.lean.feed.columns import Columns
-from server.lean.feed.feed import Feed, ShareFeed, ShareReader, read_feed
+from server.lean.feed.feed import Feed, FeedReader, ShareFeed, read_feed
 from server.lean.feed.files import FeedFiles
 from server.lean.feed.items import (
     Bar,
@@ -36,6 +36,7 @@ __all__ = [
     "Dividend",
     "Feed",
     "FeedFiles",
+    "FeedReader",
     "FeedRequest",
     "Item",
     "Loss",
@@ -43,7 +44,6 @@ __all__ = [
     "Mode",
     "Rename",
     "ShareFeed",
-    "ShareReader",
     "Split",
     "SplitKind",
     "TradingCalendar",

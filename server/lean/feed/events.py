@@ -51,9 +51,10 @@ class EventFinder:
         Args:
             days: The trading days that will be visited, ascending.
         """
-        dates = [row.date for row in (*self._share.factor_rows, *self._share.map_rows)]
+        share = self._share
         places = {0}
-        for one in (*dates, self._share.delisted_on):
+        dates = [*(row.date for row in share.factor_rows), *(row.date for row in share.map_rows), share.delisted_on]
+        for one in dates:
             at = bisect_left(days, one)
             places |= {at, at + 1}
         return sorted(place for place in places if place < len(days))

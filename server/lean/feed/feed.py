@@ -58,7 +58,7 @@ class ShareFeed:
     bars_outside: int
 
 
-class ShareReader:
+class FeedReader:
     """Reads what LEAN feeds of one share after the other."""
 
     def __init__(
@@ -181,7 +181,7 @@ def read_feed(
         request: The range, and what is subscribed to.
         calendar: Has the trading days of the range.
     """
-    reader = ShareReader(files, resolution, request, calendar)
+    reader = FeedReader(files, resolution, request, calendar)
     shares: dict[str, Share] = {}
     for share in map(reader.find, symbols):
         shares.setdefault(share.key, share)  # two tickers of one share are one subscription

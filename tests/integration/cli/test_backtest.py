@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sys
 import time
@@ -20,6 +21,7 @@ from tests.support.command_line import (
     answer_of,
     wait_until,
 )
+from tests.support.engine_programs import write_reference
 from tests.support.harness import csv_of, lean_files, sessions
 from tests.support.market import Market
 from tests.support.patience import PATIENCE
@@ -88,12 +90,18 @@ def lean_project(command: CommandLine) -> str:
     programs.mkdir()
     for name, text in (
         ("lean", f'exec {sys.executable} {fake_lean_backtest.__file__} "$@"'),
-        ("docker", "echo 27.0.1"),
+        ("docker", '[ "$1" = version ] && echo 27.0.1'),
     ):
         (programs / name).write_text(f"#!/bin/sh\n{text}\n")
         (programs / name).chmod(0o755)
-    command.set(PATH=f"{programs}:/usr/bin:/bin", FAKE_LEAN_SEEN=str(command.folder / "seen.json"), FAKE_LEAN="ok")
+    command.set(
+        HOME=str(command.folder),
+        PATH=f"{programs}:/usr/bin:/bin",
+        FAKE_LEAN_SEEN=str(command.folder / "seen.json"),
+        FAKE_LEAN="ok",
+    )
     (command.folder / "lean.json").write_text('{"data-folder": "data", "organization-id": "0123456789"}')
+    write_reference(command.data)
     config = command.folder / "Strategy" / "config"
     config.mkdir(parents=True)
     (config / "parameters.py").write_text(f"symbols = ['SPY']\nstart = '{DAYS[0]}'\nend = '{DAYS[-1]}'\n")
@@ -109,11 +117,29 @@ def test_backtest_runs_lean_where_it_can(command: CommandLine, served: Serve, le
     again = json.loads(command.run("backtest", lean_project, "--json").out)
 
     assert answer.code == 0, answer.err
-    assert "engine: LEAN: its CLI, a running Docker and lean.json are there" in answer.out
-    for part in ("8 downloaded", "Sharpe Ratio", "1.25", "equity in dollars (lean)", "results: "):
+    assert "engine: lean-cli: " in answer.out
+    assert "lean-native cannot run: " in answer.out
+    for part in ("8 downloaded", "Sharpe Ratio", "1.25", "equity in dollars (lean-cli)", "results: "):
         assert part in answer.out
-    assert (again["engine"]["engine"], again["engine"]["statistics"]["Sharpe Ratio"]) == ("lean", "1.25")
+    assert (again["engine"]["engine"], again["engine"]["statistics"]["Sharpe Ratio"]) == ("lean-cli", "1.25")
     assert again["download"]["api_calls"] == 0
+
+
+def test_lean_without_market_hours_is_an_error_before_a_download(
+    command: CommandLine, served: Serve, lean_project: str
+) -> None:
+    """It names the files, the data folder and what to do; the vendor is not asked."""
+    server = served()
+    shutil.rmtree(command.data)
+
+    answer = command.run("backtest", lean_project)
+
+    assert answer.code == 1
+    (line,) = answer.errors
+    for part in ("market-hours/market-hours-database.json", "symbol-properties-database.csv", str(command.data)):
+        assert part in line
+    assert "lean install" in line
+    assert server.requests == []
 
 
 def test_backtest_says_what_went_wrong_in_lean(command: CommandLine, served: Serve, lean_project: str) -> None:
@@ -143,6 +169,8 @@ def test_ctrl_c_while_lean_runs(command: CommandLine, served: Serve, lean_projec
     assert answer.code == 130
     assert len(answer.errors) == 1
     assert "\nTraceback" not in answer.err  # LEAN's own lines are shown with the time before them
-    assert csv_of(command.data) == lean_files(MARKET, "SPY", DAYS, Resolution.MINUTE)
+    wanted, found = lean_files(MARKET, "SPY", DAYS, Resolution.MINUTE), csv_of(command.data)
+    assert {path: found.get(path) for path in wanted} == wanted
+    assert found.keys() - wanted.keys() == {"daily/spy.zip", "hour/spy.zip"}  # the benchmark
     commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     assert not [line for line in commands if str(command.folder).encode() in line]

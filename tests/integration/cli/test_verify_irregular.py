@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from server.core.json import to_json
 from server.data_download.locks import SeriesLocks
 from server.lean.series import Resolution, Series
+from tests.support import check_rig
 from tests.support.cli_market import DAILY, DAYS, MARKET, Serve
 from tests.support.command_line import CommandLine
 from tests.support.harness import csv_of, lean_files, leftovers
@@ -96,8 +98,30 @@ def test_leans_samples_are_verified_without_damage(
     found = json.loads(answer.out)
     assert found["files"] > 0
     assert (found["damaged"], found["factor_and_map_files"]["damaged"]) == ([], [])
+    assert [one for one in found["findings"] if one["severity"] == "damage" or one["loses"]] == []
     named = [Path(file["path"]).name for file in found["irregular"] if "member" in file["reason"]]
     assert named == (["tapa.zip"] if resolution is Resolution.HOUR else [])
+
+
+@pytest.mark.damaged_zips
+def test_findings_have_the_words_of_the_check_before_a_backtest(command: CommandLine, served: Serve) -> None:
+    """Of bars, factor and map files; what an earlier repair lost is among them."""
+    served()
+    put_daily(command, *ROWS[:3], "garbage", *ROWS[4:])
+    check_rig.put(command.data, {"equity/usa/factor_files/spy.csv": "20100102,0.9,1,5\n20501231,1,1,0\njunk"})
+
+    found = json.loads(command.run("verify", "SPY", "--resolution", "daily", "--json").out)["findings"]
+
+    with check_rig.opened(command.data) as folder:
+        expected = to_json(check_rig.check(folder, ["SPY"], Resolution.DAILY, DAYS))["findings"]
+    assert sorted(found, key=str) == sorted(expected, key=str)
+    assert [one["kind"] for one in expected] == ["unreadable_rows", "unreadable_line", "form"]
+
+    command.set(POLYGON_API_KEY="wrong")
+    command.run("verify", "SPY", "--resolution", "daily", "--repair")
+    answer = command.run("verify", "SPY", "--resolution", "daily", "--json")
+    lost = [one for one in json.loads(answer.out)["findings"] if one["kind"] == "rows_lost"]
+    assert [(one["days"], one["rows"], one["severity"]) for one in lost] == [([str(DAYS[3])], 1, "notice")]
 
 
 def test_a_refresh_requests_what_is_present(command: CommandLine, served: Serve) -> None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from server.core.cancel import CancelToken
 from server.core.secret import Secret
 from server.engines.base import EngineRequest, EngineResult
-from server.engines.lean_cli import LeanEngine
+from server.engines.lean_cli import CliEngine
+from server.engines.lean_options import LeanOptions
 from server.lean.series import Resolution
 from tests.support import fake_lean_backtest
 from tests.support.lean_workspace import DAYS, LEAN_JSON, NOW, write_minute, write_program
+from tests.support.stand_in_lean.install import StandIn, install_stand_in
+from tests.support.stand_in_lean.reference_files import write_reference_files
+from tests.support.stand_in_runs import PRICES, LauncherRun, write_project, write_series
 
 
 @pytest.fixture
@@ -56,13 +62,12 @@ def run(workspace: SimpleNamespace) -> Callable[..., EngineResult]:
         secrets: Sequence[Secret] = (),
         **changes: object,
     ) -> EngineResult:
-        engine = LeanEngine(
+        engine = CliEngine(
             workspace.root / "lean.json",
+            LeanOptions(workspace=workspace.root, time_limit=time_limit, secrets=tuple(secrets)),
             lambda: NOW,
             {**workspace.environ, "FAKE_LEAN": mode, **(environ or {})},
             executable=str(workspace.bin / "lean"),
-            time_limit=time_limit,
-            secrets=secrets,
         )
         fields: dict[str, object] = {
             "project": workspace.project,
@@ -77,3 +82,35 @@ def run(workspace: SimpleNamespace) -> Callable[..., EngineResult]:
         return engine.run(request, cancel=cancel or CancelToken(), on_line=progress)
 
     return run_engine
+
+
+@pytest.fixture
+def reference_data(tmp_path: Path) -> Path:
+    """A data folder with reference data, and hours and days of SPY (see `stand_in_runs.PRICES`)."""
+    folder = tmp_path / "data"
+    write_reference_files(folder)
+    for resolution in ("hour", "daily"):
+        write_series(folder, resolution, "spy", PRICES)
+    return folder
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> StandIn:
+    """The stand-in for LEAN, installed, with the recorded runs where LEAN_RUNS names them."""
+    runs = os.environ.get("LEAN_RUNS")
+    return install_stand_in(tmp_path / "stand-in", runs=Path(runs) if runs else None)
+
+
+@pytest.fixture
+def new_run(tmp_path: Path, reference_data: Path, stand_in: StandIn) -> Iterator[Callable[..., LauncherRun]]:
+    """``new_run(*calls, marker="", source="", **config)`` makes a run of an algorithm that makes these calls."""
+    made: list[LauncherRun] = []
+
+    def new(*calls: str, marker: str = "", source: str = "", **config: Any) -> LauncherRun:
+        algorithm = write_project(tmp_path / "project", *calls, marker=marker, source=source)
+        made.append(LauncherRun(stand_in, tmp_path / "run", reference_data, algorithm, **config))
+        return made[-1]
+
+    yield new
+    for run in made:
+        run.kill()

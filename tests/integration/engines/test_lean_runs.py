@@ -79,7 +79,7 @@ def test_statistics_equity_and_data_points_are_read(run) -> None:
     """LEAN's figures come by LEAN's names; the equity's midnight values belong to the day that ends."""
     result = run()
 
-    assert (result.engine, result.days, result.bars) == ("lean", 3, 2 * 1_390)
+    assert (result.engine, result.days, result.bars) == ("lean-cli", 3, 2 * 1_390)
     assert result.statistics["Sharpe Ratio"] == "1.25"
     assert result.statistics["Data Points"] == "2780"
     assert result.equity == (DAYS, (100_500.0, 101_000.0, 101_500.0))

@@ -1,4 +1,4 @@
-"""The pages of coverage and of providers."""
+"""The pages of coverage, of engines and of providers."""
 
 from __future__ import annotations
 
@@ -74,3 +74,27 @@ def backtest_data_providers():
     assert problems == {"lean-cli": None, "needy": f"{lacking} in lean.json", "polygon": None}
     native = [row["value"] for row in found["settings"] if row["setting"] == "use-polygon-native-downloader"]
     assert native == ["true"]
+
+
+def test_engines_with_what_they_lack(site: Callable[..., Site]) -> None:
+    """Page and API have each engine, what it lacks and the fix, and the one that is chosen."""
+    one = site(BACKTEST_SERVER_LEAN_LAUNCHER="/nowhere/lean")
+
+    page, answer = one.page("/engines"), one.get("/api/engines")
+
+    engines = page.with_testid("engine")
+    assert [(engine["data-engine"], engine["data-ready"]) for engine in engines] == [
+        ("lean-native", "no"),
+        ("lean-docker", "no"),
+        ("lean-cli", "no"),
+        ("smoke", "yes"),
+    ]
+    assert len(page.with_testid("engine-role")) == 1
+    found = answer.json()
+    assert (answer.status_code, found["chosen"]) == (200, "smoke")
+    lacks = [lack for engine in found["engines"] for lack in engine["lacks"]]
+    assert "/nowhere/lean" in lacks[0]["what"]
+    for lack in lacks:
+        assert " ".join(lack["what"].split()) in page.text
+        assert lack["fix"] in page.text
+    assert found["why"] in page.text

@@ -144,6 +144,8 @@ def test_a_request_is_read_back_from_its_json() -> None:
         "engine": "smoke",
         "provider": "polygon",
         "only_data": True,
+        "allow_damaged": False,
+        "fill": True,
     }
     assert from_json({**to_json(full), "later": 1}, BacktestRequest) == full
     assert from_json(to_json(BacktestRequest()), BacktestRequest) == BacktestRequest()

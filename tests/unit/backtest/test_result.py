@@ -35,6 +35,7 @@ def test_a_result_in_json() -> None:
         "data_folder": None,
         "phases": [{"name": "data_download", "started_at": "2024-06-03T00:00:00+00:00", "duration_s": 0.123457}],
         "download": None,
+        "rounds": [],
         "engine_choice": None,
         "engine": None,
         "error": {"code": "provider_unavailable", "message": "it is down"},

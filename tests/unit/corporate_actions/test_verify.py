@@ -195,3 +195,26 @@ def test_a_first_row_that_this_program_wrote_is_meant(tmp_path: Path) -> None:
         cancel=CancelToken(),
     )
     assert found.damaged == ()
+
+
+def test_a_last_row_that_hides_bars_is_named(tmp_path: Path) -> None:
+    """LEAN delists the share there; bars of a later holder of the ticker are not hidden."""
+    put(tmp_path, "map", "x", "20100104,x\n20240104,x\n")
+    put_zip(tmp_path / "equity/usa/daily/x.zip", "20240104 00:00,1,1,1,1,1\n20240105 00:00,1,1,1,1,1")
+    assert damaged(tmp_path) == {
+        "map_files/x.csv": "it ends on 2024-01-04, but there are bars until 2024-01-05; "
+        "LEAN does not read those after it"
+    }
+
+    put(tmp_path, "map", "y", "20240105,x\n20501231,y\n")
+    assert "map_files/x.csv" not in damaged(tmp_path)
+
+
+def test_a_row_of_a_closed_day_is_named(tmp_path: Path) -> None:
+    """2024-01-06 is a Saturday: LEAN never feeds its event."""
+    put(tmp_path, "factor", "x", "20100104,0.8,1,5\n20240106,0.8,1,5\n20501231,1,1,0")
+
+    (one,) = check_files(tmp_path, cancel=CancelToken()).findings
+
+    assert (one.kind, one.severity, one.days) == ("event_on_closed_day", "damage", (date(2024, 1, 6),))
+    assert set(damaged(tmp_path)) == {"factor_files/x.csv"}

@@ -13,7 +13,7 @@ import pytest
 
 from server.core.errors import WriteFailedError
 from server.data_download.availability import EmptyMark
-from server.data_download.ledger import FileMark, Ledger
+from server.data_download.ledger import CorporateCheck, FileMark, Ledger, UniverseMark
 from server.lean.series import Resolution, Series
 
 NOW = datetime(2024, 6, 3, 12, tzinfo=UTC)
@@ -229,6 +229,28 @@ def test_earlier_versions_are_migrated(path: Path, version: int) -> None:
         ledger.close()
 
 
+def test_a_ledger_of_version_4_has_no_findings_yet(path: Path) -> None:
+    """Its files stay verified; that nothing was recorded about them differs from nothing found."""
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("""
+            CREATE TABLE files (series TEXT NOT NULL, day INTEGER NOT NULL, size INTEGER NOT NULL,
+                changed INTEGER NOT NULL, row_count INTEGER NOT NULL, days BLOB,
+                PRIMARY KEY (series, day)) WITHOUT ROWID;
+            INSERT INTO files VALUES ('equity/usa/minute/trade/SPY', 738949, 10, 123, 390, NULL);
+            PRAGMA user_version = 4;
+        """)
+
+    ledger = Ledger(path)
+    assert ledger.files(Series("SPY", MINUTE)) == {738949: FileMark(10, 123, 390, (), None)}
+    ledger.record_files(Series("SPY", MINUTE), [(DAYS[0], FileMark(1, 2, 3, (), ""))])
+    ledger.close()
+
+    with closing(reopened(path)) as later:
+        assert later.files(Series("SPY", MINUTE))[DAYS[0].toordinal()].findings == ""
+    assert [file.name for file in path.parent.iterdir()] == ["ledger.sqlite"]
+
+
 def filled(path: Path) -> Ledger:
     """A ledger of several pages, with its file up to date."""
     ledger = Ledger(path)
@@ -316,3 +338,50 @@ def test_texts_of_ours_are_known_before_and_after_they_are_put_in_place(ledger: 
     ledger.record_text("a.csv", b"new", only=True)
     assert ledger.texts("a.csv") == {b"new"}
     assert ledger.texts("b.csv") == set()
+
+
+def test_consistent_universe_files_are_remembered_by_day(ledger: Ledger, path: Path) -> None:
+    """Size, modification time and the digest of their sources; a later record replaces an earlier one."""
+    first, second = UniverseMark(10, 123, b"\x01"), UniverseMark(11, 1_700_000_000_000_000_001, b"\x02")
+    assert ledger.universe_files() == {}
+    ledger.record_universe_files({DAYS[0]: first, DAYS[1]: first})
+    ledger.record_universe_files({DAYS[1]: second})
+
+    with closing(reopened(path)) as later:
+        assert ledger.universe_files() == later.universe_files() == {DAYS[0]: first, DAYS[1]: second}
+
+
+def test_kinds_of_rows_are_remembered_by_day_and_checksum(ledger: Ledger, path: Path) -> None:
+    """A day has one kind, the last one recorded."""
+    series = Series("SPY", DAILY)
+    ledger.record_row_kinds(series, "vendor", {DAYS[1]: 2**32 - 1, DAYS[0]: 0})
+    ledger.record_row_kinds(series, "regular-session", {DAYS[1]: 7, DAYS[2]: 8})
+    ledger.record_row_kinds(Series("QQQ", DAILY), "vendor", {DAYS[0]: 5})
+
+    with closing(reopened(path)) as later:
+        found = later.row_kinds(series)
+        assert found == {"vendor": {DAYS[0]: 0}, "regular-session": {DAYS[1]: 7, DAYS[2]: 8}}
+        later.record_row_kinds(series, "regular-session", {DAYS[0]: 1})
+        found = later.row_kinds(series)
+        assert found == {"vendor": {}, "regular-session": {DAYS[0]: 1, DAYS[1]: 7, DAYS[2]: 8}}
+
+
+def test_a_ledger_of_version_four_keeps_its_checks(ledger: Ledger, path: Path) -> None:
+    """The tables of kinds and of universe files are added; nothing is asked again."""
+    series, check = Series("SPY", DAILY), CorporateCheck(provider="polygon", checked_at=5.0)
+    ledger.record_corporate_check("SPY", check)
+    ledger.record_days(series, now=NOW, empty=DAYS)
+    ledger.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE row_kinds")
+        connection.execute("DROP TABLE universe_files")
+        connection.execute("PRAGMA user_version = 4")
+        connection.commit()
+
+    with closing(reopened(path)) as later:
+        assert later.corporate_checks(["SPY"]) == {"SPY": check}
+        assert later.empty_days(series).keys() == {*DAYS}
+        assert later.row_kinds(series) == {}
+        later.record_row_kinds(series, "vendor", {DAYS[0]: 1})
+        assert later.row_kinds(series) == {"vendor": {DAYS[0]: 1}}
+        assert later.universe_files() == {}

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from server.core.events import Event, EventKind
 from server.data_download.report import DownloadReport, Failure
+from server.engines.base import EngineProgress, Equity
 from server.lean.series import Resolution, Series
 from server.observability import configure_logging, log_listener
 from tests.support.log_records import records
 
 NOON = datetime(2024, 1, 2, 12, tzinfo=UTC)
+PROGRESS = EngineProgress(fraction=0.25, equity=Equity((date(2024, 1, 3),), (101_234.5,)), orders=12)
 
 
 def event(kind: EventKind, after: float = 0.0, **facts: Any) -> Event:
@@ -76,6 +79,16 @@ class TestDownloadLog:
             (event("notice", message="the range ends today"), "WARNING", "the range ends today"),
             (event("finished"), "DEBUG", "minute: finished"),
             (Event(kind="phase", at=NOON, phase="engine"), "DEBUG", "phase engine"),
+            (
+                Event(kind="engine_progress", at=NOON, phase="engine", progress=PROGRESS),
+                "INFO",
+                "backtest at 2024-01-03: 25%, equity $101,234.50, 12 orders",
+            ),
+            (
+                Event(kind="engine_progress", at=NOON, phase="engine", progress=EngineProgress()),
+                "INFO",
+                "backtest at its start",
+            ),
         ],
     )
     def test_events(self, tmp_path: Path, one: Event, level: str, text: str) -> None:
@@ -162,6 +175,27 @@ class TestDownloadLog:
             "2024-01-04",
         )
         assert (whole["level"], whole["days_failed"]) == ("WARNING", 2)
+
+    def test_progress_of_a_backtest(self, tmp_path: Path) -> None:
+        """A line now and then, with fields for Grafana."""
+        configure_logging(state_folder=tmp_path, stderr=False)
+        listen = log_listener()
+        for after in (0, 1, 29, 30, 31, 60):
+            listen(
+                evolve(
+                    Event(kind="engine_progress", phase="engine", progress=PROGRESS), at=NOON + timedelta(seconds=after)
+                )
+            )
+        lines = records(tmp_path)
+        assert len(lines) == 3
+        assert {name: lines[0][name] for name in ("event", "phase", "day", "fraction", "equity", "orders")} == {
+            "event": "engine_progress",
+            "phase": "engine",
+            "day": "2024-01-03",
+            "fraction": 0.25,
+            "equity": 101_234.5,
+            "orders": 12,
+        }
 
     def test_next_download(self, tmp_path: Path) -> None:
         """A listener that is used again starts with empty counts."""

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 from server.data_download import workers
 from server.data_download.availability import ASK_AGAIN_AFTER
-from server.engines.lean_cli import TIME_LIMIT
+from server.engines.lean_options import TIME_LIMIT
 from server.jobs.queue import MAX_RUNNING
 from server.plugins.polygon_provider import provider
 from server.plugins.polygon_provider.budget import FREE_PLAN

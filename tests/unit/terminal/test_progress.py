@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 
 from server.core.events import Event
+from server.engines.base import EngineProgress, Equity
 from server.lean.series import Resolution
 from server.observability import backtest_logger, configure_logging
 from server.terminal.progress import ProgressDisplay
@@ -39,3 +40,21 @@ def test_the_end_of_a_download_is_not_shown(capsys: pytest.CaptureFixture[str]) 
     display(FINISHED)
 
     assert [line[9:] for line in capsys.readouterr().err.splitlines()] == ["minute: 1 day missing, 0 present (polygon)"]
+
+
+def test_the_bar_of_an_engine(capsys: pytest.CaptureFixture[str]) -> None:
+    """It follows that of the download, and lines of the log are printed above it."""
+    display = ProgressDisplay(bar=True, every_line=True)
+    display(STARTED)
+    display(FINISHED)
+    for day, fraction in ((3, 0.25), (4, 0.5)):
+        curve = Equity((date(2024, 1, day),), (100_000.0 + day,))
+        progress = EngineProgress(fraction=fraction, equity=curve, orders=day)
+        display(Event(kind="engine_progress", phase="engine", progress=progress))
+    display.show("a line")
+    display.close()
+
+    written = capsys.readouterr().err
+    assert "a line" in written
+    last = written.splitlines()[-1]
+    assert all(text in last for text in ("2024-01-04", "50%", "$100,004.00", "4 orders"))

@@ -12,7 +12,7 @@ import pytest
 from server.backtest import BacktestRequest, BacktestResult, Phase
 from server.core.json import to_json
 from server.data_download.report import CorporateFiles, DownloadReport, Failure
-from server.engines.base import EngineResult, Equity
+from server.engines.base import EngineProgress, EngineResult, Equity
 from server.jobs import Job, JobState
 from server.lean.series import Resolution, Series
 from server.web import models
@@ -21,6 +21,7 @@ from server.web.app import create_app
 
 INSTANT = datetime(2024, 1, 2, tzinfo=UTC)
 DAY = date(2024, 1, 2)
+PROGRESS = EngineProgress(fraction=0.5, equity=Equity((DAY,), (100_000.5,)), orders=3)
 
 
 def document() -> dict[str, Any]:
@@ -99,17 +100,26 @@ def job(**changes: Any) -> Job:
     ("name", "value"),
     [
         ("BacktestRequest", BacktestRequest()),
-        ("BacktestResult", result()),
         ("Phase", result().phases[0]),
         ("DownloadReport", report()),
         ("Failure", report().failures[0]),
         ("CorporateFiles", report().corporate_actions[0]),
         ("EngineResult", result().engine_result),
+        ("EngineProgress", PROGRESS),
     ],
 )
 def test_the_schema_of_a_value_has_the_keys_of_its_json(name: str, value: object) -> None:
     """In both directions."""
     assert list(schemas()[name]["properties"]) == list(to_json(value))
+
+
+def test_the_schema_of_a_jobs_result_also_has_its_progress() -> None:
+    """While the engine runs, the result of a job has how far it has come; that of a command never does."""
+    (one,) = set(schemas()["BacktestResult"]["properties"]) - set(to_json(result()))
+
+    assert one == "progress"
+    running = to_json(job(result={**to_json(result()), "progress": to_json(PROGRESS)}))
+    assert models.JobAnswer(**running).model_dump(mode="json") == running
 
 
 def untyped(schema: Any, path: str = "") -> list[str]:
@@ -126,8 +136,12 @@ def untyped(schema: Any, path: str = "") -> list[str]:
 
 
 def test_requests_and_results_are_typed_completely() -> None:
-    """No part of any schema allows any value, but the facts of an error and the runs of the benchmark archive."""
-    assert untyped(schemas()) == ["/Benchmarks/properties/runs/items", "/ErrorFacts/properties/facts"]
+    """No part allows any value, but facts of an error, runs of the benchmark archive, and LEAN's findings."""
+    assert untyped(schemas()) == [
+        "/Benchmarks/properties/runs/items",
+        "/EngineResult/properties/analysis/items",
+        "/ErrorFacts/properties/facts",
+    ]
 
 
 def test_every_json_response_has_a_schema() -> None:

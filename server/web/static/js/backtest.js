@@ -6,6 +6,7 @@ import { running } from "./format.js";
 import { Log } from "./log.js";
 import { newProgress, apply } from "./progress.js";
 import { drawProgress } from "./progress_view.js";
+import { drawRun } from "./run_view.js";
 
 const main = $("#main");
 const api = main.dataset.api;
@@ -39,6 +40,7 @@ function draw() {
   pending = [];
   log.add(events);
   drawProgress(progress, over());
+  drawRun(progress.run, over());
   if (events.some((event) => event.kind === "state") && !over()) update();
   if (events.some((event) => event.kind === "phase") && !over()) update();
 }
@@ -51,6 +53,7 @@ function update() {
       document.title = page.title;
       tick();
       drawProgress(progress, over());
+      drawRun(progress.run, over());
     } catch { /* the stream says whether the server is there; the end is requested again */ }
   });
   return updating;

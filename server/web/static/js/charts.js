@@ -36,7 +36,10 @@ function look() {
   };
 }
 
-/** An equity curve, green above where it began and red below; `onPoint` receives the day and value under the pointer, else the last ones. */
+/**
+ * An equity curve, green above where it began and red below; `onPoint` receives the day and value under the pointer,
+ * else the last ones. `update` draws other days and values in its place.
+ */
 export function drawEquity(element, dates, values, onPoint) {
   const chart = createChart(element, look());
   const series = chart.addSeries(BaselineSeries, {
@@ -49,17 +52,23 @@ export function drawEquity(element, dates, values, onPoint) {
       bottomLineColor: colour("bad"), bottomFillColor1: colour("bad", 0.03), bottomFillColor2: colour("bad", 0.22),
     });
   };
-  series.setData(dates.map((day, place) => ({ time: day, value: values[place] })));
-  paint();
-  fit(chart, dates.length, 0.045);
+  const show = fit(chart, 0.045);
   const last = () => onPoint(dates.at(-1), values.at(-1));
+  const update = (newDates, newValues) => {
+    [dates, values] = [newDates, newValues];
+    series.applyOptions({ baseValue: { type: "price", price: values[0] } });
+    series.setData(dates.map((day, place) => ({ time: day, value: values[place] })));
+    show(dates.length);
+    last();
+  };
+  paint();
   chart.subscribeCrosshairMove((at) => {
     const point = at.time ? at.seriesData.get(series) : null;
     if (point) onPoint(String(at.time), point.value);
     else last();
   });
-  last();
-  return watched(chart, paint);
+  update(dates, values);
+  return { ...watched(chart, paint), update };
 }
 
 /** Candlesticks with volume; times are shown as New York's clocks do. `marks` are events by day, for daily bars. */
@@ -85,17 +94,26 @@ export function drawCandles(element, bars, daily, marks = []) {
   paint();
   candles.setData(times.map((time, n) => ({ time, open: bars.open[n], high: bars.high[n], low: bars.low[n], close: bars.close[n] })));
   volume.setData(times.map((time, n) => ({ time, value: bars.volume[n] })));
-  fit(chart, times.length, 0.08);
+  fit(chart, 0.08)(times.length);
   return watched(chart, paint);
 }
 
-/** All points in sight, with room for the first and last label: also once the chart has its size, and when that changes. */
-function fit(chart, count, share) {
-  const margin = Math.max(0.6, count * share);
+/**
+ * Keeps all points in sight, with space for the first and last label: also once the chart has its size, and when that
+ * changes. Returns a function that takes the number of points.
+ */
+function fit(chart, share) {
   const scale = chart.timeScale();
-  const show = () => scale.setVisibleLogicalRange({ from: -margin, to: count - 1 + margin });
-  show();
+  let count = 0;
+  const show = () => {
+    const margin = Math.max(0.6, count * share);
+    if (count) scale.setVisibleLogicalRange({ from: -margin, to: count - 1 + margin });
+  };
   scale.subscribeSizeChange(show);
+  return (points) => {
+    count = points;
+    show();
+  };
 }
 
 const dollars = (value) => value.toLocaleString("en-US", { maximumFractionDigits: Math.abs(value) < 1000 ? 2 : 0 });

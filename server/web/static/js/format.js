@@ -33,6 +33,11 @@ export function price(value) {
   return value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 4 });
 }
 
+/** An amount of dollars with cents: $101,234.50. */
+export function money(value) {
+  return value.toLocaleString("en-US", { style: "currency", currency: "USD" });
+}
+
 const day = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
 
 /** A trading day for people: Tue, 2 Jan 2024. */

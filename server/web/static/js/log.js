@@ -38,7 +38,7 @@ export class Log {
 
 function lineOf(event) {
   if (event.kind === "state") return { at: event.at, name: "INFO", level: 1, text: `the job is ${event.state}` };
-  if (!event.text) return null;
+  if (!event.text || event.kind === "engine_progress") return null; // progress is drawn
   return { at: event.at, name: event.level, level: LEVELS[event.level] ?? 1, text: event.text };
 }
 

@@ -6,6 +6,7 @@ export function newProgress(symbols = []) {
   const progress = {
     state: "", phase: "", phases: {}, provider: "", requested: 0, present: 0, missing: 0, started: false, finished: false,
     wait: null, symbols: new Map(), bars: 0, bytes: 0, api_calls: 0, cache_hits: 0, retries: 0, done: 0,
+    run: null,
   };
   for (const symbol of symbols) progress.symbols.set(symbol, newSymbol());
   return progress;
@@ -54,6 +55,9 @@ const KINDS = {
     progress.phases[event.phase] = event.at;
     progress.wait = null;
   },
+  engine_progress(progress, { progress: reached }) {
+    progress.run = reached ? grown(progress.run, reached) : progress.run;
+  },
   started(progress, event) {
     progress.started = true;
     progress.provider = event.provider ?? "";
@@ -84,6 +88,19 @@ const KINDS = {
     progress.wait = null;
   },
 };
+
+/** How far the engine is: the days of an event replace the curve from the first of them on. */
+function grown(before, { day, fraction, orders, equity }) {
+  const dates = before?.dates ?? [], values = before?.values ?? [];
+  const first = equity?.dates[0];
+  if (first) {
+    let kept = dates.length;
+    while (kept && dates[kept - 1] >= first) kept -= 1;
+    dates.splice(kept, Infinity, ...equity.dates);
+    values.splice(kept, Infinity, ...equity.values);
+  }
+  return { day, fraction: fraction ?? null, orders: orders ?? null, dates, values, version: (before?.version ?? 0) + 1 };
+}
 
 function symbolOf(progress, name) {
   if (!progress.symbols.has(name)) progress.symbols.set(name, newSymbol());

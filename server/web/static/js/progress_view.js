@@ -7,7 +7,7 @@ import { daysEach, fetched, presentBefore } from "./progress.js";
 const rows = new Map();
 
 export function drawProgress(progress, over) {
-  $("#live").hidden = over || !progress.phase;
+  $("#live").hidden = over || !progress.phase || progress.phase === "engine"; // then the totals have the same
   if (!over) {
     drawSentence(progress);
     drawWait(progress.wait);

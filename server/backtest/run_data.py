@@ -1,0 +1,182 @@
+"""The data around a run of LEAN: its benchmark before it, and what LEAN requested and did not get after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import date, datetime
+
+from attrs import Factory, define, evolve, frozen
+
+from server.backtest.fill import (
+    FetchedDays,
+    days_of_holders,
+    early_end,
+    fetchable_days,
+    fetched_days,
+    lacking_file,
+    opened_series,
+    plan_fill,
+)
+from server.core.cancel import CancelToken
+from server.core.errors import Cancelled, ConfigurationError
+from server.core.text import count_text
+from server.data_download.availability import DayState
+from server.data_download.data_folder import DataFolder
+from server.data_download.downloader import DataDownloader
+from server.data_download.feed_files import FolderFiles
+from server.data_download.request import DownloadRequest
+from server.data_download.tickers import same_ticker
+from server.engines.missing_data import ENDS_EARLY, LACKS_DAYS, MissingFile, trading_days
+from server.engines.results import LeanRun
+from server.engines.verdict import benchmark_reason
+from server.lean.feed.share import MapFiles
+from server.lean.series import Resolution, Series
+from server.trading_calendar import USEquityTradingCalendar
+
+INTEREST_RATES = "alternative/interest-rate/usa/interest-rate.csv"
+
+_PRESENT = (DayState.PRESENT, DayState.PROVISIONAL)
+
+
+@frozen(kw_only=True)
+class Benchmark:
+    """The benchmark of a run and its range.
+
+    Attributes:
+        ticker: In capitals.
+        first: The first day of the algorithm.
+        last: Its last day.
+    """
+
+    ticker: str
+    first: date
+    last: date
+
+    def request(self, resolution: Resolution) -> DownloadRequest:
+        """Return the download of its bars."""
+        return DownloadRequest(symbols=(self.ticker,), resolution=resolution, start=self.first, end=self.last)
+
+
+@define(kw_only=True)
+class RunData:
+    """The data folder of a backtest, and the downloader that adds to it.
+
+    Attributes:
+        failures: Why days of a series could not be fetched, of the last attempt.
+    """
+
+    folder: DataFolder
+    calendar: USEquityTradingCalendar
+    clock: Callable[[], datetime]
+    downloader: DataDownloader
+    cancel: CancelToken
+    failures: dict[Series, str] = Factory(dict)
+
+    def fetch_benchmark(self, benchmark: Benchmark) -> None:
+        """Fetch the hour and daily bars of a benchmark as far as they are missing."""
+        for resolution in (Resolution.HOUR, Resolution.DAILY):
+            with suppress(ConfigurationError, ValueError):  # a range without sessions, or before the calendar
+                self._download([benchmark.request(resolution)], self.downloader)
+
+    def benchmark_gaps(self, benchmark: Benchmark | None) -> tuple[MissingFile, ...]:
+        """Return the hour files of a benchmark that lack days of its range, whether LEAN opened them or not.
+
+        With bars of a part of the range LEAN computes wrong statistics without a message (fact 11 of its recorded
+        runs).
+        """
+        if benchmark is None:
+            return ()
+        try:
+            plan = self.downloader.plan(benchmark.request(Resolution.HOUR), self.cancel)
+        except (ConfigurationError, ValueError):
+            return ()
+        settled = self.calendar.settled_through(self.clock())
+        gaps = ((gap.series, tuple(day for day in gap.days if day <= settled)) for gap in plan.gaps)
+        return tuple(lacking_file(series, days, LACKS_DAYS) for series, days in gaps if days)
+
+    def benchmark_problem(self, benchmark: Benchmark | None) -> str | None:
+        """Return why the statistics that use a benchmark are wrong; None where there are bars of its whole range."""
+        gaps = self.benchmark_gaps(benchmark)
+        if benchmark is None or not gaps:
+            return None
+        days = sum(len(file.days) for file in gaps)
+        known = (self.failures.get(series) for series in fetchable_days(gaps, benchmark.last))
+        reason = next((f": {text}" for text in known if text), "")
+        lacks = f"lacks hour bars of {count_text(days, 'day')} from {benchmark.first} to {benchmark.last}"
+        return benchmark_reason(benchmark.ticker, lacks) + reason
+
+    def early_files(self, run: LeanRun) -> tuple[MissingFile, ...]:
+        """Return the hour and daily files that LEAN opened and that end before the algorithm's last day.
+
+        LEAN fills the days up to it with the last price, without a failed request or a message (fact 12 of its
+        recorded runs).
+        """
+        days = trading_days(run.start, min(run.end, self._last_session) if run.end else None, self.calendar)
+        found = []
+        maps = MapFiles(FolderFiles(self.folder.path))
+        for series in opened_series(run.requests.succeeded_paths):
+            states = self.folder.catalog.states(series, days)
+            on_disk = {day for day, state in states.items() if state in _PRESENT}
+            empty = {day for day, state in states.items() if state is DayState.EMPTY}
+            if early_end(series, days, on_disk, empty):
+                wanted = days_of_holders(maps.contents, series.ticker, days)
+                lacking = early_end(series, wanted, on_disk, empty)
+                found += [lacking_file(series, lacking, ENDS_EARLY)] if lacking else []
+        return tuple(found)
+
+    def fetch(self, missing: Sequence[MissingFile]) -> tuple[FetchedDays, ...]:
+        """Fetch the trade bars of US equities among missing files.
+
+        They are requested as a user requests them, with factor and map files; what is then still missing is requested
+        under the ticker of the file's name.
+
+        Returns:
+            What is on disk now and was not before.
+        """
+        wanted = fetchable_days(missing, self._last_session)
+        before = self._on_disk(wanted)
+        self._download(plan_fill(missing, self._last_session), self.downloader)
+        left = [file for file in missing if self._lacks(file)]
+        exact = evolve(self.downloader, tickers=same_ticker, steps=())
+        self._download(plan_fill(left, self._last_session), exact)
+        return fetched_days(before, self._on_disk(wanted))
+
+    def rate_notice(self, last: date | None) -> str | None:
+        """Return a notice where the algorithm's range continues after the last line of LEAN's interest rates."""
+        try:
+            lines = (self.folder.path / INTEREST_RATES).read_text("utf-8", "replace").splitlines()
+            known = max(date.fromisoformat(line[:10]) for line in lines if line[:4].isdigit())
+        except (OSError, ValueError):
+            return None
+        if last is None or last <= known:
+            return None
+        return (
+            f"LEAN's interest rates end on {known}; it uses the last one until {last}, for Sharpe Ratio, Sortino Ratio "
+            "and Alpha"
+        )
+
+    @property
+    def _last_session(self) -> date:
+        return self.calendar.last_session(self.clock())
+
+    def _download(self, requests: Iterable[DownloadRequest], downloader: DataDownloader) -> None:
+        for request in requests:
+            report = downloader.download(request, self.cancel)
+            self.failures |= {failure.series: failure.error for failure in report.failures}
+            self._stop_if_cancelled()
+
+    def _stop_if_cancelled(self) -> None:
+        if self.cancel.cancelled:
+            raise Cancelled("the backtest was stopped while data was fetched; run it again to go on")
+
+    def _lacks(self, file: MissingFile) -> bool:
+        wanted = fetchable_days([file], self._last_session)
+        return any(set(days) - self._on_disk({series: days})[series] for series, days in wanted.items())
+
+    def _on_disk(self, wanted: dict[Series, tuple[date, ...]]) -> dict[Series, frozenset[date]]:
+        states = {series: self.folder.catalog.states(series, days) for series, days in wanted.items()}
+        return {
+            series: frozenset(day for day, state in found.items() if state in _PRESENT)
+            for series, found in states.items()
+        }
