@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
+import importlib
 import io
-import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
@@ -66,7 +65,10 @@ def record(item: Item) -> dict[str, Any]:
 
 def json_lines(items: Iterable[Item]) -> Iterator[str]:
     """Return one JSON object for each item."""
-    return (json.dumps(record(item)) for item in items)
+    from msgspec.json import Encoder
+
+    encode = Encoder().encode
+    return (encode(record(item)).decode() for item in items)
 
 
 def csv_lines(items: Iterable[Item]) -> Iterator[str]:
@@ -116,10 +118,14 @@ def check_parquet() -> None:
     Raises:
         ToolMissingError: pyarrow is not installed.
     """
-    if importlib.util.find_spec("pyarrow") is None:
+    try:
+        importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        is_absent = isinstance(error, ModuleNotFoundError) and error.name in ("pyarrow", "pyarrow.parquet")
+        what = "is not installed" if is_absent else f"cannot be imported: {error}"
         raise ToolMissingError(
-            "--format parquet needs pyarrow, which is not installed; pip install pyarrow, or choose another format"
-        )
+            f"--format parquet needs pyarrow, which {what}; pip install pyarrow, or choose another format"
+        ) from error
 
 
 def write_parquet(items: Iterable[Item], file: IO[bytes]) -> None:

@@ -256,7 +256,7 @@ def bars(
         extended_hours=extended_hours,
         today=now.astimezone(NEW_YORK).date(),
     )
-    parts, feed = read_bars(workspace.folder, found, resolution, request, workspace.calendar)
+    parts, feed = read_bars(workspace.folder.path, found, resolution, request, workspace.calendar)
     answer: dict[str, Any] = {**thinned(parts, points), **described(feed, request)}
     return models.BarsAnswer(symbol=found, resolution=resolution, **answer)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from server.data_download.data_folder import DataFolder
 from server.data_download.feed_files import FolderFiles
 from server.lean.bars import PRICES, Bars
 from server.lean.days import MS_PER_DAY, midnight
@@ -21,12 +21,12 @@ _COLUMNS = ("time", *PRICES, "volume")
 
 
 def read_bars(
-    folder: DataFolder, symbol: str, resolution: Resolution, request: FeedRequest, calendar: TradingCalendar
+    root: Path, symbol: str, resolution: Resolution, request: FeedRequest, calendar: TradingCalendar
 ) -> tuple[list[Bars], ShareFeed]:
     """Read what LEAN feeds of a symbol.
 
     Args:
-        folder: The data folder.
+        root: LEAN's data folder.
         symbol: The symbol.
         resolution: The length of a bar.
         request: The range, the mode and the hours.
@@ -35,7 +35,7 @@ def read_bars(
     Returns:
         The normalized bars of each file, and what else is fed and lost.
     """
-    reader = FeedReader(FolderFiles(folder.path), resolution, request, calendar)
+    reader = FeedReader(FolderFiles(root), resolution, request, calendar)
     feed = reader.read(reader.find(symbol))
     bars = normalize(feed.bars, feed.events, feed.share.factor_rows, request.mode)
     return list(_by_file(bars, one_file=layout_of(Series(symbol, resolution)).one_file)), feed

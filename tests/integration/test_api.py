@@ -190,6 +190,14 @@ def test_coverage_and_bars(served: Served) -> None:
     assert bars["bars_total"] == 60
     assert bars["close"] == pytest.approx(list(series.c[:60]))
     assert bars["time"] == list(series.t[:60])
+    assert (bars["mode"], bars["extended_hours"], bars["events"], bars["losses"]) == ("raw", True, [], [])
+
+    assert (
+        "mode"
+        in served.get("/api/bars/SPY", 422, resolution="minute", start=DAYS[0], end=DAYS[0], mode="back")["error"][
+            "message"
+        ]
+    )
 
 
 def test_coverage_carries_factor_and_map_files(served: Served) -> None:

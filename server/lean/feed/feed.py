@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
 import numpy as np
+import numpy.typing as npt
 from attrs import evolve, frozen
 
 from server.lean.days import MS_PER_DAY
 from server.lean.feed.columns import Columns, Mask, clock_ms, day_of
 from server.lean.feed.files import FeedFiles
-from server.lean.feed.fill_forward import Filling
+from server.lean.feed.fill_forward import Filling, fill_columns
 from server.lean.feed.items import Bar, Delisting, DelistingKind, Event, FeedRequest, Item, Loss, Split
 from server.lean.feed.losses import losses_of
 from server.lean.feed.normalize import normalize
@@ -143,15 +144,9 @@ class FeedReader:
         return bars[kept].with_times(opens[kept], closes[kept]), days
 
     def _filled(self, bars: Columns, events: Sequence[Event], *, to_end: bool) -> Columns:
-        filling = Filling(self._sessions, timedelta(milliseconds=self._length), self._is_extended, self._request.finish)
-        found, before, count = list[Bar](), list[int](), 0
-        for item in filling.fill(_in_sequence(bars, events), to_end=to_end):
-            if isinstance(item, Bar):
-                found.append(item)
-                before.append(count)
-            else:
-                count += 1
-        return Columns.of_bars(found, before)
+        length = timedelta(milliseconds=self._length)
+        filling = Filling(self._sessions, length, self._is_extended, self._request.finish)
+        return fill_columns(filling, bars, events, to_end=to_end)
 
     def _is_fed(self, bars: Columns) -> Mask:
         """Which bars are within the range and its sessions (LEAN: ``SubscriptionFilterEnumerator``)."""
@@ -189,16 +184,6 @@ def read_feed(
     return Feed(tuple(_merged(feeds, request)), tuple(loss for feed in feeds for loss in feed.losses))
 
 
-def _in_sequence(bars: Columns, events: Sequence[Event]) -> Iterator[Item]:
-    """Bars and events as items, in their order."""
-    position = 0
-    for bar, before in zip(bars.bars(), bars.events_before.tolist(), strict=True):
-        yield from events[position:before]
-        position = before
-        yield bar
-    yield from events[position:]
-
-
 def _until_delisted(bars: Columns, events: Sequence[Event], begin: int) -> tuple[Columns, list[Event]]:
     """Bars and events of the range to the delisting: the engine then removes the share."""
     fed: list[Event] = []
@@ -223,17 +208,19 @@ def _merged(feeds: Sequence[ShareFeed], request: FeedRequest) -> Iterator[Item]:
     seen where another one is announced on that day (LEAN: ``TimeSliceFactory``).
     """
     items: list[Item] = []
-    keys: list[tuple[int, int, str, int]] = []
+    keys: list[tuple[npt.NDArray[np.int64], ...]] = []
     for number, feed in enumerate(feeds):
         events = _visible(feed.events)
-        items += events
-        keys += [(clock_ms(event.day), event.order, "", number) for event in events]
         bars = normalize(feed.bars, feed.events, feed.share.factor_rows, request.mode)
-        items += bars.bars()
-        keys += [
-            (end, _AFTER_EVENTS, ticker, number) for end, ticker in zip(bars.end.tolist(), bars.ticker, strict=True)
-        ]
-    return (items[place] for place in sorted(range(len(items)), key=keys.__getitem__))
+        items += [*events, *bars.bars()]
+        ends = np.append(np.array([clock_ms(event.day) for event in events], np.int64), bars.end)
+        places = np.append(np.array([event.order for event in events], np.int64), np.full(len(bars), _AFTER_EVENTS))
+        keys.append((np.full(len(ends), number), places, ends))
+    if not keys:
+        return iter(())
+    numbers, places, ends = map(np.concatenate, zip(*keys, strict=True))
+    tickers = np.array([item.ticker if isinstance(item, Bar) else "" for item in items], np.str_)
+    return map(items.__getitem__, np.lexsort((numbers, tickers, places, ends)).tolist())
 
 
 _AFTER_EVENTS = 4

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from attrs import frozen
+import numpy as np
+import numpy.typing as npt
+from attrs import evolve, frozen
 
+from server.lean.feed.columns import VOLUME, Columns, Mask
 from server.lean.feed.items import Bar, Delisting, DelistingKind, Event, Item
 from server.lean.feed.sessions import Sessions
 
@@ -48,7 +51,7 @@ class Filling:
             yield item
             if isinstance(item, Bar):
                 previous = item
-            elif isinstance(item, Delisting) and item.kind is DelistingKind.DELISTED:
+            elif _ends(item):
                 return
         if to_end and previous and previous.end < self.finish:
             yield from self._fill_end(previous)
@@ -97,6 +100,80 @@ class Filling:
     def _interval(self, instant: datetime) -> tuple[datetime, datetime]:
         start = round_down(instant, self.length)
         return start, start + self.length
+
+
+def fill_columns(filling: Filling, bars: Columns, events: Sequence[Event], *, to_end: bool) -> Columns:
+    """Return bars with those that are missing, as `Filling.fill` does; gaps within one session are filled at once.
+
+    Args:
+        filling: How they are filled.
+        bars: Of one share.
+        events: The share's events, of which each bar has the number that come before it.
+        to_end: Whether bars after the last one are filled.
+    """
+    if not len(bars) or any(map(_ends, events[: int(bars.events_before[0])])):
+        return bars[:0]
+    length = round(filling.length.total_seconds() * 1000)
+    follows_event = np.diff(bars.events_before) > 0
+    gaps = np.diff(bars.start) > length
+    at_once = gaps & ~follows_event & _within_session(filling, bars)
+    parts, places = [bars], [2 * np.arange(len(bars)) + 1]  # what is filled comes before the bar of twice its place
+
+    def add(part: Columns, place: npt.NDArray[np.int64]) -> None:
+        parts.append(part)
+        places.append(2 * place)
+
+    add(*_filled_at_once(bars, np.flatnonzero(at_once), length))
+    for place in (np.flatnonzero((gaps | follows_event) & ~at_once) + 1).tolist():
+        between = events[int(bars.events_before[place - 1]) : int(bars.events_before[place])]
+        part = _filled_between(filling, bars[place - 1 : place + 1], between, to_end=False)
+        add(part, np.full(len(part), place))
+        if any(map(_ends, between)):
+            return _in_places([bars[:place], *parts[1:]], [places[0][:place], *places[1:]])
+    part = _filled_between(filling, bars[-1:], events[int(bars.events_before[-1]) :], to_end=to_end)
+    add(part, np.full(len(part), len(bars)))
+    return _in_places(parts, places)
+
+
+def _within_session(filling: Filling, bars: Columns) -> Mask:
+    """Which bars, from the second on, begin in the session in which the bar before ends."""
+    _, closes = filling.sessions.last_before(bars.end[:-1] + 1, extended=filling.extended)
+    found: Mask = (bars.start[1:] <= closes) & (filling.length < _DAY)
+    return found
+
+
+def _filled_at_once(bars: Columns, places: npt.NDArray[np.intp], length: int) -> tuple[Columns, npt.NDArray[np.int64]]:
+    """The bars that are missing after these places, and the places before which they come."""
+    first = bars.end[places] // length * length
+    counts = -((first - bars.start[places + 1]) // length)
+    repeated = bars[np.repeat(places, counts)]
+    steps = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    start = np.repeat(first, counts) + steps * length
+    numbers = repeated.numbers.copy()
+    numbers[:, VOLUME] = 0
+    filled = evolve(repeated, start=start, end=start + length, numbers=numbers, filled=np.ones(len(start), np.bool_))
+    return filled, np.repeat(places + 1, counts)
+
+
+def _filled_between(filling: Filling, bars: Columns, events: Sequence[Event], *, to_end: bool) -> Columns:
+    """The bars that are missing after the first of one or two bars."""
+    first, *rest = bars.bars()
+    found, before, count = list[Bar](), list[int](), int(bars.events_before[0])
+    for item in filling.fill((first, *events, *rest), to_end=to_end):
+        if isinstance(item, Event):
+            count += 1
+        elif item.filled:
+            found.append(item)
+            before.append(count)
+    return Columns.of_bars(found, before)
+
+
+def _in_places(parts: Sequence[Columns], places: Sequence[npt.NDArray[np.int64]]) -> Columns:
+    return Columns.joined(parts)[np.argsort(np.concatenate(places), kind="stable")]
+
+
+def _ends(event: Event) -> bool:
+    return isinstance(event, Delisting) and event.kind is DelistingKind.DELISTED
 
 
 def round_down(instant: datetime, length: timedelta) -> datetime:

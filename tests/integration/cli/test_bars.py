@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
+import io
 import json
+import subprocess
+import sys
 from datetime import date, datetime
 from typing import Any
 
@@ -113,14 +115,35 @@ def test_the_table_is_for_people(command: CommandLine) -> None:
     assert "dividend: $0.50 a share, reference price 50" in answer.out
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is not None, reason="pyarrow is installed")
-def test_parquet_needs_pyarrow(command: CommandLine) -> None:
-    """One line says how to install it."""
-    answer = command.run(*arguments_of(command, QUESTIONS["events-raw"]), "--format", "parquet")
+WITHOUT_PYARROW = "import runpy, sys; sys.modules['pyarrow'] = None; runpy.run_module('server', run_name='__main__')"
 
-    assert (answer.code, answer.out) == (1, "")
-    assert len(answer.errors) == 1
-    assert "pip install pyarrow" in answer.errors[0]
+
+def test_parquet_needs_pyarrow(command: CommandLine) -> None:
+    """One line says how to install it, before anything is read."""
+    arguments = [*arguments_of(command, QUESTIONS["events-raw"]), "--data-folder", str(command.data)]
+
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_PYARROW, *arguments, "--format", "parquet"], capture_output=True, text=True
+    )
+
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: --format parquet needs pyarrow, which is not installed; pip install pyarrow")
+
+
+def test_parquet_has_the_columns_of_csv(command: CommandLine) -> None:
+    """Numbers are doubles, and cells that an item does not have are null."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    arguments = [*arguments_of(command, QUESTIONS["events-raw"]), "--data-folder", str(command.data)]
+
+    done = subprocess.run(
+        [sys.executable, "-m", "server", *arguments, "--format", "parquet"], capture_output=True, check=True
+    )
+
+    rows = parquet.read_table(io.BytesIO(done.stdout)).to_pylist()
+    assert [row["type"] for row in rows] == ["bar", "split", "bar", "split", "bar", "dividend", "bar", "bar"]
+    assert (rows[0]["close"], rows[0]["filled"], rows[0]["day"]) == (100.0, False, None)
+    assert (rows[1]["kind"], rows[1]["factor"], rows[1]["open"]) == ("warning", 0.5, None)
 
 
 def test_days_outside_the_calendar(command: CommandLine) -> None:

@@ -48,8 +48,10 @@ export class Day {
   draw(bars, charts, { symbol, day, state, daily, resolution }) {
     this.clear();
     const count = bars.time.length;
+    const lost = bars.losses.find((one) => one.first_day !== null && one.first_day <= day && day <= one.last_day);
+    const loss = lost ? ` Not fed by LEAN: ${lost.reason}.` : "";
     if (!count) {
-      setText(this.text, "There are no bars in its file.");
+      setText(this.text, `There are no bars in its file.${loss}`);
       return;
     }
     const thinned = bars.bars_per_point > 1 ? `; each candle merges ${number(bars.bars_per_point)} of them` : "";
@@ -57,7 +59,7 @@ export class Day {
     const what = daily ? `${number(count)} daily bars up to this day.` : `${number(bars.bars_total)} ${resolution} bars${thinned}. Times are New York's.`;
     const events = this.eventsOf(symbol);
     const event = events.has(day) ? ` ${events.get(day).doubts ? "On this day" : "Before its open"}: ${wordsOf(events.get(day))}.` : "";
-    setText(this.text, what + early + event);
+    setText(this.text, what + early + event + loss);
     this.place.hidden = false;
     this.place.setAttribute("aria-label", `Candlesticks of ${$("#day-title").textContent}`);
     const marks = [...events.values()].map((one) => ({ day: one.day, kind: kindOf(one), text: shortOf(one) }));
