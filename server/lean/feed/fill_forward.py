@@ -116,7 +116,8 @@ def fill_columns(filling: Filling, bars: Columns, events: Sequence[Event], *, to
     length = round(filling.length.total_seconds() * 1000)
     follows_event = np.diff(bars.events_before) > 0
     gaps = np.diff(bars.start) > length
-    at_once = gaps & ~follows_event & _within_session(filling, bars)
+    within, outside = _within_session(filling, bars), _outside_sessions(filling, bars, length)
+    at_once = gaps & ~follows_event & within
     parts, places = [bars], [2 * np.arange(len(bars)) + 1]  # what is filled comes before the bar of twice its place
 
     def add(part: Columns, place: npt.NDArray[np.int64]) -> None:
@@ -124,7 +125,7 @@ def fill_columns(filling: Filling, bars: Columns, events: Sequence[Event], *, to
         places.append(2 * place)
 
     add(*_filled_at_once(bars, np.flatnonzero(at_once), length))
-    for place in (np.flatnonzero((gaps | follows_event) & ~at_once) + 1).tolist():
+    for place in (np.flatnonzero(follows_event | (gaps & ~within & ~outside)) + 1).tolist():
         between = events[int(bars.events_before[place - 1]) : int(bars.events_before[place])]
         part = _filled_between(filling, bars[place - 1 : place + 1], between, to_end=False)
         add(part, np.full(len(part), place))
@@ -140,6 +141,14 @@ def _within_session(filling: Filling, bars: Columns) -> Mask:
     _, closes = filling.sessions.last_before(bars.end[:-1] + 1, extended=filling.extended)
     found: Mask = (bars.start[1:] <= closes) & (filling.length < _DAY)
     return found
+
+
+def _outside_sessions(filling: Filling, bars: Columns, length: int) -> Mask:
+    """Before which bars, from the second on, the exchange is closed since the end of the bar before."""
+    end, extended = bars.end[:-1], filling.extended
+    opens = filling.sessions.next_opens(end, extended=extended) // length * length
+    found: Mask = ~filling.sessions.overlapping(end, end + length, extended=extended) & (opens >= bars.start[1:])
+    return found & (filling.length < _DAY)
 
 
 def _filled_at_once(bars: Columns, places: npt.NDArray[np.intp], length: int) -> tuple[Columns, npt.NDArray[np.int64]]:

@@ -100,6 +100,12 @@ class Sessions:
         at = np.searchsorted(opens, instants, side="left")
         return np.append(opens, _NEVER)[at - 1], np.append(closes, _NEVER)[at - 1]
 
+    def next_opens(self, instants: Instants, *, extended: bool) -> Instants:
+        """Return when the exchange opens next after each instant, far in the future if it does not."""
+        opens, _ = self._bounds[extended]
+        found: Instants = np.append(opens, -_NEVER)[np.searchsorted(opens, instants, side="right")]
+        return found
+
     def overlapping(self, start: Instants, end: Instants, *, extended: bool) -> Mask:
         """Return for each bar whether the exchange is open during it (see `overlaps`)."""
         _, closes = self.last_before(end, extended=extended)
