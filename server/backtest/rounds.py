@@ -93,26 +93,35 @@ def run_rounds(
     run_engine: Callable[[], EngineResult],
     data: RunData,
     *,
+    first: date,
+    last: date,
     reruns: int,
     finished: Callable[[Round], object],
+    notice: Callable[[str], object] = lambda line: None,
 ) -> RoundsResult:
     """Run LEAN until it got what can be fetched.
 
     Args:
         run_engine: Runs LEAN once.
         data: The data folder and its downloader.
+        first: The first day of the algorithm, as far as that is known before the first run.
+        last: Its last day, likewise.
         reruns: The number of runs after the first one at most; 0 fetches nothing.
         finished: Receives each round when it is over.
+        notice: Receives lines of text.
 
     Raises:
         BacktestServerError: LEAN failed, and there was nothing to fetch.
     """
     rounds: list[Round] = []
     for number in itertools.count(1):
+        for line in data.make_universe_consistent(first, last):
+            notice(line)
         started = time.perf_counter()
         outcome = _run_once(run_engine)
         run = outcome.run if isinstance(outcome, AlgorithmFailedError) else outcome.lean_run
         assert run is not None  # noqa: S101 - each of LEAN's engines reads its results folder
+        first, last = run.start or first, run.end or last
         benchmark = benchmark_after(run)
         missing = unique_files([*run.missing, *data.early_files(run), *(data.benchmark_gaps(benchmark))])
         duration = time.perf_counter() - started

@@ -21,6 +21,7 @@ from server.backtest.fill import (
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled, ConfigurationError
 from server.core.text import count_text
+from server.corporate_actions.universe_consistency import make_universe_files_consistent
 from server.data_download.availability import DayState
 from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
@@ -33,6 +34,9 @@ from server.engines.verdict import benchmark_reason
 from server.lean.feed.share import MapFiles
 from server.lean.series import Resolution, Series
 from server.trading_calendar import USEquityTradingCalendar
+
+BENCHMARK_RESOLUTIONS = (Resolution.HOUR, Resolution.DAILY)
+"""The bars of a benchmark that LEAN reads: hours for statistics, days for its analysis."""
 
 INTEREST_RATES = "alternative/interest-rate/usa/interest-rate.csv"
 
@@ -75,7 +79,7 @@ class RunData:
 
     def fetch_benchmark(self, benchmark: Benchmark) -> None:
         """Fetch the hour and daily bars of a benchmark as far as they are missing."""
-        for resolution in (Resolution.HOUR, Resolution.DAILY):
+        for resolution in BENCHMARK_RESOLUTIONS:
             with suppress(ConfigurationError, ValueError):  # a range without sessions, or before the calendar
                 self._download([benchmark.request(resolution)], self.downloader)
 
@@ -105,6 +109,14 @@ class RunData:
         reason = next((f": {text}" for text in known if text), "")
         lacks = f"lacks hour bars of {count_text(days, 'day')} from {benchmark.first} to {benchmark.last}"
         return benchmark_reason(benchmark.ticker, lacks) + reason
+
+    def make_universe_consistent(self, first: date, last: date) -> tuple[str, ...]:
+        """Make the universe files of a range consistent with map and factor files; returns a line for each change.
+
+        Rows whose identifier does not follow from the map files are other shares to LEAN (fact 23 of its recorded
+        runs).
+        """
+        return make_universe_files_consistent(self.folder, first, last, cancel=self.cancel)
 
     def early_files(self, run: LeanRun) -> tuple[MissingFile, ...]:
         """Return the hour and daily files that LEAN opened and that end before the algorithm's last day.

@@ -51,7 +51,7 @@ def lean(tmp_path: Path, data: RunData) -> LeanRuns:
 def rounds_of(lean: LeanRuns, data: RunData, reruns: int = 3) -> tuple[Round, ...]:
     """Run, and return the rounds, which must be those that were reported one by one."""
     reported: list[Round] = []
-    found = run_rounds(lean, data, reruns=reruns, finished=reported.append).rounds
+    found = run_rounds(lean, data, first=DAYS[0], last=DAYS[-1], reruns=reruns, finished=reported.append).rounds
     assert list(found) == reported
     return found
 
@@ -102,7 +102,7 @@ def test_the_number_of_runs_is_limited(lean: LeanRuns, data: RunData, reruns: in
         lean.request(minute_path(next(ticker), DAYS[0]))
         return lean()
 
-    found = run_rounds(run, data, reruns=reruns, finished=lambda part: None)
+    found = run_rounds(run, data, first=DAYS[0], last=DAYS[-1], reruns=reruns, finished=lambda part: None)
 
     assert len(found.rounds) == reruns + 1
     assert [len(part.fetched) for part in found.rounds] == [1] * reruns + [0]
@@ -140,7 +140,7 @@ def test_a_daily_file_that_cannot_be_completed_is_missing(lean: LeanRuns, data: 
     path = write_daily(data.folder.path, "QQQ", DAYS[:3])
     lean.request(path)
 
-    found = run_rounds(lean, data, reruns=3, finished=lambda part: None)
+    found = run_rounds(lean, data, first=DAYS[0], last=DAYS[-1], reruns=3, finished=lambda part: None)
 
     assert [(file.path, file.days, file.reason) for file in found.lacking] == [(path, tuple(DAYS[3:]), ENDS_EARLY)]
     assert found.benchmark_problem is None
@@ -172,7 +172,7 @@ def test_a_benchmark_that_cannot_be_had(lean: LeanRuns, data: RunData) -> None:
     lean.benchmark = "QQQ"
     lean.request(write_daily(data.folder.path, "QQQ", DAYS[2:], "hour"))
 
-    found = run_rounds(lean, data, reruns=3, finished=lambda part: None)
+    found = run_rounds(lean, data, first=DAYS[0], last=DAYS[-1], reruns=3, finished=lambda part: None)
 
     assert len(found.rounds) == 1
     assert [(file.days, file.reason) for file in found.lacking] == [(tuple(DAYS[:2]), LACKS_DAYS)]
