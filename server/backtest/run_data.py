@@ -96,8 +96,12 @@ class RunData:
         except (ConfigurationError, ValueError):
             return ()
         settled = self.calendar.settled_through(self.clock())
-        gaps = ((gap.series, tuple(day for day in gap.days if day <= settled)) for gap in plan.gaps)
-        return tuple(lacking_file(series, days, LACKS_DAYS) for series, days in gaps if days)
+        states = plan.states[benchmark.ticker]
+        found = []
+        for part in plan.series[benchmark.ticker]:
+            days = tuple(day for day in part.days if day <= settled and states[day] not in _PRESENT)
+            found += [lacking_file(part.series, days, LACKS_DAYS)] if days else []
+        return tuple(found)
 
     def benchmark_problem(self, benchmark: Benchmark | None) -> str | None:
         """Return why the statistics that use a benchmark are wrong; None where there are bars of its whole range."""

@@ -117,9 +117,15 @@ def backtest(
 def _exit_code(result: BacktestResult) -> int:
     from server.backtest_server import JobState
     from server.core.errors import ConfigurationError
+    from server.data_download.errors import DamagedDataError
 
     if result.state is JobState.COMPLETED:
         return {"gaps": GAPS, "untrusted": UNTRUSTED}.get(result.verdict_word, 0)
+    if isinstance(result.error, DamagedDataError):
+        for line in result.error.lines:
+            print_error(line)
+        print_error(result.error.advice)
+        return UNTRUSTED
     if result.download and not result.download.complete:
         return print_failures(result.download)
     if result.error:
