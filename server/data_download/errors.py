@@ -97,7 +97,7 @@ class DamagedDataError(DownloadError):
         super().__init__(
             f"LEAN would misread {count_text(len(self.lines), 'file')}, so the backtest was not run: "
             f"{' | '.join(self.lines[:_FILES_SHOWN])}{f' | and {more:,} more' if more > 0 else ''}{why}; "
-            self.advice,
+            f"{self.advice}",
             symbol=first.symbol,
             series=first.series,
             days=first.days,
