@@ -23,7 +23,6 @@ from server.data_download.feed_files import FolderFiles
 from server.data_download.file_check import closed_days, file_finding
 from server.data_download.plan import days_by_ticker
 from server.data_download.tickers import TickersOnDisk
-from server.lean.feed import FeedRequest, Mode
 from server.lean.feed.share import MapFiles, find_share
 from server.lean.layout import layout_of
 from server.lean.series import Resolution, Series
@@ -129,7 +128,7 @@ class _Check:
     def symbol(self, symbol: str, request: DataRequest) -> tuple[int, list[DataFinding]]:
         """Check the files of a symbol; returns the number of bar files and what was found."""
         first, last = request.days[0], request.days[-1]
-        share = find_share(self._maps, symbol, FeedRequest(start=first, end=last, mode=Mode.RAW, today=self._today))
+        share = find_share(self._maps, symbol, self._today)
         sessions = self._sessions(first, last)
         spans, _ = self._tickers(symbol, first, last)
         files = 0

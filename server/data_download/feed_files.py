@@ -16,9 +16,17 @@ class FolderFiles:
     def read(self, path: str) -> bytes | None:
         """Return the bytes of a file; None where there is no such file, or it cannot be opened."""
         try:
-            return (self._root / path).read_bytes()
+            return self.open(path)
         except OSError:
             return None
+
+    def open(self, path: str) -> bytes:
+        """Return the bytes of a file.
+
+        Raises:
+            OSError: There is no such file, or it cannot be opened.
+        """
+        return (self._root / path).read_bytes()
 
     def names(self, folder: str) -> Iterable[str]:
         """Return the names of the files in a folder; nothing where there is no such folder."""

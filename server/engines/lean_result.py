@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from server.core.text import list_text
-from server.engines.adjusted_history import load_histories
+from server.data_download.feed_files import FolderFiles
 from server.engines.base import EngineRequest, EngineResult
 from server.engines.missing_data import FailedRequests, sort_failed_requests
 from server.engines.results import LeanRun
-from server.lean.layout import layout_of
-from server.lean.series import Series
+from server.lean.feed import trade_paths
 
 _SHOWN = ("Net Profit", "Drawdown", "Sharpe Ratio", "Total Orders", "Total Trades")
 
@@ -67,12 +66,7 @@ def lean_result(
 
 def _trade_files(request: EngineRequest) -> set[str]:
     """Return the files of trade bars that LEAN reads for the request, each under the ticker of its day."""
-    found: set[str] = set()
-    for history in load_histories(request.data_folder, request.symbols, request.days):
-        for ticker, days in history.days_by_ticker:
-            layout = layout_of(Series(ticker, request.resolution))
-            found.update(layout.path(day) for day in layout.files(days))
-    return found
+    return trade_paths(FolderFiles(request.data_folder), request.symbols, request.resolution, request.days)
 
 
 def _notes(request: EngineRequest, run: LeanRun, failed: FailedRequests) -> Iterator[str]:

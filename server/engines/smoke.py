@@ -1,37 +1,45 @@
 """A smoke test of the data: reads the files of a backtest as LEAN reads them, and buys and holds the symbols.
 
-It runs no algorithm and has no fees. It shows that the files exist, can be read and have plausible prices. Splits,
-dividends and renames are applied as in LEAN's default mode, by factor files and map files (see `adjusted_history`).
+It runs no algorithm and has no fees. It shows that the files exist, can be read and have plausible prices. What LEAN
+would feed an algorithm in its default mode decides (see `server.lean.feed`): splits and dividends are in the prices,
+and are not applied to holdings as well (LEAN: ``SecurityPortfolioManager.ApplyDividend`` pays only in the modes ``Raw``
+and ``SplitAdjusted``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
 from decimal import Decimal
 from itertools import pairwise
-from math import isfinite
 from pathlib import Path
 
 import numpy as np
-from attrs import Factory, define
+from attrs import Factory, define, evolve
 
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled
 from server.core.text import count_text, list_text
 from server.corporate_actions.findings import doubts_about_closes
+from server.data_download.feed_files import FolderFiles
 from server.data_download.findings import Doubt
-from server.engines.adjusted_history import AdjustedHistory, history_notes, load_histories
 from server.engines.base import EngineProgress, EngineRequest, EngineResult
 from server.engines.equity import Equity
 from server.engines.hold import START_EQUITY, DayPrices, equal_weight_equity, max_drawdown
-from server.lean.bars import Bars
-from server.lean.days import MS_PER_DAY, midnights
-from server.lean.errors import FormatError
-from server.lean.irregular import read_as_engine
-from server.lean.layout import Layout, layout_of
-from server.lean.price_adjustment import adjust_prices
-from server.lean.series import Series
+from server.engines.smoke_notes import raw_notes, share_notes
+from server.lean.feed import (
+    Dividend,
+    FeedReader,
+    FeedRequest,
+    LossKind,
+    Mode,
+    ShareFeed,
+    Split,
+    SplitKind,
+    normalize,
+)
+from server.lean.feed.columns import CLOSE, OPEN, VOLUME, day_of
+from server.lean.series import NEW_YORK
 from server.trading_calendar import USEquityTradingCalendar
 
 SYMBOLS_SHOWN = 10
@@ -47,19 +55,51 @@ RAW_PRICES = (
 )
 
 
-@define
-class _FileContents:
-    """The content of the files read so far, and the files that are missing, damaged, or not read whole by LEAN."""
+class _CheckedFiles(FolderFiles):
+    """The files of a data folder; those that exist and cannot be opened are remembered."""
 
-    histories: list[AdjustedHistory] = Factory(list)
+    def __init__(self, root: Path, cancel: CancelToken) -> None:
+        super().__init__(root)
+        self.unreadable: dict[str, str] = {}
+        self._cancel = cancel
+
+    def read(self, path: str) -> bytes | None:
+        """Return the bytes of a file; None where there is no such file, or it cannot be opened.
+
+        Raises:
+            Cancelled: The smoke test was cancelled.
+        """
+        if self._cancel.cancelled:
+            raise Cancelled("the smoke test was cancelled")
+        try:
+            return self.open(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            self.unreadable[path] = error.strerror or str(error)
+            return None
+
+
+@define
+class _Contents:
+    """What was read so far.
+
+    Attributes:
+        feeds: By symbol.
+        sessions: Adjusted prices by symbol and day.
+        missing: Files that do not exist.
+        damaged: Files that cannot be read, or not whole.
+    """
+
+    feeds: dict[str, ShareFeed] = Factory(dict)
     sessions: dict[str, dict[date, DayPrices]] = Factory(dict)
-    files: int = 0
-    missing: list[str] = Factory(list)
-    damaged: list[str] = Factory(list)
-    lossy: list[str] = Factory(list)
+    missing: dict[str, None] = Factory(dict)
+    damaged: set[str] = Factory(set)
+    notes: list[str] = Factory(list)
+    doubts: list[Doubt] = Factory(list)
     bars: int = 0
     unused: int = 0
-    doubts: list[Doubt] = Factory(list)
+    files: int = 0
 
 
 class SmokeEngine:
@@ -102,104 +142,73 @@ class SmokeEngine:
             Cancelled: It was cancelled.
         """
         started_at = self._clock()
-        contents = _FileContents()
-        for history in load_histories(request.data_folder, request.symbols, request.days):
-            symbol, before = history.symbol, (contents.bars, contents.files)
-            contents.histories.append(history)
-            contents.damaged += history.damaged
-            contents.sessions[symbol] = self._read_history(history, request, contents, cancel)
-            on_line(
-                f"{symbol}: {contents.bars - before[0]:,} {request.resolution.value} bars "
-                f"in {count_text(contents.files - before[1], 'file')}"
-            )
-            on_progress(EngineProgress(fraction=len(contents.histories) / len(request.symbols)))
+        contents = _Contents(sessions={symbol: {} for symbol in request.symbols})
+        if request.days:
+            self._read(request, contents, cancel, on_line, on_progress)
         equity = Equity(request.days, tuple(equal_weight_equity(contents.sessions, request.days)))
         return _result(request, contents, equity, started_at, self._clock())
 
-    def _read_history(
-        self, history: AdjustedHistory, request: EngineRequest, contents: _FileContents, cancel: CancelToken
+    def _read(
+        self,
+        request: EngineRequest,
+        contents: _Contents,
+        cancel: CancelToken,
+        on_line: Callable[[str], None],
+        on_progress: Callable[[EngineProgress], None],
+    ) -> None:
+        files = _CheckedFiles(request.data_folder, cancel)
+        wanted = FeedRequest(
+            start=request.days[0],
+            end=request.days[-1],
+            mode=Mode.ADJUSTED,
+            today=self._clock().astimezone(NEW_YORK).date(),
+        )
+        reader = FeedReader(files, request.resolution, wanted, self._calendar)
+        for symbol in request.symbols:
+            feed = reader.read(reader.find(symbol))
+            contents.feeds[symbol] = feed
+            contents.sessions[symbol] = self._sessions(symbol, feed, request, contents)
+            _count(symbol, feed, files.unreadable, request, contents)
+            on_line(
+                f"{symbol}: {len(feed.bars):,} {request.resolution.value} bars in {count_text(len(feed.paths), 'file')}"
+            )
+            on_progress(EngineProgress(fraction=len(contents.feeds) / len(request.symbols)))
+
+    def _sessions(
+        self, symbol: str, feed: ShareFeed, request: EngineRequest, contents: _Contents
     ) -> dict[date, DayPrices]:
-        """Return a share's adjusted prices, each day from the files of its ticker on that day."""
-        sessions: dict[date, DayPrices] = {}
-        for ticker, days in history.days_by_ticker:
-            sessions |= self._read_ticker(ticker, days, request, contents, cancel)
-        closes = {day: _close(sessions.get(day)) for day in history.days}
-        contents.doubts += doubts_about_closes(history.symbol, history.rows, closes, self._calendar)
-        return _adjusted(history, sessions)
-
-    def _read_ticker(
-        self, ticker: str, days: Sequence[date], request: EngineRequest, contents: _FileContents, cancel: CancelToken
-    ) -> dict[date, DayPrices]:
-        layout = layout_of(Series(ticker, request.resolution))
-        sessions: dict[date, DayPrices] = {}
-        for file_day in layout.files(days):
-            bars = _read_file(request.data_folder, layout, file_day, contents, cancel)
-            if bars is not None:
-                sessions |= self._regular_sessions(bars, [file_day] if file_day else days, layout.bar_ms, contents)
-        return sessions
-
-    def _regular_sessions(
-        self, bars: Bars, days: Sequence[date], bar_ms: int, contents: _FileContents
-    ) -> dict[date, DayPrices]:
-        """Return the prices of the bars that overlap each day's regular session, early closes included.
-
-        Source: LEAN, ``MarketHoursSegment.Overlaps``; a daily bar overlaps its day's session.
-        """
-        opens = np.array([_milliseconds(self._calendar.session_open(day)) for day in days], np.int64)
-        closes = np.array([_milliseconds(self._calendar.session_close(day)) for day in days], np.int64)
-        first = np.searchsorted(bars.time, opens - bar_ms, side="right")
-        end = np.searchsorted(bars.time, closes, side="left")
-        starts = midnights(days)
-        held = np.searchsorted(bars.time, starts + MS_PER_DAY) - np.searchsorted(bars.time, starts)
-        counts = np.maximum(end - first, 0)
-        contents.bars += int(counts.sum())
-        contents.unused += int((held - counts).sum())
-        return {
-            days[at]: DayPrices(float(bars.open[first[at]]), float(bars.close[end[at] - 1]))
-            for at in np.flatnonzero(counts).tolist()
-        }
+        """The adjusted prices of each day's regular session; the raw closes are compared with the events."""
+        days = feed.bars.day_numbers
+        first = np.flatnonzero(np.diff(days, prepend=-1 << 62))
+        last = np.append(first[1:], len(days))[: len(first)] - 1
+        found = [day_of(number) for number in days[first].tolist()]
+        share = feed.share
+        closes: dict[date, Decimal | None] = dict.fromkeys(
+            day for day in request.days if share.first_read_day <= day <= share.delisted_on
+        )
+        closes |= zip(found, (Decimal(repr(close)) for close in feed.bars.numbers[last, CLOSE].tolist()), strict=True)
+        contents.doubts += doubts_about_closes(symbol, share.factor_rows, closes, self._calendar)
+        numbers = feed.bars.numbers[first]  # of each day one row, with the first open and the last close
+        numbers[:, OPEN + 1 : VOLUME] = feed.bars.numbers[last, CLOSE, None]
+        adjusted = normalize(evolve(feed.bars[first], numbers=numbers), feed.events, share.factor_rows, Mode.ADJUSTED)
+        prices = zip(*adjusted.numbers[:, [OPEN, CLOSE]].T.tolist(), strict=True)
+        return {day: DayPrices(*pair) for day, pair in zip(found, prices, strict=True)}
 
 
-def _close(prices: DayPrices | None) -> Decimal | None:
-    """The raw close of a session; None without one, or where the file has a number of hundreds of digits."""
-    return Decimal(str(prices.close)) if prices is not None and isfinite(prices.close) else None
-
-
-def _adjusted(history: AdjustedHistory, sessions: Mapping[date, DayPrices]) -> dict[date, DayPrices]:
-    prices = np.array([(day.open, day.close) for day in sessions.values()], np.float64).reshape(-1, 2)
-    opens, closes = (adjust_prices(history.rows, list(sessions), column) for column in prices.T)
-    return {
-        day: DayPrices(float(open_), float(close)) for day, open_, close in zip(sessions, opens, closes, strict=True)
-    }
-
-
-def _read_file(
-    data_folder: Path, layout: Layout, day: date | None, contents: _FileContents, cancel: CancelToken
-) -> Bars | None:
-    if cancel.cancelled:
-        raise Cancelled("the smoke test was cancelled", series=layout.series)
-    path = layout.path(day)
-    try:
-        bars, reading = read_as_engine(layout, (data_folder / path).read_bytes(), day)
-    except (FileNotFoundError, NotADirectoryError):
-        contents.missing.append(path)
-        return None
-    except FormatError as error:
-        contents.damaged.append(f"{path}: {error}")
-        return None
-    except OSError as error:
-        contents.damaged.append(f"{path}: {error.strerror or error}")
-        return None
-    if reading is not None and reading.fault:
-        contents.damaged.append(f"{path}: {reading.fault}")
-    elif reading is not None and reading.lost:
-        contents.lossy.append(f"{path} has {reading.notice}")
-    contents.files += 1
-    return bars
+def _count(
+    symbol: str, feed: ShareFeed, unreadable: Mapping[str, str], request: EngineRequest, contents: _Contents
+) -> None:
+    damaged = {loss.path for loss in feed.losses if loss.kind is LossKind.DAMAGED}
+    contents.damaged |= damaged | unreadable.keys()
+    contents.missing |= dict.fromkeys(path for path in feed.missing if path not in unreadable)
+    contents.files += len(feed.paths)
+    contents.bars += len(feed.bars)
+    contents.unused += feed.bars_outside
+    contents.notes += share_notes(symbol, feed, request.days, unreadable)
 
 
 def _result(
-    request: EngineRequest, contents: _FileContents, equity: Equity, started_at: datetime, finished_at: datetime
+    request: EngineRequest, contents: _Contents, equity: Equity, started_at: datetime, finished_at: datetime
 ) -> EngineResult:
     values = equity.values
     end = values[-1] if values else START_EQUITY
@@ -207,7 +216,8 @@ def _result(
     up, down = sum(move > 0 for move in moves), sum(move < 0 for move in moves)
     days = len({day for prices in contents.sessions.values() for day in prices})
     total, fall = end / START_EQUITY - 1, max_drawdown(values)
-    events = [event for history in contents.histories for event in history.events]
+    events = [event for feed in contents.feeds.values() for event in feed.events]
+    splits = sum(isinstance(event, Split) and event.kind is SplitKind.OCCURRED for event in events)
     statistics = {
         "Start Equity": f"{START_EQUITY:.2f}",
         "End Equity": f"{end:.2f}",
@@ -220,9 +230,9 @@ def _result(
         "Files Read": str(contents.files),
         "Failed Data Requests": str(len(contents.missing)),
         "Damaged Files": str(len(contents.damaged)),
-        "Splits In Prices": str(sum(event.split != 1 for event in events)),
-        "Dividends In Prices": str(sum(event.distribution != 0 for event in events)),
-        "Symbols With Raw Prices": str(sum(history.is_raw for history in contents.histories)),
+        "Splits In Prices": str(splits),
+        "Dividends In Prices": str(sum(isinstance(event, Dividend) and event.amount != 0 for event in events)),
+        "Symbols With Raw Prices": str(sum(not feed.share.factor_rows for feed in contents.feeds.values())),
     }
     if len(request.symbols) <= SYMBOLS_SHOWN:
         statistics |= {f"{symbol} Return": _hold_return(contents.sessions[symbol]) for symbol in request.symbols}
@@ -248,13 +258,12 @@ def _result(
     )
 
 
-def _notes(request: EngineRequest, contents: _FileContents) -> tuple[str, ...]:
-    notes = [RAW_PRICES if all(history.is_raw for history in contents.histories) else NO_FEES]
-    notes += history_notes(contents.histories, request.days)
+def _notes(request: EngineRequest, contents: _Contents) -> tuple[str, ...]:
+    notes = [NO_FEES if any(feed.share.factor_rows for feed in contents.feeds.values()) else RAW_PRICES]
+    notes += raw_notes({symbol: feed.share for symbol, feed in contents.feeds.items()})
     if contents.missing:
-        notes.append(f"{count_text(len(contents.missing), 'file')} not found: {list_text(contents.missing)}")
-    notes += [f"Damaged, as LEAN would find it: {text}" for text in contents.damaged]
-    notes += [f"Not read whole: {text}" for text in contents.lossy]
+        notes.append(f"{count_text(len(contents.missing), 'file')} not found: {list_text(list(contents.missing))}")
+    notes += dict.fromkeys(contents.notes)
     idle = [symbol for symbol in request.symbols if not contents.sessions[symbol]]
     if idle:
         notes.append(f"No bars, held as cash: {list_text(idle)}")
@@ -265,7 +274,3 @@ def _hold_return(prices: Mapping[date, DayPrices]) -> str:
     held = list(prices.values())
     bought = next((day.open for day in held if day.open > 0), None)
     return f"{held[-1].close / bought - 1:.3%}" if bought else "-"
-
-
-def _milliseconds(instant: datetime) -> int:
-    return int(instant.astimezone(UTC).timestamp()) * 1000

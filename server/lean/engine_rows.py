@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 
 from server.lean.days import MS_PER_DAY, is_instant
+from server.lean.engine_numbers import UnreadableNumberError, decimal_number, whole_number
 
 EngineRow = tuple[int, tuple[float, ...]]
 """A label (milliseconds of the day, or the number yyyyMMddHHmm), and five numbers as in the file."""
@@ -20,12 +21,7 @@ _FIELD = re.compile(r" *(-?)([^,\n ]*)(?:[,\n ]|$)")
 _LABEL = re.compile(r" *([^,\n]*)")
 _DATED = re.compile(r"(\d{8}) (\d\d):(\d\d)")
 _LABEL_WIDTH = 14
-_MOST_PLACES = 28
 _PLAIN = re.compile(r"\d{1,18}(?:\.\d{1,18})?")
-
-
-class _UnreadableRowError(Exception):
-    """The engine's reader raised an exception: it goes on with the next line."""
 
 
 class _Stream:
@@ -44,26 +40,15 @@ class _Stream:
 
     def milliseconds(self) -> int:
         sign, field = self._field()
-        value = 0
-        for character in field:
-            value = _wrapped(value * 10 + ord(character) - 48, 32)
+        value = whole_number(field, 32)
         return -value if sign else value
 
     def number(self) -> float:
         sign, field = self._field()
         if _PLAIN.fullmatch(field):
             return -float(field) if sign else float(field)
-        value, places = 0, None
-        for character in field:
-            if character == ".":
-                places = 0
-            else:
-                value = _wrapped(value * 10 + ord(character) - 48, 64)
-                places = None if places is None else places + 1
-        if (places or 0) > _MOST_PLACES:
-            raise _UnreadableRowError
-        value %= 1 << 64  # the engine takes the two halves as unsigned
-        scaled: float = value / 10 ** (places or 0)
+        value, places = decimal_number(field)
+        scaled: float = value / 10**places
         return -scaled if sign else scaled
 
     def instant(self) -> int:
@@ -72,12 +57,12 @@ class _Stream:
         begin = found.start(1) if found else self.at
         if len(field) > _LABEL_WIDTH:
             self.at = begin + _LABEL_WIDTH + 1
-            raise _UnreadableRowError
+            raise UnreadableNumberError
         self.at = begin + len(field) + 1
         parts = _DATED.fullmatch(field)
         number = int("".join(parts.groups())) if parts else 0
         if not is_instant(number):
-            raise _UnreadableRowError
+            raise UnreadableNumberError
         return number
 
     def _field(self) -> tuple[str, str]:
@@ -107,13 +92,7 @@ def _read(stream: _Stream, *, dated: bool) -> Iterator[EngineRow]:
         try:
             label = stream.instant() if dated else stream.milliseconds()
             numbers = tuple(stream.number() for _ in range(5))
-        except _UnreadableRowError:
+        except UnreadableNumberError:  # the engine goes on with the next line
             stream.skip_line()
             continue
         yield label, numbers
-
-
-def _wrapped(value: int, bits: int) -> int:
-    """A number as a signed integer of this width holds it."""
-    half = 1 << (bits - 1)
-    return (value + half) % (1 << bits) - half

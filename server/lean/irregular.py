@@ -9,21 +9,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
-import numpy as np
 from attrs import evolve, frozen
 
 from server.core.text import count_text
-from server.lean.bars import PRICES, Bars
-from server.lean.csv_lines import CsvLines, Irregularity, RowForm, day_of_label, decoded, read_lines
-from server.lean.days import MS_PER_DAY, midnight
-from server.lean.engine_rows import EngineRow, engine_rows
+from server.lean.csv_lines import CsvLines, Irregularity, RowForm, day_of_label, read_lines
+from server.lean.days import MS_PER_DAY
+from server.lean.engine_rows import engine_rows
 from server.lean.errors import FormatError
-from server.lean.zip import first_member, members, salvage
+from server.lean.zip import members, salvage
 
 if TYPE_CHECKING:
     from server.lean.layout import Layout
-
-_MS_PER_MINUTE = 60_000
 
 
 @frozen(kw_only=True)
@@ -137,26 +133,6 @@ def read_rows(layout: Layout, data: bytes, day: date | None) -> dict[date, bytes
     return {found: reading.rows[found] for found in reading.days}
 
 
-def read_as_engine(layout: Layout, data: bytes, day: date | None) -> tuple[Bars, FileReading | None]:
-    """The bars that LEAN's engine reads, and the reading of a file that is not as LEAN writes it.
-
-    Raises:
-        FormatError: The engine reads nothing of it.
-    """
-    _, content = first_member(data)
-    try:
-        return layout.parse(content, day), None
-    except FormatError as error:
-        text, _ = decoded(content)
-        rows = engine_rows(text.decode("latin-1"), dated=layout.one_file)
-        if not rows:
-            raise
-        try:
-            return _bars(rows, day), read_file(layout, data, day)
-        except FormatError:
-            raise error from None
-
-
 def _is_byproduct(name: str) -> bool:
     """Whether a member is what archivers add of themselves."""
     return name.endswith("/") or name.startswith("__MACOSX/")
@@ -261,19 +237,3 @@ def _ascending(order: Sequence[int]) -> list[int]:
 
 def _numbers(row: bytes) -> tuple[float, ...]:
     return tuple(map(float, row.split(b",")[1:]))
-
-
-def _bars(rows: Sequence[EngineRow], day: date | None) -> Bars:
-    times = _times([label for label, _ in rows], day)
-    table = np.array([numbers for _, numbers in rows], np.float64)
-    columns = {name: table[:, index] / 10_000 for index, name in enumerate(PRICES)}
-    return Bars(time=np.array(times, np.int64), volume=table[:, 4].copy(), **columns)
-
-
-def _times(labels: Iterable[int], day: date | None) -> list[int]:
-    if day is not None:
-        start = midnight(day)
-        return [start + label for label in labels]
-    return [
-        midnight(day_of_label(label)) + (label // 100 % 100 * 60 + label % 100) * _MS_PER_MINUTE for label in labels
-    ]

@@ -12,14 +12,10 @@ from datetime import date
 from fractions import Fraction
 from itertools import pairwise
 
-import numpy as np
-import numpy.typing as npt
 from attrs import frozen
 
 from server.lean.errors import FormatError
 from server.lean.factor_file import FactorRow
-
-Floats = npt.NDArray[np.float64]
 
 DISTRIBUTION_DIGITS = 2
 """The engine pays dividends in whole cents (LEAN: ``Dividend.ComputeDistribution``)."""
@@ -67,21 +63,6 @@ def factors_on(rows: Sequence[FactorRow], day: date) -> Factors:
     """
     at = bisect_left(rows, day, key=lambda row: row.date)
     return Factors(rows[at].price_factor, rows[at].split_factor) if at < len(rows) else Factors()
-
-
-def adjust_prices(rows: Sequence[FactorRow], days: Sequence[date], prices: Floats) -> Floats:
-    """Return raw prices, one for each day, as LEAN's ``Adjusted`` shows them.
-
-    Args:
-        rows: Ascending.
-        days: In any order, one for each price.
-        prices: In dollars.
-    """
-    factors = np.array([*(float(row.price_factor * row.split_factor) for row in rows), 1.0])
-    dates = np.array([row.date.toordinal() for row in rows], np.int64)
-    at = np.searchsorted(dates, np.array([day.toordinal() for day in days], np.int64), side="left")
-    scaled: Floats = prices * factors[at]
-    return scaled
 
 
 def corporate_events(rows: Sequence[FactorRow], days: Sequence[date]) -> list[CorporateEvent]:

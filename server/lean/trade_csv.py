@@ -32,6 +32,8 @@ __all__ = [
     "normalized",
     "parse_dated",
     "parse_times",
+    "read_dated_numbers",
+    "read_numbers",
     "render_dated",
     "render_times",
     "salvaged_days",
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 Labels = npt.NDArray[np.int64]
+Table = npt.NDArray[np.float64]
 
 _NUMBER = rb"(?:\d+(?:\.\d+)?)"
 _NUMBERS = re.compile(rb"(?:,%b){5}\n" % _NUMBER)
@@ -89,7 +92,7 @@ def parse_times(content: bytes, day: date, bar_ms: int, name: str) -> Bars:
         FormatError: As `check_times`.
     """
     content = normalized(content)
-    return _parse_numbers(content, midnight(day) + check_times(content, bar_ms, name))
+    return _bars(midnight(day) + check_times(content, bar_ms, name), read_numbers(content))
 
 
 def render_times(bars: Bars, days: Sequence[date], bar_ms: int, name: str) -> list[DayText]:
@@ -160,7 +163,7 @@ def parse_dated(content: bytes, bar_ms: int, name: str) -> Bars:
     labels = check_dated(content, bar_ms, name)
     times = (labels // 100 % 100 * 60 + labels % 100) * _MS_PER_MINUTE
     dates = midnights([_day_of(number) for number in (labels // 10_000).tolist()])
-    return _parse_numbers(_undated(content), dates + times)
+    return _bars(dates + times, read_dated_numbers(content))
 
 
 def render_dated(bars: Bars, days: Sequence[date], bar_ms: int, name: str) -> list[DayText]:
@@ -263,8 +266,17 @@ def _day_of(number: int) -> date:
     return day
 
 
-def _parse_numbers(content: bytes, time: npt.NDArray[np.int64]) -> Bars:
+def read_numbers(content: bytes) -> Table:
+    """Return the five numbers of each row, as in the file, of a CSV that `check_times` accepts."""
     numbers = np.fromstring(content.replace(b"\n", b",").decode("ascii"), dtype=np.float64, sep=",")
-    table = numbers.reshape(-1, 6)
-    columns = {name: table[:, index + 1] / 10_000 for index, name in enumerate(PRICES)}
-    return Bars(time=time, volume=table[:, 5].copy(), **columns)
+    return numbers.reshape(-1, 6)[:, 1:]
+
+
+def read_dated_numbers(content: bytes) -> Table:
+    """Return the five numbers of each row, as in the file, of a CSV that `check_dated` accepts."""
+    return read_numbers(_undated(content))
+
+
+def _bars(time: npt.NDArray[np.int64], table: Table) -> Bars:
+    columns = {name: table[:, index] / 10_000 for index, name in enumerate(PRICES)}
+    return Bars(time=time, volume=table[:, 4].copy(), **columns)

@@ -16,8 +16,9 @@ from server.core.json import to_json
 from server.coverage import read_coverage
 from server.data_download.request import DownloadRequest
 from server.jobs import Job
+from server.lean.feed import FeedRequest, Mode
 from server.lean.layout import layout_of
-from server.lean.series import Resolution, Series
+from server.lean.series import NEW_YORK, Resolution, Series
 from server.web import models
 from server.web.projects import find_project, list_projects, name_of
 from server.web.state import State
@@ -231,24 +232,33 @@ def bars(
     start: Start,
     end: End,
     points: Annotated[int, Query(ge=10, le=10_000)] = 1000,
+    mode: Annotated[Mode, Query(description="How prices are normalized for splits and dividends")] = Mode.RAW,
+    extended_hours: Annotated[bool, Query(description="Also the bars outside the regular session")] = True,
 ) -> models.BarsAnswer:
-    """Bars on disk, merged to about `points` points; of a renamed symbol under the ticker of each day."""
-    from server.data_download.plan import days_by_ticker, trading_days
-    from server.data_download.tickers import TickersOnDisk
-    from server.web.bars import read_bars, thinned
+    """What LEAN feeds from disk, merged to about `points` points; of a renamed symbol under the ticker of each day."""
+    from server.data_download.plan import trading_days
+    from server.web.bars import described, read_bars, thinned
 
     wanted = _range([symbol], resolution, start, end)
     most = _most_days(wanted.resolution)
     if end - start > timedelta(days=most):
         raise ConfigurationError(f"ask for {most} days of {resolution.value} bars at most")
-    days, _ = trading_days(start, end, server.workspace.calendar, server.workspace.clock())
-    spans, _ = TickersOnDisk(server.workspace.folder.path)(wanted.symbols[0], start, end)
-    parts = [
-        bars
-        for ticker, days_of_ticker in days_by_ticker(spans, days)
-        for bars in read_bars(server.workspace.folder, Series(ticker, wanted.resolution), days_of_ticker)
-    ]
-    return models.BarsAnswer(symbol=wanted.symbols[0], resolution=resolution, **thinned(parts, points))
+    workspace, found = server.workspace, wanted.symbols[0]
+    now = workspace.clock()
+    days, _ = trading_days(start, end, workspace.calendar, now)
+    if not days:
+        nothing: dict[str, Any] = {"symbol": found, "resolution": resolution, **thinned([], points)}
+        return models.BarsAnswer(**nothing, mode=mode, extended_hours=extended_hours)
+    request = FeedRequest(
+        start=days[0],
+        end=days[-1],
+        mode=mode,
+        extended_hours=extended_hours,
+        today=now.astimezone(NEW_YORK).date(),
+    )
+    parts, feed = read_bars(workspace.folder, found, resolution, request, workspace.calendar)
+    answer: dict[str, Any] = {**thinned(parts, points), **described(feed, request)}
+    return models.BarsAnswer(symbol=found, resolution=resolution, **answer)
 
 
 def _most_days(resolution: Resolution) -> int:

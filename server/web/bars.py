@@ -1,46 +1,77 @@
-"""Reads bars from LEAN's files for a chart, and merges them into fewer points."""
+"""Reads for a chart what LEAN feeds of a symbol, and merges its bars into fewer points."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from server.data_download.data_folder import DataFolder
+from server.data_download.feed_files import FolderFiles
 from server.lean.bars import PRICES, Bars
-from server.lean.days import select_days
-from server.lean.errors import FormatError
-from server.lean.irregular import read_as_engine
+from server.lean.days import MS_PER_DAY, midnight
+from server.lean.feed import Columns, FeedReader, FeedRequest, ShareFeed, TradingCalendar, normalize
+from server.lean.feed.columns import VOLUME, day_of
 from server.lean.layout import layout_of
-from server.lean.series import Series
+from server.lean.series import Resolution, Series
+from server.terminal.feed_formats import record
 
 _COLUMNS = ("time", *PRICES, "volume")
 
 
-def read_bars(folder: DataFolder, series: Series, days: Sequence[date]) -> list[Bars]:
-    """Read the bars of these days as LEAN reads them; files that cannot be read are omitted.
+def read_bars(
+    folder: DataFolder, symbol: str, resolution: Resolution, request: FeedRequest, calendar: TradingCalendar
+) -> tuple[list[Bars], ShareFeed]:
+    """Read what LEAN feeds of a symbol.
 
     Args:
         folder: The data folder.
-        series: The series.
-        days: Trading days, ascending.
+        symbol: The symbol.
+        resolution: The length of a bar.
+        request: The range, the mode and the hours.
+        calendar: The trading calendar.
 
     Returns:
-        The bars of each file.
+        The normalized bars of each file, and what else is fed and lost.
     """
-    found = (_read(folder, series, day) for day in layout_of(series).files(days))
-    return [select_days(bars, days)[0] for bars in found if bars is not None]
+    reader = FeedReader(FolderFiles(folder.path), resolution, request, calendar)
+    feed = reader.read(reader.find(symbol))
+    bars = normalize(feed.bars, feed.events, feed.share.factor_rows, request.mode)
+    return list(_by_file(bars, one_file=layout_of(Series(symbol, resolution)).one_file)), feed
 
 
-def _read(folder: DataFolder, series: Series, day: date | None) -> Bars | None:
-    layout = layout_of(series)
-    try:
-        data = (folder.path / layout.path(day)).read_bytes()
-        return read_as_engine(layout, data, day)[0]
-    except (OSError, FormatError):
-        return None
+def _by_file(bars: Columns, *, one_file: bool) -> Iterator[Bars]:
+    """The bars of each file, with their start in UTC."""
+    days = bars.day_numbers
+    changes = np.flatnonzero(np.diff(days)) + 1
+    time = np.empty(len(bars), np.int64)
+    for rows in np.split(np.arange(len(bars)), changes):
+        if len(rows):
+            time[rows] = midnight(day_of(int(days[rows[0]]))) + bars.start[rows] % MS_PER_DAY
+    breaks = np.flatnonzero(bars.ticker[1:] != bars.ticker[:-1]) + 1 if one_file else changes
+    for rows in np.split(np.arange(len(bars)), breaks):
+        columns = {name: bars.numbers[rows, place] for place, name in enumerate(PRICES)}
+        yield Bars(time=time[rows], volume=bars.numbers[rows, VOLUME], **columns)
+
+
+def described(feed: ShareFeed, request: FeedRequest) -> dict[str, Any]:
+    """Return what an answer says besides the bars: the mode, the events, and what LEAN does not feed."""
+    return {
+        "mode": request.mode,
+        "extended_hours": request.extended_hours,
+        "events": [record(event) for event in feed.events],
+        "losses": [
+            {
+                "first_day": loss.first,
+                "last_day": loss.last,
+                "path": loss.path,
+                "kind": loss.kind,
+                "reason": loss.reason,
+            }
+            for loss in feed.losses
+        ],
+    }
 
 
 def thinned(parts: Sequence[Bars], points: int) -> dict[str, Any]:

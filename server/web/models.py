@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from server.backtest import BacktestRequest, BacktestResult
 from server.coverage import Coverage
 from server.jobs import JobState
+from server.lean.feed import LossKind, Mode
 from server.lean.series import Resolution, parse_symbol
 from server.settings.core import EngineName
 from server.web.json_schema import Instant, JsonOf
@@ -148,8 +149,35 @@ class Symbols(BaseModel):
     symbols: list[str]
 
 
+class FeedEvent(BaseModel):
+    """A split, dividend, delisting or rename, as the command `bars` prints it; keys of other types are null."""
+
+    type: Literal["split", "dividend", "delisting", "rename"]
+    day: date
+    ticker: str
+    kind: Literal["warning", "occurred", "delisted"] | None = None
+    factor: float | None = None
+    reference: float | None = None
+    amount: float | None = None
+    old: str | None = None
+    new: str | None = None
+
+
+class FeedLoss(BaseModel):
+    """Data on disk, or missing from it, that LEAN does not feed; without days where they are not known."""
+
+    first_day: date | None
+    last_day: date | None
+    path: str
+    kind: LossKind
+    reason: str
+
+
 class BarsAnswer(BaseModel):
-    """Bars as columns: `time` in ms since 1970 UTC, prices in dollars; each point merges `bars_per_point` bars."""
+    """Bars as columns: `time` in ms since 1970 UTC, prices in dollars; each point merges `bars_per_point` bars.
+
+    `events` and `losses` are those of the range, as LEAN's engine would feed and lose them.
+    """
 
     symbol: str
     resolution: Resolution
@@ -161,6 +189,10 @@ class BarsAnswer(BaseModel):
     volume: list[float]
     bars_total: int
     bars_per_point: int
+    mode: Mode
+    extended_hours: bool
+    events: list[FeedEvent] = []
+    losses: list[FeedLoss] = []
 
 
 class SettingValue(BaseModel):

@@ -3,7 +3,7 @@
 Each file has a question, its parameters, the files of a small data folder (a zip is its members) and `fed`: the lines
 that an algorithm wrote of all that it was given. `bar START END TICKER open high low close volume [ff]`,
 `split DAY TICKER kind factor reference`, `dividend DAY TICKER amount reference`, `delisting DAY TICKER kind` and
-`renamed DAY OLD NEW`; times are New York's.
+`renamed DAY OLD NEW`; times are New York's. Questions about universe files are read by `tests.support.lean_universe`.
 """
 
 from __future__ import annotations
@@ -121,8 +121,12 @@ class Question:
 
 
 def questions() -> dict[str, Question]:
-    """All recorded questions by name."""
-    found = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(RECORDED.glob("*.json"))}
+    """All recorded questions without universes by name."""
+    found = {
+        path.stem: json.loads(path.read_text("utf-8"))
+        for path in sorted(RECORDED.glob("*.json"))
+        if not path.stem.startswith("universe")
+    }
     return {name: Question(one["parameters"], one["files"], one["fed"]) for name, one in found.items()}
 
 

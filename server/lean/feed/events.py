@@ -7,7 +7,7 @@ called in this order for each new trading day.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from fractions import Fraction
 
@@ -44,6 +44,20 @@ class EventFinder:
         self._split: tuple[FactorRow, FactorRow] | None = None
         self._dividend: tuple[FactorRow, FactorRow] | None = None
         self._warned = self._delisted = False
+
+    def eventful(self, days: Sequence[date]) -> list[int]:
+        """Return the places of the trading days on which `visit` may find something; on others it changes nothing.
+
+        Args:
+            days: The trading days that will be visited, ascending.
+        """
+        share = self._share
+        places = {0}
+        dates = [*(row.date for row in share.factor_rows), *(row.date for row in share.map_rows), share.delisted_on]
+        for one in dates:
+            at = bisect_left(days, one)
+            places |= {at, at + 1}
+        return sorted(place for place in places if place < len(days))
 
     def visit(self, day: date, last_price: float) -> list[Event]:
         """Return the events of a trading day, and take over its ticker.

@@ -1,24 +1,25 @@
-"""What LEAN feeds an algorithm: the items of one share, and of several merged by instant."""
+"""What LEAN feeds an algorithm: the bars and events of one share, and the items of several merged by instant."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
 
-from attrs import frozen
+import numpy as np
+from attrs import evolve, frozen
 
+from server.lean.days import MS_PER_DAY
+from server.lean.feed.columns import Columns, Mask, clock_ms, day_of
 from server.lean.feed.files import FeedFiles
-from server.lean.feed.fill_forward import Filling, round_down
-from server.lean.feed.items import Bar, Delisting, DelistingKind, FeedRequest, Item, Loss, Split
+from server.lean.feed.fill_forward import Filling
+from server.lean.feed.items import Bar, Delisting, DelistingKind, Event, FeedRequest, Item, Loss, Split
 from server.lean.feed.losses import losses_of
 from server.lean.feed.normalize import normalize
-from server.lean.feed.reader import in_order, read_share
+from server.lean.feed.reader import RawFeed, read_share
 from server.lean.feed.sessions import Sessions, TradingCalendar
 from server.lean.feed.share import MapFiles, Share, find_share
 from server.lean.layout import layout_of
 from server.lean.series import Resolution, Series
-
-_DAY = timedelta(days=1)
 
 
 @frozen
@@ -32,6 +33,136 @@ class Feed:
 
     items: tuple[Item, ...]
     losses: tuple[Loss, ...]
+
+
+@frozen(kw_only=True, eq=False)
+class ShareFeed:
+    """What is fed of one share.
+
+    Attributes:
+        share: The share.
+        bars: Its bars, raw.
+        events: Its events, in the order in which they are fed.
+        losses: Data of the range that LEAN does not feed.
+        paths: The files that were read.
+        missing: The files that do not exist.
+        bars_outside: The number of bars that were read and are outside the sessions.
+    """
+
+    share: Share
+    bars: Columns
+    events: tuple[Event, ...]
+    losses: tuple[Loss, ...]
+    paths: tuple[str, ...]
+    missing: tuple[str, ...]
+    bars_outside: int
+
+
+class FeedReader:
+    """Reads what LEAN feeds of one share after the other."""
+
+    def __init__(
+        self, files: FeedFiles, resolution: Resolution, request: FeedRequest, calendar: TradingCalendar
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            files: The data folder.
+            resolution: The length of a bar.
+            request: The range, and what is subscribed to.
+            calendar: Has the trading days of the range.
+        """
+        self._files = files
+        self._resolution = resolution
+        self._request = request
+        self._sessions = Sessions.around(calendar, request.start, request.end)
+        self._maps = MapFiles(files)
+
+    def find(self, symbol: str) -> Share:
+        """Return the share that LEAN takes a ticker for.
+
+        Args:
+            symbol: As the algorithm names it, in capitals.
+        """
+        return find_share(self._maps, symbol, self._request.today)
+
+    def read(self, share: Share) -> ShareFeed:
+        """Return what LEAN feeds of a share, raw."""
+        request, sessions = self._request, self._sessions
+        raw = read_share(self._files, share, self._resolution, sessions, request)
+        events = sorted(raw.events, key=lambda event: event.day)
+        bars = self._in_order(raw, events)
+        read, closed = int(np.count_nonzero(bars.start >= clock_ms(request.start))), set[date]()
+        if self._is_daily:
+            bars, closed = self._with_session_times(bars)
+        if request.fill_forward:
+            bars = self._filled(bars, events, to_end=raw.ended_on is None)
+        fed = bars[self._is_fed(bars)]
+        outside = read - int(np.count_nonzero(~fed.filled))
+        if not self._is_daily:
+            fed = self._with_whole_starts(fed)
+        fed, events = _until_delisted(fed, events, clock_ms(request.start))
+        return ShareFeed(
+            share=share,
+            bars=fed,
+            events=tuple(events),
+            losses=losses_of(raw, share, sessions, request, closed),
+            paths=tuple(raw.paths),
+            missing=tuple(raw.missing),
+            bars_outside=outside,
+        )
+
+    @property
+    def _length(self) -> int:
+        return layout_of(Series("A", self._resolution)).bar_ms
+
+    @property
+    def _is_daily(self) -> bool:
+        return self._length >= MS_PER_DAY
+
+    @property
+    def _is_extended(self) -> bool:
+        return self._request.extended_hours and not self._is_daily
+
+    def _in_order(self, raw: RawFeed, events: Sequence[Event]) -> Columns:
+        """The bars with their place among the events: of one instant, bars first."""
+        bars = Columns.joined(raw.parts)
+        instants = np.array([clock_ms(event.day) for event in events], np.int64)
+        return evolve(bars, events_before=np.searchsorted(instants, bars.end, side="left"))
+
+    def _with_session_times(self, bars: Columns) -> tuple[Columns, set[date]]:
+        """Give daily bars the times of their session (LEAN: ``SetStrictEndTimes``).
+
+        Returns:
+            The bars, without those of days without a session; and those days.
+        """
+        opens, closes = self._sessions.last_before(bars.end)
+        closed = closes < bars.start
+        kept = ~closed & (closes >= clock_ms(self._request.start))
+        days = {day_of(number) for number in bars.day_numbers[closed].tolist()}
+        return bars[kept].with_times(opens[kept], closes[kept]), days
+
+    def _filled(self, bars: Columns, events: Sequence[Event], *, to_end: bool) -> Columns:
+        filling = Filling(self._sessions, timedelta(milliseconds=self._length), self._is_extended, self._request.finish)
+        found, before, count = list[Bar](), list[int](), 0
+        for item in filling.fill(_in_sequence(bars, events), to_end=to_end):
+            if isinstance(item, Bar):
+                found.append(item)
+                before.append(count)
+            else:
+                count += 1
+        return Columns.of_bars(found, before)
+
+    def _is_fed(self, bars: Columns) -> Mask:
+        """Which bars are within the range and its sessions (LEAN: ``SubscriptionFilterEnumerator``)."""
+        begin, finish = clock_ms(self._request.start), clock_ms(self._request.end) + MS_PER_DAY
+        is_open = self._sessions.overlapping(bars.start, bars.end, extended=self._is_extended)
+        return (bars.start >= begin) & (bars.start < finish) & is_open
+
+    def _with_whole_starts(self, bars: Columns) -> Columns:
+        """Bars of rows between two intervals begin with the first of them (LEAN: ``SubscriptionData.Create``)."""
+        start = bars.start // self._length * self._length
+        return bars.with_times(start, np.where(start == bars.start, bars.end, start + self._length))
 
 
 def read_feed(
@@ -50,107 +181,65 @@ def read_feed(
         request: The range, and what is subscribed to.
         calendar: Has the trading days of the range.
     """
-    sessions = Sessions.around(calendar, request.start, request.end)
+    reader = FeedReader(files, resolution, request, calendar)
     shares: dict[str, Share] = {}
-    maps = MapFiles(files)
-    for symbol in symbols:
-        share = find_share(maps, symbol, request)
+    for share in map(reader.find, symbols):
         shares.setdefault(share.key, share)  # two tickers of one share are one subscription
-    feeds = [_read_share(files, share, resolution, request, sessions) for share in shares.values()]
-    items = merge([feed.items for feed in feeds])
-    return Feed(tuple(items), tuple(loss for feed in feeds for loss in feed.losses))
+    feeds = [reader.read(share) for share in shares.values()]
+    return Feed(tuple(_merged(feeds, request)), tuple(loss for feed in feeds for loss in feed.losses))
 
 
-def _read_share(
-    files: FeedFiles, share: Share, resolution: Resolution, request: FeedRequest, sessions: Sessions
-) -> Feed:
-    length = timedelta(milliseconds=layout_of(Series(share.ticker, resolution)).bar_ms)
-    raw = read_share(files, share, resolution, sessions, request)
-    extended = request.extended_hours and length < _DAY
-    items: Iterable[Item] = in_order(raw)
-    closed: set[date] = set()
-    if length >= _DAY:
-        items = _with_session_times(items, sessions, closed, request.begin)
-    if request.fill_forward:
-        items = Filling(sessions, length, extended, request.finish).fill(items, to_end=raw.ended_on is None)
-    items = _subscribed(items, sessions, request, extended=extended)
-    if length < _DAY:
-        items = _with_rounded_starts(items, length)
-    fed = tuple(_until_delisted(normalize(items, share.factor_rows, request.mode)))
-    return Feed(fed, losses_of(raw, share, sessions, request, closed))
+def _in_sequence(bars: Columns, events: Sequence[Event]) -> Iterator[Item]:
+    """Bars and events as items, in their order."""
+    position = 0
+    for bar, before in zip(bars.bars(), bars.events_before.tolist(), strict=True):
+        yield from events[position:before]
+        position = before
+        yield bar
+    yield from events[position:]
 
 
-def _with_session_times(
-    items: Iterable[Item], sessions: Sessions, closed: set[date], begin: datetime
-) -> Iterator[Item]:
-    """Give daily bars the times of their session, and drop those of days without one (LEAN: ``SetStrictEndTimes``).
-
-    Args:
-        items: Bars that begin and end at midnight, and events.
-        sessions: The sessions around the range.
-        closed: Receives the days of bars that are dropped.
-        begin: When the range begins; what ends before it is dropped.
-    """
-    for item in items:
-        if not isinstance(item, Bar):
-            yield item
+def _until_delisted(bars: Columns, events: Sequence[Event], begin: int) -> tuple[Columns, list[Event]]:
+    """Bars and events of the range to the delisting: the engine then removes the share."""
+    fed: list[Event] = []
+    places: list[int] = []
+    last = len(events)
+    for place, event in enumerate(events):
+        if clock_ms(event.day) < begin:
             continue
-        hours = sessions.session_before(item.end)
-        if hours is None or hours[1] < item.start:
-            closed.add(item.start.date())
-        elif hours[1] >= begin:
-            yield item._replace(start=hours[0], end=hours[1])
+        fed.append(event)
+        places.append(place)
+        if isinstance(event, Delisting) and event.kind is DelistingKind.DELISTED:
+            last = place
+            break
+    kept = bars[bars.events_before <= last]
+    return evolve(kept, events_before=np.searchsorted(np.array(places, np.int64), kept.events_before)), fed
 
 
-def _subscribed(items: Iterable[Item], sessions: Sessions, request: FeedRequest, *, extended: bool) -> Iterator[Item]:
-    """The items within the range and its sessions (LEAN: ``SubscriptionFilterEnumerator``)."""
-    begin, finish = request.begin, request.finish
-    for item in items:
-        if item.start < begin:
-            continue
-        if isinstance(item, Bar) and not sessions.overlaps(item.start, item.end, extended=extended):
-            continue
-        if item.start >= finish:
-            return
-        yield item
-
-
-def _with_rounded_starts(items: Iterable[Item], length: timedelta) -> Iterator[Item]:
-    """Bars of rows between two intervals begin with the first of them (LEAN: ``SubscriptionData.Create``)."""
-    for item in items:
-        if isinstance(item, Bar):
-            start = round_down(item.start, length)
-            yield item if start == item.start else item._replace(start=start, end=start + length)
-        else:
-            yield item
-
-
-def _until_delisted(items: Iterable[Item]) -> Iterator[Item]:
-    """The items to the delisting: the engine then removes the share."""
-    for item in items:
-        yield item
-        if isinstance(item, Delisting) and item.kind is DelistingKind.DELISTED:
-            return
-
-
-def merge(feeds: Sequence[Sequence[Item]]) -> list[Item]:
+def _merged(feeds: Sequence[ShareFeed], request: FeedRequest) -> Iterator[Item]:
     """Merge the items of shares by instant: splits, dividends, delistings, renames, then bars by ticker.
 
     An algorithm gets one event of a kind for each share and instant, the last one: a split that takes place is not
     seen where another one is announced on that day (LEAN: ``TimeSliceFactory``).
     """
-    keyed = [(item.end, *_place(item, number), item) for number, items in enumerate(feeds) for item in _visible(items)]
-    keyed.sort(key=lambda entry: entry[:-1])
-    return [entry[-1] for entry in keyed]
+    items: list[Item] = []
+    keys: list[tuple[int, int, str, int]] = []
+    for number, feed in enumerate(feeds):
+        events = _visible(feed.events)
+        items += events
+        keys += [(clock_ms(event.day), event.order, "", number) for event in events]
+        bars = normalize(feed.bars, feed.events, feed.share.factor_rows, request.mode)
+        items += bars.bars()
+        keys += [
+            (end, _AFTER_EVENTS, ticker, number) for end, ticker in zip(bars.end.tolist(), bars.ticker, strict=True)
+        ]
+    return (items[place] for place in sorted(range(len(items)), key=keys.__getitem__))
 
 
-def _visible(items: Sequence[Item]) -> Iterator[Item]:
-    last = {item.day: item for item in items if isinstance(item, Split)}
-    return (item for item in items if not isinstance(item, Split) or last[item.day] is item)
+_AFTER_EVENTS = 4
+"""The place of bars in their instant."""
 
 
-def _place(item: Item, number: int) -> tuple[int, str, int]:
-    """The place of an item in its instant."""
-    if isinstance(item, Bar):
-        return 4, item.ticker, number
-    return item.order, "", number
+def _visible(events: Sequence[Event]) -> list[Event]:
+    last = {event.day: event for event in events if isinstance(event, Split)}
+    return [event for event in events if not isinstance(event, Split) or last[event.day] is event]

@@ -133,6 +133,22 @@ Item = Bar | Event
 """All that is fed."""
 
 
+class LossKind(enum.StrEnum):
+    """Why data is not fed."""
+
+    ABSENT = "absent"
+    """There is no file or no row."""
+
+    DAMAGED = "damaged"
+    """A file, or a row of it, cannot be read."""
+
+    IRREGULAR = "irregular"
+    """Rows are out of order or repeated, or the exchange was closed on their day."""
+
+    OUTSIDE = "outside"
+    """The map file or factor file begins or ends within the range."""
+
+
 @frozen
 class Loss:
     """Data of the range that the engine does not feed, mostly without a message.
@@ -142,12 +158,14 @@ class Loss:
         last: The last one.
         path: The file, below the data folder.
         reason: What the engine makes of it.
+        kind: Of the cause.
     """
 
     first: date | None
     last: date | None
     path: str
     reason: str
+    kind: LossKind
 
     def __str__(self) -> str:
         """The loss as one line, with day and file."""

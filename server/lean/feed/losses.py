@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 from server.core.text import count_text
-from server.lean.feed.items import FeedRequest, Loss
+from server.lean.feed.items import FeedRequest, Loss, LossKind
 from server.lean.feed.reader import RawFeed
 from server.lean.feed.rows import runs_of
 from server.lean.feed.sessions import Sessions
@@ -29,15 +29,15 @@ def losses_of(
         request: The range.
         closed: Days without a session that have a daily bar.
     """
-    read = {bar.start.date() for bar in raw.bars}
+    read = {day for bars in raw.parts for day in bars.days()}
     found = [*share.losses, *_events_without_a_session(share, sessions, request)]
     found += _days_outside(share, sessions, request, read)
     found += [loss for loss in raw.losses if _concerns(loss, request)]
     path = raw.paths[-1] if raw.paths else share.map_path
     found += [
-        Loss(day, day, path, "the exchange was closed on that day, so LEAN drops the row")
+        Loss(day, day, path, "the exchange was closed on that day, so LEAN drops the row", LossKind.IRREGULAR)
         for day in sorted(closed)
-        if request.start <= day <= request.end
+        if request.start <= day <= min(request.end, share.delisted_on)
     ]
     reported = {loss.first for loss in found if loss.first}
     return (*found, *_absent(raw, share, sessions, request, read | reported))
@@ -55,7 +55,7 @@ def _events_without_a_session(share: Share, sessions: Sessions, request: FeedReq
     for row, newer in pairwise(share.factor_rows):
         if request.start <= row.date <= request.end and row.date not in trading_days and changes_factors(row, newer):
             reason = "the exchange was closed on that day, so LEAN scales prices by this row and never feeds its event"
-            yield Loss(row.date, row.date, share.factor_path, reason)
+            yield Loss(row.date, row.date, share.factor_path, reason, LossKind.IRREGULAR)
 
 
 def _days_outside(share: Share, sessions: Sessions, request: FeedRequest, read: set[date]) -> Iterator[Loss]:
@@ -66,11 +66,13 @@ def _days_outside(share: Share, sessions: Sessions, request: FeedRequest, read: 
         path = share.map_path if by_map else share.factor_path
         days = sessions.between(request.start, min(first - _ONE_DAY, request.end))
         for begin, end, _ in runs_of(set(days) - read, days):
-            yield Loss(begin, end, path, f"LEAN reads the share from {first} on, by the first row of this file")
+            reason = f"LEAN reads the share from {first} on, by the first row of this file"
+            yield Loss(begin, end, path, reason, LossKind.OUTSIDE)
     last = share.delisted_on
     days = sessions.between(max(last + _ONE_DAY, request.start), request.end)
     if days:
-        yield Loss(days[0], days[-1], share.map_path, f"LEAN reads nothing after {last}, the last row of this file")
+        reason = f"LEAN reads nothing after {last}, the last row of this file"
+        yield Loss(days[0], days[-1], share.map_path, reason, LossKind.OUTSIDE)
 
 
 def _absent(
@@ -87,4 +89,4 @@ def _absent(
     for begin, end, count in runs_of(set(days) - accounted, days):
         path = missing.get(begin) or next(iter(raw.paths or raw.missing), share.map_path)
         what = "no file" if begin in missing or not raw.paths else "no row"
-        yield Loss(begin, end, path, f"{what} for {count_text(count, 'trading day')}")
+        yield Loss(begin, end, path, f"{what} for {count_text(count, 'trading day')}", LossKind.ABSENT)

@@ -8,14 +8,19 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Protocol
 
+import numpy as np
 from attrs import Factory, frozen
 
+from server.lean.feed.columns import Instants, Mask, clock_ms
 from server.lean.series import NEW_YORK
 
 PRE_MARKET, OPEN, CLOSE, POST_MARKET = time(4), time(9, 30), time(16), time(20)
 
 WHOLE_DAYS_OF_LEAN = frozenset({date(1998, 11, 27), date(1998, 12, 24), date(1999, 12, 31)})
 """Early closes that LEAN's list lacks (LEAN: ``market-hours-database.json``, Equity-usa-[*])."""
+
+_NEVER = -(1 << 62)
+"""The open and close of a session before all others."""
 
 _MARGIN = timedelta(days=15)
 """Days around a range, for the session before it and the one after it."""
@@ -74,6 +79,32 @@ class Sessions:
     def hours(self, day: date, *, extended: bool = False) -> tuple[datetime, datetime]:
         """Return the open and the close of a trading day; an early close ends the extended hours as well."""
         return self._hours[day, extended]
+
+    @functools.cached_property
+    def _bounds(self) -> dict[bool, tuple[Instants, Instants]]:
+        hours = [(self.hours(day), self.hours(day, extended=True)) for day in self.days]
+        return {
+            extended: (
+                np.array([clock_ms(pair[extended][0]) for pair in hours], np.int64),
+                np.array([clock_ms(pair[extended][1]) for pair in hours], np.int64),
+            )
+            for extended in (False, True)
+        }
+
+    def last_before(self, instants: Instants, *, extended: bool = False) -> tuple[Instants, Instants]:
+        """Return the open and close of the last session that begins before each instant, far in the past if none does.
+
+        Source: LEAN, ``LeanData.GetDailyCalendar``.
+        """
+        opens, closes = self._bounds[extended]
+        at = np.searchsorted(opens, instants, side="left")
+        return np.append(opens, _NEVER)[at - 1], np.append(closes, _NEVER)[at - 1]
+
+    def overlapping(self, start: Instants, end: Instants, *, extended: bool) -> Mask:
+        """Return for each bar whether the exchange is open during it (see `overlaps`)."""
+        _, closes = self.last_before(end, extended=extended)
+        found: Mask = start < closes
+        return found
 
     def overlaps(self, start: datetime, end: datetime, *, extended: bool) -> bool:
         """Return whether the exchange is open during a bar (LEAN: ``MarketHoursSegment.Overlaps``)."""

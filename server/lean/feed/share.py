@@ -18,7 +18,7 @@ from attrs import frozen
 from server.lean.errors import FormatError
 from server.lean.factor_file import FactorRow, parse_factor_file
 from server.lean.feed.files import FeedFiles
-from server.lean.feed.items import FeedRequest, Loss
+from server.lean.feed.items import Loss, LossKind
 from server.lean.layout import FACTOR_FILES, MAP_FILES
 from server.lean.map_file import MapRow, parse_map_file, ticker_on
 from server.lean.series import symbol_problem
@@ -46,6 +46,7 @@ class Share:
         map_rows: The rows of it, ascending; empty without a map file.
         factor_path: Its factor file, which has the name of its map file.
         factor_rows: The rows of it, ascending; empty without one.
+        has_factor_file: Whether it exists.
         losses: What LEAN ignores of both files.
     """
 
@@ -54,6 +55,7 @@ class Share:
     map_rows: Sequence[MapRow] = ()
     factor_path: str
     factor_rows: Sequence[FactorRow] = ()
+    has_factor_file: bool = False
     losses: tuple[Loss, ...] = ()
 
     @property
@@ -107,26 +109,27 @@ class MapFiles:
         ]
 
 
-def find_share(maps: MapFiles, ticker: str, request: FeedRequest) -> Share:
+def find_share(maps: MapFiles, ticker: str, today: date) -> Share:
     """Return the share that LEAN takes a ticker for.
 
     Args:
         maps: The map files of the data folder.
         ticker: In capitals.
-        request: Its day of the run decides.
+        today: The day of the run.
     """
     files = maps.files
-    name = find_map_file(maps, ticker, request.today)
-    rows, losses = _load(files, f"{MAP_FILES}/{name.lower()}.csv", _parse_tickers)
+    name = find_map_file(maps, ticker, today)
+    rows, losses, _ = _load(files, f"{MAP_FILES}/{name.lower()}.csv", _parse_tickers)
     name = name if rows else ticker
     factor_path = f"{FACTOR_FILES}/{name.lower()}.csv"
-    factor_rows, factor_losses = _load(files, factor_path, parse_factor_file)
+    factor_rows, factor_losses, has_factor_file = _load(files, factor_path, parse_factor_file)
     return Share(
         ticker=ticker,
         map_path=f"{MAP_FILES}/{name.lower()}.csv",
         map_rows=rows,
         factor_path=factor_path,
         factor_rows=factor_rows,
+        has_factor_file=has_factor_file,
         losses=(*losses, *factor_losses),
     )
 
@@ -142,7 +145,7 @@ def find_map_file(maps: MapFiles, ticker: str, today: date) -> str:
         today: The day of the run.
     """
     name = _resolve(maps, ticker, today)
-    rows, _ = _load(maps.files, f"{MAP_FILES}/{name.lower()}.csv", _parse_tickers)
+    rows, *_ = _load(maps.files, f"{MAP_FILES}/{name.lower()}.csv", _parse_tickers)
     if not rows or rows[0].date > today:
         return _resolve(maps, ticker, _NO_DATE)
     return _resolve(maps, _HOLDER.sub("", rows[0].ticker), rows[0].date)
@@ -161,12 +164,15 @@ def _resolve(maps: MapFiles, ticker: str, day: date) -> str:
     return holders[days[min(bisect_left(days, day), len(days) - 1)]] if days else ticker
 
 
-def _load(files: FeedFiles, path: str, parse: Callable[[str], list[Row]]) -> tuple[Sequence[Row], tuple[Loss, ...]]:
+def _load(
+    files: FeedFiles, path: str, parse: Callable[[str], list[Row]]
+) -> tuple[Sequence[Row], tuple[Loss, ...], bool]:
+    """The rows of a file, what LEAN ignores of it, and whether it exists."""
     content = files.read(path)
     if content is None:
-        return (), ()
+        return (), (), False
     rows, reason = _parsed(content, parse)
-    return rows, (Loss(None, None, path, reason),) if reason else ()
+    return rows, (Loss(None, None, path, reason, LossKind.DAMAGED),) if reason else (), True
 
 
 def _parse_tickers(text: str) -> list[MapRow]:

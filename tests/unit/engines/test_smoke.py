@@ -205,8 +205,9 @@ def test_rows_that_lean_drops_are_not_used(run, tmp_path: Path) -> None:
     result = run(resolution=Resolution.DAILY)
 
     assert result.equity.values == pytest.approx([110_000, 110_000, 130_000])
-    (note,) = [note for note in result.notes if note.startswith("Not read whole: ")]
-    assert "equity/usa/daily/spy.zip has 1 row out of order; LEAN does not read 1 row until" in note
+    path = "equity/usa/daily/spy.zip"
+    loss = f"{path} (2024-01-09): LEAN loses 1 readable row of that day; 1 row out of order"
+    assert f"Not fed by LEAN: {loss}" in result.notes
     assert result.statistics["Damaged Files"] == "0"
 
 
@@ -259,7 +260,7 @@ def test_damaged_files_are_named(run, tmp_path: Path, damage: str) -> None:
     assert result.statistics["Damaged Files"] == "1"
     assert result.failed_data_requests == ()
     assert any(
-        note.startswith("Damaged, as LEAN would find it: equity/usa/minute/spy/20240108_trade.zip: ")
+        note.startswith("Damaged, as LEAN would find it: equity/usa/minute/spy/20240108_trade.zip")
         for note in result.notes
     )
     assert result.equity.values == pytest.approx([100_000, 101_000])

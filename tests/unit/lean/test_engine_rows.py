@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 
 import pytest
 
-from server.lean.errors import FormatError
-from server.lean.irregular import read_as_engine
+from server.lean.feed import LossKind
+from server.lean.feed.rows import read_file_rows
 from server.lean.layout import layout_of
-from server.lean.series import NEW_YORK, Resolution, Series
+from server.lean.series import Resolution, Series
 from server.lean.zip import zip_bytes
 
 DAY = date(2013, 10, 7)
@@ -21,13 +21,11 @@ def fed(resolution: Resolution, content: bytes, begin: str = "09:30", end: str =
     """The bars of a session that are fed, each with its start as New York's clocks show it."""
     layout = layout_of(Series("X", resolution))
     day = None if layout.one_file else DAY
-    bars, _ = read_as_engine(layout, zip_bytes(layout.member(day), content), day)
     found = []
-    for row in range(len(bars)):
-        at = datetime.fromtimestamp(int(bars.time[row]) / 1000, NEW_YORK)
-        if resolution is DAILY or begin <= f"{at:%H:%M}" < end:
-            prices = [round(float(column[row]), 10) for column in (bars.open, bars.high, bars.low, bars.close)]
-            found.append((f"{at:%Y%m%d %H:%M:%S}", *prices, float(bars.volume[row])))
+    for bar in read_file_rows(layout, zip_bytes(layout.member(day), content), day).bars.bars():
+        if resolution is DAILY or begin <= f"{bar.start:%H:%M}" < end:
+            prices = [round(price, 10) for price in bar[3:7]]
+            found.append((f"{bar.start:%Y%m%d %H:%M:%S}", *prices, bar.volume))
     return found
 
 
@@ -117,10 +115,14 @@ def test_hours_and_seconds() -> None:
 
 
 @pytest.mark.parametrize("content", [b"garbage", b"\n\n", b"20131007,1,2,3,4,5\n"])
-def test_a_file_of_which_nothing_is_fed_is_an_error(content: bytes) -> None:
+def test_a_file_of_which_nothing_is_fed_is_a_loss(content: bytes) -> None:
     """No row has the form of a daily row."""
-    with pytest.raises(FormatError):
-        fed(DAILY, content)
+    layout = layout_of(Series("X", DAILY))
+
+    found = read_file_rows(layout, zip_bytes("x.csv", content), None)
+
+    assert len(found.bars) == 0
+    assert [loss.kind for loss in found.losses] == [LossKind.DAMAGED]
 
 
 def test_a_label_that_is_too_long_costs_its_own_row_only() -> None:

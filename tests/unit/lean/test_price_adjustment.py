@@ -6,14 +6,13 @@ from datetime import date, timedelta
 from fractions import Fraction
 from itertools import pairwise
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.lean.errors import FormatError
 from server.lean.factor_file import LAST_ROW, FactorRow, parse_factor_file
-from server.lean.price_adjustment import CorporateEvent, Factors, adjust_prices, corporate_events, factors_on
+from server.lean.price_adjustment import CorporateEvent, Factors, corporate_events, factors_on
 from tests.support.corporate import weekdays
 
 APPLE = parse_factor_file(
@@ -56,12 +55,12 @@ def test_no_rows_no_factors() -> None:
     """A share without a factor file has raw prices, and is paid nothing."""
     assert factors_on([], day("2020-08-28")) == Factors()
     assert corporate_events([], sessions("2020-08-03", "2020-09-30")) == []
-    np.testing.assert_array_equal(adjust_prices([], [day("2020-08-28")], np.array([499.23])), [499.23])
 
 
 def test_a_split_makes_no_jump() -> None:
     """Apple's closes around its 4:1 split, as traded 499.23 and 129.04: adjusted up by 3.4 per cent, not down by 74."""
-    closes = adjust_prices(APPLE, [day("2020-08-28"), day("2020-08-31")], np.array([499.23, 129.04]))
+    raw = {"2020-08-28": 499.23, "2020-08-31": 129.04}
+    closes = [price * float(factors_on(APPLE, day(when)).both) for when, price in raw.items()]
 
     assert closes == pytest.approx([499.23 * 0.9967882 * 0.25, 129.04 * 0.9967882])
     assert closes[1] / closes[0] - 1 == pytest.approx(0.0339, abs=1e-4)
@@ -134,16 +133,6 @@ DAYS = st.dates(date(2020, 1, 1), date(2020, 2, 29))
 ROWS = st.lists(st.builds(FactorRow, DAYS, NUMBERS, NUMBERS, NUMBERS), max_size=6, unique_by=lambda row: row.date).map(
     lambda rows: sorted(rows, key=lambda row: row.date)
 )
-
-
-@settings(deadline=None)  # a loaded machine is no fault
-@given(rows=ROWS, days=st.lists(DAYS, max_size=8))
-def test_the_column_has_the_factors_of_its_days(rows: list[FactorRow], days: list[date]) -> None:
-    """All days at once as one by one, in any order."""
-    prices = np.arange(1.0, len(days) + 1)
-    expected = [price * float(factors_on(rows, when).both) for price, when in zip(prices, days, strict=True)]
-
-    assert adjust_prices(rows, days, prices).tolist() == expected
 
 
 @settings(deadline=None)  # a loaded machine is no fault

@@ -159,7 +159,10 @@ def test_an_event_at_which_lean_stops_is_named(run: Run, tmp_path: Path) -> None
 
     result = run("X")
 
-    assert any("the row of 2024-01-09 has an event and the reference price 0; LEAN stops" in it for it in result.notes)
+    reason = "the row of 2024-01-09 has the reference price 0, so LEAN ends the share's data at its split of 2024-01-10"
+    path = "equity/usa/factor_files/x.csv (2024-01-10 to 2024-01-12)"
+    assert f"Damaged, as LEAN would find it: {path}: {reason}" in result.notes
+    assert (result.bars, result.statistics["Damaged Files"]) == (2, "1")
     assert run("X", days=(WED, THU, FRI)).statistics["Damaged Files"] == "0"
 
 
@@ -167,15 +170,17 @@ def test_an_event_at_which_lean_stops_is_named(run: Run, tmp_path: Path) -> None
 
 
 def test_the_first_row_bounds_the_data(run: Run, tmp_path: Path) -> None:
-    """LEAN reads from the day before the factor file's first row on; earlier bars are not read."""
+    """LEAN reads daily bars that end, at midnight, on the day before the factor file's first row or later."""
     put_daily(tmp_path, "x", {MON: 10.0, TUE: 20.0, WED: 30.0, THU: 30.0, FRI: 60.0})
-    put_file(tmp_path, "factor_files", "x", "20240110,1,1,1", "20501231,1,1,0")
+    put_file(tmp_path, "factor_files", "x", "20240111,1,1,1", "20501231,1,1,0")
 
     result = run("X")
 
     assert result.equity.values == pytest.approx([100_000, 100_000, 150_000, 150_000, 300_000])
     assert (result.bars, result.days) == (4, 4)
-    assert "LEAN reads X from 2024-01-09 on, the first row of its map or factor file" in result.notes
+    path = "equity/usa/factor_files/x.csv (2024-01-08)"
+    loss = f"{path}: LEAN reads the share from 2024-01-10 on, by the first row of this file"
+    assert f"Not fed by LEAN: {loss}" in result.notes
 
 
 def test_a_map_file_bounds_the_data_at_both_ends(run: Run, tmp_path: Path) -> None:
@@ -188,8 +193,10 @@ def test_a_map_file_bounds_the_data_at_both_ends(run: Run, tmp_path: Path) -> No
     result = run("X", resolution=Resolution.MINUTE)
 
     assert (result.days, result.failed_data_requests) == (3, ())
-    assert "LEAN reads X from 2024-01-09 on, the first row of its map or factor file" in result.notes
-    assert "LEAN reads X until 2024-01-11, when it is delisted according to its map file" in result.notes
+    path, file = "equity/usa/map_files/x.csv", "row of this file"
+    first = f"{path} (2024-01-08): LEAN reads the share from 2024-01-09 on, by the first {file}"
+    last = f"{path} (2024-01-12): LEAN reads nothing after 2024-01-11, the last {file}"
+    assert {f"Not fed by LEAN: {loss}" for loss in (first, last)} <= set(result.notes)
 
 
 @pytest.mark.parametrize("kind", ["map_files", "factor_files"])
@@ -201,7 +208,8 @@ def test_a_share_of_other_years_has_no_days(run: Run, tmp_path: Path, kind: str)
     result = run("X")
 
     assert (result.bars, result.equity.values) == (0, (100_000.0,) * 5)
-    assert any(note.startswith("LEAN reads no day of X") for note in result.notes)
+    note = f"Not fed by LEAN: equity/usa/{kind}/x.csv (2024-01-08 to 2024-01-12): LEAN reads the share from 2024-0"
+    assert any(found.startswith(note) for found in result.notes)
 
 
 @pytest.mark.parametrize("resolution", [Resolution.DAILY, Resolution.MINUTE])
