@@ -8,7 +8,7 @@ named in the log only. Newer versions list successes only on request, and at mos
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import PurePosixPath
 
@@ -29,26 +29,6 @@ _DATA = re.compile(
     r"(?:^|/)((?:equity|option|future|futureoption|index|indexoption|forex|cfd|crypto|cryptofuture|alternative|custom)/.*)"
 )
 _COARSE = re.compile(r"equity/\w+/fundamental/coarse/(\d{8})\.csv")
-
-# Files that LEAN always requests and that a folder of trade bars does not have: quotes for each day of trades, the
-# hourly bars of the default benchmark, open interest, interest rates (LEAN: DefaultBrokerageModel.GetBenchmark,
-# UniverseSelection.AddPendingInternalDataFeeds, InterestRateProvider).
-_NOT_TRADES = re.compile(r".*_(?:quote|openinterest)\.zip|equity/usa/hour/spy\.zip|alternative/interest-rate/.*")
-
-
-@frozen(kw_only=True)
-class FailedRequests:
-    """Files that LEAN requested and did not find, relative to the data folder.
-
-    Attributes:
-        wanted: Trade bars of the backtest's symbols and days; without them the figures are wrong.
-        other: Files that an algorithm may depend on: another symbol, resolution or data type.
-        usual: Files that a folder of trade bars does not have (quotes, the hourly benchmark).
-    """
-
-    wanted: tuple[str, ...] = ()
-    other: tuple[str, ...] = ()
-    usual: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -212,18 +192,6 @@ def explains_end(requests: DataRequests, last: date) -> bool:
 def is_benchmark(path: str, benchmark: str | None) -> bool:
     """Return whether a path is that of the benchmark's bars, which LEAN reads by the hour."""
     return benchmark is not None and path == f"equity/usa/hour/{benchmark.lower()}.zip"
-
-
-def sort_failed_requests(paths: Iterable[str], wanted: Collection[str]) -> FailedRequests:
-    """Sort the files that LEAN did not find by their effect on the backtest; repeated ones count once."""
-    wanted = set(wanted)
-    sorts: dict[str, list[str]] = {"wanted": [], "other": [], "usual": []}
-    for path in dict.fromkeys(path.replace("\\", "/").lstrip("./").lower() for path in paths):
-        if path in wanted:
-            sorts["wanted"].append(path)
-        else:
-            sorts["usual" if _NOT_TRADES.fullmatch(path) else "other"].append(path)
-    return FailedRequests(**{name: tuple(found) for name, found in sorts.items()})
 
 
 def _last_data_path(path: str) -> str | None:
