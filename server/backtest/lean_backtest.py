@@ -91,6 +91,7 @@ class LeanBacktest:
             self.data,
             first=first,
             last=max(first, last),
+            checked=self.symbols,
             reruns=reruns,
             finished=finished,
             notice=notice,
@@ -121,11 +122,12 @@ class LeanBacktest:
         untrusted = [
             *([rounds.benchmark_problem] if rounds.benchmark_problem else []),
             *faults.untrusted,
+            *(f"LEAN does not read {sentence}" for sentence in rounds.damage),
             *([doubts] if doubts else []),
         ]
         rates = self.data.rate_notice(rounds.run.end)
         return StoredCheck(
             untrusted=tuple(untrusted),
-            missing=rounds.lacking,
+            missing=rounds.opened,
             notices=(*faults.notices, *([rates] if rates else [])),
         )

@@ -22,12 +22,18 @@ from server.trading_calendar import USEquityTradingCalendar
 NOT_COUNTED = ("quote", "shortable")
 """Kinds of files that a folder of trade bars does not have and that do not change a verdict."""
 
-ENDS_EARLY, LACKS_DAYS = "ends early", "lacks days"
-"""Reasons of files that LEAN opened: one that ends before the algorithm's last day, one of a benchmark with holes."""
+ENDS_EARLY, LACKS_DAYS, DAMAGED = "ends early", "lacks days", "damaged"
+"""Reasons of files that LEAN opened: one that ends before the algorithm's last day, one of a benchmark with holes, one
+of which LEAN does not read all rows."""
 
-_DATA = re.compile(
-    r"(?:^|/)((?:equity|option|future|futureoption|index|indexoption|forex|cfd|crypto|cryptofuture|alternative|custom)/.*)"
+NO_BARS = "no bars"
+"""The reason of a file that does not exist because the provider is known to have no bars of its day."""
+
+_OTHER_FOLDERS = (
+    *("option", "future", "futureoption", "index", "indexoption", "forex", "cfd", "crypto", "cryptofuture"),
+    *("alternative", "custom"),
 )
+_DATA = re.compile(rf"(?:^|/)((?:equity|{'|'.join(_OTHER_FOLDERS)})/.*)")
 _COARSE = re.compile(r"equity/\w+/fundamental/coarse/(\d{8})\.csv")
 
 
@@ -54,9 +60,11 @@ class MissingFile:
         path: Relative to the data folder.
         series: Its series; None where the file holds no series of US equities.
         days: Its day, or of a file with all days the trading days of the algorithm.
-        kind: ``trade``, ``quote``, ``universe``, ``shortable`` or ``other``.
+        kind: ``trade``, ``quote``, ``universe``, ``shortable`` or ``fundamental``; an asset class other than equities,
+            or ``alternative``, by LEAN's folder; else ``other``.
         reason: ``not found``, ``corrupt`` for a zip that cannot be read, ``ends early`` for one that ends before the
-            algorithm's last day, or ``lacks days`` for a benchmark without bars on some days.
+            algorithm's last day, ``lacks days`` for a benchmark without bars on some days, ``damaged`` for one of which
+            LEAN does not read all rows, or ``no bars`` for a day of which the provider is known to have none.
     """
 
     path: str
@@ -215,9 +223,14 @@ def _missing_file(path: str, days: tuple[date, ...], reason: str) -> MissingFile
 
 
 def _other_kind(path: str) -> str:
-    if "shortable" in PurePosixPath(path).parts:
+    parts = PurePosixPath(path).parts
+    if "shortable" in parts:
         return "shortable"
-    return "quote" if re.search(r"/\d{8}_quote(?:_\w+)?\.zip$", path) else "other"
+    if re.search(r"/\d{8}_quote(?:_\w+)?\.zip$", path):
+        return "quote"
+    if "fundamental" in parts:
+        return "fundamental"
+    return parts[0] if len(parts) > 1 and parts[0] in _OTHER_FOLDERS else "other"
 
 
 def _compact_day(text: str) -> date | None:
