@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from server.backtest import BacktestRequest, BacktestResult, Phase, download_request, resolve
+from server.backtest.data_faults import DataFaults
 from server.backtest.engine_phase import EnginePhase, choose_engine_phase
 from server.backtest.events import event_json
 from server.backtest.running import DATA_DOWNLOAD, ENGINE, RunningBacktest
+from server.backtest.unfetched_days import lacks_days
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled
 from server.core.events import EventListener
@@ -86,12 +88,10 @@ class BacktestManager:
             running.stop_if_cancelled("began")
             running.advance(data_folder=self._workspace.settings.data_folder)
             engine = None if request.only_data else self._choose_engine(request, running)
-            report = running.timed(
-                DATA_DOWNLOAD, self._workspace.clock, lambda: self._fetch_data(request, engine, running)
-            )
-            _refuse_incomplete(report)
+            clock = self._workspace.clock
+            report, faults = running.timed(DATA_DOWNLOAD, clock, lambda: self._fetch_data(request, engine, running))
             if engine is not None:
-                result = running.timed(ENGINE, self._workspace.clock, lambda: engine.run(report))
+                result = running.timed(ENGINE, clock, lambda: engine.run(report, faults))
                 running.advance(engine_result=result, progress=None)
             return evolve(running.result, state=JobState.COMPLETED)
         except BacktestServerError as error:
@@ -101,12 +101,16 @@ class BacktestManager:
 
     def _fetch_data(
         self, request: BacktestRequest, engine: EnginePhase | None, running: RunningBacktest
-    ) -> DownloadReport:
+    ) -> tuple[DownloadReport, DataFaults]:
+        """Download, and check what the engine will read; a repair can save days that could not be downloaded."""
         report = self._check_data_availability(request, running)
         running.advance(download=report)
-        if engine is not None and report.complete and not report.cancelled:
-            engine.fetch_benchmark()
-        return report
+        if engine is None or report.cancelled or lacks_days(self._workspace.folder, report):
+            _refuse_incomplete(report)
+        if engine is None:
+            return report, DataFaults()
+        engine.fetch_benchmark()
+        return report, engine.check_data(report, self._downloader(request, running))
 
     def _check_data_availability(self, request: BacktestRequest, running: RunningBacktest) -> DownloadReport:
         """Download the missing data of a resolved request; if none is missing, no request is sent."""

@@ -14,15 +14,16 @@ class ZacQC(QCAlgorithm):
         start = date.fromisoformat(self.get_parameter("backtest-start", parameters.START_DATE))
         end = date.fromisoformat(self.get_parameter("backtest-end", parameters.END_DATE))
         symbols = self.get_parameter("backtest-symbols", ",".join(parameters.SYMBOLS)).split(",")
-        resolution = {"daily": Resolution.DAILY, "minute": Resolution.MINUTE, "second": Resolution.SECOND}[
-            self.get_parameter("backtest-resolution", parameters.RESOLUTION)
-        ]
+        resolution = {
+            "daily": Resolution.DAILY,
+            "hour": Resolution.HOUR,
+            "minute": Resolution.MINUTE,
+            "second": Resolution.SECOND,
+        }[self.get_parameter("backtest-resolution", parameters.RESOLUTION)]
 
         self.set_start_date(start.year, start.month, start.day)
         self.set_end_date(end.year, end.month, end.day)
         self.set_cash(parameters.CASH)
-        # LEAN's default benchmark reads hourly SPY bars, which a folder of downloaded trade bars does not hold.
-        self.set_benchmark(lambda _: parameters.CASH)
 
         self.averages = {}
         for ticker in symbols:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from attrs import evolve, frozen
 
-from server.backtest.lean_backtest import DataFaults, LeanBacktest
+from server.backtest.data_faults import DataFaults, faults_of
+from server.backtest.data_repair import check_and_repair
+from server.backtest.lean_backtest import LeanBacktest
 from server.backtest.progress import ProgressReports
 from server.backtest.request import BacktestRequest, download_request
 from server.backtest.run_data import RunData
@@ -16,6 +18,7 @@ from server.data_download.downloader import DataDownloader
 from server.data_download.plan import trading_days
 from server.data_download.report import DownloadReport
 from server.engines.base import LEAN_ENGINES, Engine, EngineRequest, EngineResult
+from server.lean.series import NEW_YORK
 from server.project.algorithm_source import read_algorithm_source
 from server.workspace import Workspace
 
@@ -41,11 +44,44 @@ class EnginePhase:
         if self.lean is not None:
             self.lean.fetch_benchmark()
 
-    def run(self, report: DownloadReport) -> EngineResult:
+    def check_data(self, report: DownloadReport, downloader: DataDownloader) -> DataFaults:
+        """Check every file that the backtest needs, and repair what LEAN would misread.
+
+        Args:
+            report: Of the download of the request's data.
+            downloader: Fetches damaged days again.
+
+        Returns:
+            What is left, for the verdict.
+
+        Raises:
+            DamagedDataError: Damage is left, and the request does not allow it.
+        """
+        wanted = self._engine_request(report)
+        benchmark = self.lean.benchmark_data() if self.lean is not None else ()
+        checked = check_and_repair(
+            self.workspace.folder,
+            downloader,
+            wanted.symbols,
+            wanted.resolution,
+            wanted.days,
+            today=self.workspace.clock().astimezone(NEW_YORK).date(),
+            further=benchmark,
+            download=report,
+            allow_damaged=self.request.allow_damaged,
+            cancel=self.running.cancel,
+        )
+        faults = faults_of(checked)
+        for sentence in (*faults.untrusted, *faults.notices):
+            self.running.notice(sentence)
+        return faults
+
+    def run(self, report: DownloadReport, faults: DataFaults) -> EngineResult:
         """Run the engine on data that is there.
 
         Args:
             report: Of the download of the request's data.
+            faults: What is wrong with the data.
 
         Raises:
             BacktestServerError: The engine failed.
@@ -61,11 +97,14 @@ class EnginePhase:
 
         if self.lean is not None:
             reruns = settings.lean_reruns if self.request.fill else 0
-            return self.lean.run(run_once, reruns=reruns, faults=DataFaults(), finished=running.finish_round)
+            return self.lean.run(
+                run_once, reruns=reruns, faults=faults, finished=running.finish_round, notice=running.notice
+            )
         findings = self.workspace.findings(wanted.symbols, wanted.start, wanted.end)
         result = run_once().with_findings(findings, settings.accepted_doubts)
         # The download was complete, so a file that does not exist has no bars.
-        return evolve(result, verdict=smoke_verdict(result, result.failed_data_requests))
+        verdict = smoke_verdict(result, result.failed_data_requests, faults.untrusted)
+        return evolve(result, verdict=verdict, notes=(*result.notes, *faults.notices))
 
     def _engine_request(self, report: DownloadReport) -> EngineRequest:
         wanted = download_request(self.request)

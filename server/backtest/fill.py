@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 from attrs import frozen
 
+from server.data_download.data_findings import DataFinding
 from server.data_download.request import DownloadRequest
-from server.engines.missing_data import DataSeries, MissingFile
+from server.engines.missing_data import DAMAGED, DataSeries, MissingFile
 from server.lean.errors import FormatError
 from server.lean.layout import layout_of, parse_path
 from server.lean.map_file import parse_map_file, spans_by_ticker
@@ -63,9 +63,14 @@ def fetchable_days(missing: Iterable[MissingFile], last: date) -> dict[Series, t
     return {series: tuple(sorted(days)) for series, days in found.items()}
 
 
-def kinds_not_fetched(missing: Iterable[MissingFile]) -> dict[str, int]:
-    """Return the number of missing files of each kind that is not fetched."""
-    return dict(Counter(file.kind for file in missing if _series(file) is None))
+def opened_days(paths: Iterable[str]) -> dict[Series, tuple[date, ...]]:
+    """Return the series of trade bars with a file for each day among the files that LEAN opened, with their days."""
+    found: dict[Series, set[date]] = {}
+    for path in paths:
+        parsed = parse_path(path)
+        if parsed is not None and parsed[1] is not None and parsed[0].data_type is DataType.TRADE:
+            found.setdefault(parsed[0], set()).add(parsed[1])
+    return {series: tuple(sorted(days)) for series, days in found.items()}
 
 
 def opened_series(paths: Iterable[str]) -> tuple[Series, ...]:
@@ -118,6 +123,19 @@ def lacking_file(series: Series, days: tuple[date, ...], reason: str) -> Missing
     key = DataSeries(ticker=series.ticker, resolution=series.resolution.value, data_type=series.data_type.value)
     path = layout_of(series).path(None)
     return MissingFile(path=path, series=key, days=days, kind=series.data_type.value, reason=reason)
+
+
+def damaged_files(findings: Iterable[DataFinding]) -> tuple[MissingFile, ...]:
+    """Return the files of bars among damage in the form of missing ones."""
+    found = []
+    for one in findings:
+        if one.series is not None and one.is_damage:
+            series = one.series
+            key = DataSeries(ticker=series.ticker, resolution=series.resolution.value, data_type=series.data_type.value)
+            found.append(
+                MissingFile(path=one.path, series=key, days=one.days, kind=series.data_type.value, reason=DAMAGED)
+            )
+    return tuple(found)
 
 
 def fetched_days(

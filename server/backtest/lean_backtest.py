@@ -7,29 +7,17 @@ from datetime import date
 
 from attrs import evolve, frozen
 
+from server.backtest.data_check import DataRequest
+from server.backtest.data_faults import DataFaults
 from server.backtest.rounds import Round, RoundsResult, benchmark_before, run_rounds
-from server.backtest.run_data import Benchmark, RunData
-from server.core.text import list_text
+from server.backtest.run_data import BENCHMARK_RESOLUTIONS, Benchmark, RunData
+from server.backtest.verdict import doubts_reason
 from server.data_download.findings import AcceptedDoubt, Findings
 from server.engines.base import EngineResult
+from server.engines.missing_data import trading_days
 from server.engines.results import with_check
 from server.engines.stored_check import StoredCheck, write_check
 from server.project.algorithm_source import AlgorithmSource
-
-
-@frozen(kw_only=True)
-class DataFaults:
-    """What is known to be wrong with the files of a backtest when LEAN starts.
-
-    Attributes:
-        lost: Rows that were lost in repairs, a sentence each.
-        damaged: Damage that the user allowed, a sentence each.
-        notices: What costs single rows only.
-    """
-
-    lost: tuple[str, ...] = ()
-    damaged: tuple[str, ...] = ()
-    notices: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -64,6 +52,18 @@ class LeanBacktest:
         if self.benchmark is not None:
             self.data.fetch_benchmark(self.benchmark)
 
+    def benchmark_data(self) -> tuple[DataRequest, ...]:
+        """Return the bars of the benchmark that LEAN reads; without them it runs, too."""
+        if self.benchmark is None:
+            return ()
+        days = trading_days(self.benchmark.first, self.benchmark.last, self.data.calendar)
+        symbols, settled = (self.benchmark.ticker,), self.data.calendar.settled_through(self.data.clock())
+        wanted = tuple(day for day in days if day <= settled)
+        return tuple(
+            DataRequest(symbols=symbols, resolution=resolution, days=wanted, optional=True)
+            for resolution in BENCHMARK_RESOLUTIONS
+        )
+
     def run(
         self,
         run_engine: Callable[[], EngineResult],
@@ -71,6 +71,7 @@ class LeanBacktest:
         reruns: int,
         faults: DataFaults,
         finished: Callable[[Round], object],
+        notice: Callable[[str], object],
     ) -> EngineResult:
         """Run LEAN, fill, run again, and judge the result.
 
@@ -79,11 +80,22 @@ class LeanBacktest:
             reruns: The number of runs after the first one at most; 0 fetches nothing.
             faults: What is known to be wrong with the files.
             finished: Receives each round when it is over.
+            notice: Receives lines of text.
 
         Raises:
             BacktestServerError: LEAN failed.
         """
-        rounds = run_rounds(run_engine, self.data, reruns=reruns, finished=finished)
+        first, last = self.source.start or self.start, self.source.end or self.end
+        rounds = run_rounds(
+            run_engine,
+            self.data,
+            first=first,
+            last=max(first, last),
+            checked=self.symbols,
+            reruns=reruns,
+            finished=finished,
+            notice=notice,
+        )
         result = self._with_findings(rounds)
         check = self._check(rounds, result, faults)
         if result.results_folder is not None:
@@ -106,16 +118,16 @@ class LeanBacktest:
         return rounds.result.with_findings(found, self.accepted)
 
     def _check(self, rounds: RoundsResult, result: EngineResult, faults: DataFaults) -> StoredCheck:
-        doubts = [f"{doubt.symbol} {doubt.day}: {doubt.message}" for doubt in result.open_doubts]
+        doubts = doubts_reason(result)
         untrusted = [
             *([rounds.benchmark_problem] if rounds.benchmark_problem else []),
-            *faults.damaged,
-            *faults.lost,
-            *([f"doubts about its data ({list_text(doubts)})"] if doubts else []),
+            *faults.untrusted,
+            *(f"LEAN does not read {sentence}" for sentence in rounds.damage),
+            *([doubts] if doubts else []),
         ]
         rates = self.data.rate_notice(rounds.run.end)
         return StoredCheck(
             untrusted=tuple(untrusted),
-            missing=rounds.lacking,
+            missing=rounds.opened,
             notices=(*faults.notices, *([rates] if rates else [])),
         )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import date
 
 from attrs import field, frozen
 
-from server.backtest.fill import FetchedDays
+from server.backtest.fill import FetchedDays, damaged_files
 from server.backtest.run_data import Benchmark, RunData
 from server.core.json import json_options
 from server.core.text import count_text, list_text
@@ -51,7 +51,9 @@ class RoundsResult:
     Attributes:
         run: The last round's results folder as it was read.
         rounds: All rounds.
-        lacking: Files that LEAN opened and that lack days.
+        opened: Files that LEAN opened and that lack days or are damaged, and files that do not exist because their
+            days have no bars.
+        damage: What LEAN does not read of files that were not checked before the run, a sentence each.
         benchmark_problem: Why the statistics that use the benchmark are wrong; None if they are not.
         benchmark: The benchmark of the last round; None if unknown.
     """
@@ -59,7 +61,8 @@ class RoundsResult:
     result: EngineResult
     run: LeanRun
     rounds: tuple[Round, ...]
-    lacking: tuple[MissingFile, ...]
+    opened: tuple[MissingFile, ...]
+    damage: tuple[str, ...]
     benchmark_problem: str | None
     benchmark: Benchmark | None
 
@@ -93,28 +96,41 @@ def run_rounds(
     run_engine: Callable[[], EngineResult],
     data: RunData,
     *,
+    first: date,
+    last: date,
+    checked: Collection[str],
     reruns: int,
     finished: Callable[[Round], object],
+    notice: Callable[[str], object] = lambda line: None,
 ) -> RoundsResult:
     """Run LEAN until it got what can be fetched.
 
     Args:
         run_engine: Runs LEAN once.
         data: The data folder and its downloader.
+        first: The first day of the algorithm, as far as that is known before the first run.
+        last: Its last day, likewise.
+        checked: The symbols whose files were checked.
         reruns: The number of runs after the first one at most; 0 fetches nothing.
         finished: Receives each round when it is over.
+        notice: Receives lines of text.
 
     Raises:
         BacktestServerError: LEAN failed, and there was nothing to fetch.
     """
     rounds: list[Round] = []
     for number in itertools.count(1):
+        for line in data.make_universe_consistent(first, last):
+            notice(line)
         started = time.perf_counter()
         outcome = _run_once(run_engine)
         run = outcome.run if isinstance(outcome, AlgorithmFailedError) else outcome.lean_run
         assert run is not None  # noqa: S101 - each of LEAN's engines reads its results folder
+        first, last = run.start or first, run.end or last
         benchmark = benchmark_after(run)
-        missing = unique_files([*run.missing, *data.early_files(run), *(data.benchmark_gaps(benchmark))])
+        damage = data.opened_damage(run, checked)
+        opened = (*data.early_files(run), *data.benchmark_gaps(benchmark), *damaged_files(damage))
+        missing = unique_files([*run.missing, *opened])
         duration = time.perf_counter() - started
         fetched = data.fetch(missing) if number <= reruns else ()
         counted = sum(file.counts for file in missing)
@@ -128,7 +144,8 @@ def run_rounds(
             result=outcome,
             run=run,
             rounds=tuple(rounds),
-            lacking=missing[len(run.missing) :],
+            opened=(*missing[len(run.missing) :], *data.known_empty(run.missing)),
+            damage=tuple(one.sentence for one in damage),
             benchmark=benchmark,
             benchmark_problem=data.benchmark_problem(benchmark),
         )

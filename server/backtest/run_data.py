@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 
 from attrs import Factory, define, evolve, frozen
 
+from server.backtest.data_check import DataRequest, check_data
 from server.backtest.fill import (
     FetchedDays,
     days_of_holders,
@@ -15,24 +16,30 @@ from server.backtest.fill import (
     fetchable_days,
     fetched_days,
     lacking_file,
+    opened_days,
     opened_series,
     plan_fill,
 )
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled, ConfigurationError
 from server.core.text import count_text
+from server.corporate_actions.universe_consistency import make_universe_files_consistent
 from server.data_download.availability import DayState
+from server.data_download.data_findings import DataFinding
 from server.data_download.data_folder import DataFolder
 from server.data_download.downloader import DataDownloader
 from server.data_download.feed_files import FolderFiles
 from server.data_download.request import DownloadRequest
 from server.data_download.tickers import same_ticker
-from server.engines.missing_data import ENDS_EARLY, LACKS_DAYS, MissingFile, trading_days
+from server.engines.missing_data import ENDS_EARLY, LACKS_DAYS, NO_BARS, MissingFile, trading_days
 from server.engines.results import LeanRun
 from server.engines.verdict import benchmark_reason
 from server.lean.feed.share import MapFiles
-from server.lean.series import Resolution, Series
+from server.lean.series import NEW_YORK, Resolution, Series
 from server.trading_calendar import USEquityTradingCalendar
+
+BENCHMARK_RESOLUTIONS = (Resolution.HOUR, Resolution.DAILY)
+"""The bars of a benchmark that LEAN reads: hours for statistics, days for its analysis."""
 
 INTEREST_RATES = "alternative/interest-rate/usa/interest-rate.csv"
 
@@ -75,7 +82,7 @@ class RunData:
 
     def fetch_benchmark(self, benchmark: Benchmark) -> None:
         """Fetch the hour and daily bars of a benchmark as far as they are missing."""
-        for resolution in (Resolution.HOUR, Resolution.DAILY):
+        for resolution in BENCHMARK_RESOLUTIONS:
             with suppress(ConfigurationError, ValueError):  # a range without sessions, or before the calendar
                 self._download([benchmark.request(resolution)], self.downloader)
 
@@ -92,8 +99,12 @@ class RunData:
         except (ConfigurationError, ValueError):
             return ()
         settled = self.calendar.settled_through(self.clock())
-        gaps = ((gap.series, tuple(day for day in gap.days if day <= settled)) for gap in plan.gaps)
-        return tuple(lacking_file(series, days, LACKS_DAYS) for series, days in gaps if days)
+        states = plan.states[benchmark.ticker]
+        found = []
+        for part in plan.series[benchmark.ticker]:
+            days = tuple(day for day in part.days if day <= settled and states[day] not in _PRESENT)
+            found += [lacking_file(part.series, days, LACKS_DAYS)] if days else []
+        return tuple(found)
 
     def benchmark_problem(self, benchmark: Benchmark | None) -> str | None:
         """Return why the statistics that use a benchmark are wrong; None where there are bars of its whole range."""
@@ -105,6 +116,14 @@ class RunData:
         reason = next((f": {text}" for text in known if text), "")
         lacks = f"lacks hour bars of {count_text(days, 'day')} from {benchmark.first} to {benchmark.last}"
         return benchmark_reason(benchmark.ticker, lacks) + reason
+
+    def make_universe_consistent(self, first: date, last: date) -> tuple[str, ...]:
+        """Make the universe files of a range consistent with map and factor files; returns a line for each change.
+
+        Rows whose identifier does not follow from the map files are other shares to LEAN (fact 23 of its recorded
+        runs).
+        """
+        return make_universe_files_consistent(self.folder, first, last, cancel=self.cancel)
 
     def early_files(self, run: LeanRun) -> tuple[MissingFile, ...]:
         """Return the hour and daily files that LEAN opened and that end before the algorithm's last day.
@@ -125,11 +144,45 @@ class RunData:
                 found += [lacking_file(series, lacking, ENDS_EARLY)] if lacking else []
         return tuple(found)
 
+    def opened_damage(self, run: LeanRun, checked: Collection[str]) -> tuple[DataFinding, ...]:
+        """Return the damage of files that LEAN opened for other symbols than those that were checked before the run.
+
+        Args:
+            run: The run.
+            checked: The symbols whose files were checked.
+        """
+        days = trading_days(run.start, min(run.end, self._last_session) if run.end else None, self.calendar)
+        wanted = opened_days(run.requests.succeeded_paths)
+        wanted |= dict.fromkeys(opened_series(run.requests.succeeded_paths), days)
+        further = [
+            DataRequest(symbols=(series.ticker,), resolution=series.resolution, days=tuple(mine))
+            for series, mine in wanted.items()
+            if series.ticker not in checked and mine
+        ]
+        if not further:
+            return ()
+        today = self.clock().astimezone(NEW_YORK).date()
+        first = further[0]
+        check = check_data(
+            self.folder, first.symbols, first.resolution, first.days, today=today, further=further, cancel=self.cancel
+        )
+        return tuple(one for one in (*check.damage, *check.lost) if one.kind != "ends_early")
+
+    def known_empty(self, missing: Iterable[MissingFile]) -> tuple[MissingFile, ...]:
+        """Return those of missing files that do not exist because the provider has no bars of their days."""
+        found = []
+        for file in missing:
+            for series, days in fetchable_days([file], self._last_session).items():
+                states = self.folder.catalog.states(series, days)
+                if all(state is DayState.EMPTY for state in states.values()):
+                    found.append(evolve(file, reason=NO_BARS))
+        return tuple(found)
+
     def fetch(self, missing: Sequence[MissingFile]) -> tuple[FetchedDays, ...]:
         """Fetch the trade bars of US equities among missing files.
 
-        They are requested as a user requests them, with factor and map files; what is then still missing is requested
-        under the ticker of the file's name.
+        They are requested as a user requests them, with factor and map files; files of a ticker that another share has
+        by now are requested under it.
 
         Returns:
             What is on disk now and was not before.
@@ -137,7 +190,7 @@ class RunData:
         wanted = fetchable_days(missing, self._last_session)
         before = self._on_disk(wanted)
         self._download(plan_fill(missing, self._last_session), self.downloader)
-        left = [file for file in missing if self._lacks(file)]
+        left = [file for file in missing if self._is_other_share(file)]
         exact = evolve(self.downloader, tickers=same_ticker, steps=())
         self._download(plan_fill(left, self._last_session), exact)
         return fetched_days(before, self._on_disk(wanted))
@@ -170,9 +223,16 @@ class RunData:
         if self.cancel.cancelled:
             raise Cancelled("the backtest was stopped while data was fetched; run it again to go on")
 
-    def _lacks(self, file: MissingFile) -> bool:
-        wanted = fetchable_days([file], self._last_session)
-        return any(set(days) - self._on_disk({series: days})[series] for series, days in wanted.items())
+    def _is_other_share(self, file: MissingFile) -> bool:
+        """Whether the map files give a file's ticker to another share on its days, so that it was not requested."""
+        for series, days in fetchable_days([file], self._last_session).items():
+            spans, _ = self.downloader.tickers(series.ticker, days[0], days[-1])
+            asked = {
+                day for span in spans if span.ticker == series.ticker for day in days if span.first <= day <= span.last
+            }
+            if set(days) - asked:
+                return True
+        return False
 
     def _on_disk(self, wanted: dict[Series, tuple[date, ...]]) -> dict[Series, frozenset[date]]:
         states = {series: self.folder.catalog.states(series, days) for series, days in wanted.items()}

@@ -28,6 +28,11 @@ class UnfetchedDays:
     missing: tuple[date, ...] = ()
 
 
+def lacks_days(folder: DataFolder, report: DownloadReport) -> bool:
+    """Return whether a backtest cannot run since nothing of a day is on disk that a download could not fetch."""
+    return any(one.missing for one in unfetched_days(folder, report))
+
+
 def unfetched_days(folder: DataFolder, report: DownloadReport) -> tuple[UnfetchedDays, ...]:
     """Divide the days that a download could not fetch by whether their files have rows that LEAN can use.
 

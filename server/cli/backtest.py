@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from server.backtest_server import BacktestResult
 
 
-GAPS, UNTRUSTED = 3, 4
-"""Exit codes of a backtest that completed, by the first word of its verdict; 0 where it is complete."""
+GAPS, UNTRUSTED, INTERRUPTED = 3, 4, 130
+"""Exit codes of a backtest: by the first word of its verdict, 0 where that is complete; and of one that was stopped."""
 
 
 class _Symbols(click.ParamType[tuple[str, ...]]):
@@ -117,13 +117,20 @@ def backtest(
 def _exit_code(result: BacktestResult) -> int:
     from server.backtest_server import JobState
     from server.core.errors import ConfigurationError
+    from server.data_download.errors import DamagedDataError
+    from server.engines.base import LeanInterruptedError
 
     if result.state is JobState.COMPLETED:
         return {"gaps": GAPS, "untrusted": UNTRUSTED}.get(result.verdict_word, 0)
+    if isinstance(result.error, DamagedDataError):
+        for line in result.error.lines:
+            print_error(line)
+        print_error(result.error.advice)
+        return UNTRUSTED
     if result.download and not result.download.complete:
         return print_failures(result.download)
     if result.error:
         print_error(str(result.error))
-    if result.state is JobState.CANCELLED:
-        return 130
+    if result.state is JobState.CANCELLED or isinstance(result.error, LeanInterruptedError):
+        return INTERRUPTED
     return 2 if isinstance(result.error, ConfigurationError) else 1

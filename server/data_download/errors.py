@@ -82,6 +82,7 @@ class DamagedDataError(DownloadError):
     Attributes:
         findings: What is left.
         lines: One line for each file.
+        advice: What to do.
     """
 
     code = "damaged_data"
@@ -91,11 +92,12 @@ class DamagedDataError(DownloadError):
         self.lines = tuple({one.path: f"{one.symbol}: {one.sentence}" for one in reversed(findings)}.values())[::-1]
         first = findings[0]
         more = len(self.lines) - _FILES_SHOWN
+        self.advice = "repair or replace these files, or run anyway with --allow-damaged"
         why = f"; they could not be fetched again ({'; '.join(reasons)})" if reasons else ""
         super().__init__(
             f"LEAN would misread {count_text(len(self.lines), 'file')}, so the backtest was not run: "
             f"{' | '.join(self.lines[:_FILES_SHOWN])}{f' | and {more:,} more' if more > 0 else ''}{why}; "
-            "repair or replace what is named, or run anyway with --allow-damaged",
+            f"{self.advice}",
             symbol=first.symbol,
             series=first.series,
             days=first.days,

@@ -151,6 +151,10 @@ class AlgorithmFailedError(ToolFailedError):
         self.run = run
 
 
+class LeanInterruptedError(ToolFailedError):
+    """LEAN was interrupted by something else than this program, so there is no result."""
+
+
 class Engine(Protocol):
     """Runs backtests."""
 

@@ -21,7 +21,7 @@ from server.core.errors import (
 )
 from server.core.secret import Secret, mask_secrets, without_secrets
 from server.core.subprocess_runner import CommandOutcome, CommandRequest, run_command
-from server.engines.base import AlgorithmFailedError, EngineProgress, EngineRequest
+from server.engines.base import AlgorithmFailedError, EngineProgress, EngineRequest, LeanInterruptedError
 from server.engines.lean_error import error_advice, unhandled_exception
 from server.engines.lean_options import LeanOptions
 from server.engines.progress import follow_run
@@ -194,12 +194,14 @@ def finished_run(
     if run and run.state is RunState.FAILED:
         raise AlgorithmFailedError(_failure_text(run, folder), run)
     if run and run.id:
-        raise ToolFailedError(
+        raise LeanInterruptedError(
             f"LEAN was interrupted{_ending(outcome)} before the algorithm's last day, so this is no result of a "
             f"backtest; what it wrote until then is in {folder}"
         )
     if run and _ending(outcome):
-        raise ToolFailedError(f"LEAN was interrupted{_ending(outcome)} and left no results; see {folder / 'log.txt'}")
+        raise LeanInterruptedError(
+            f"LEAN was interrupted{_ending(outcome)} and left no results; see {folder / 'log.txt'}"
+        )
     if outcome.exit_code == 0:
         raise ToolFailedError(f"LEAN left no results in {folder}; see log.txt there for why")
     raise start_failure(outcome)

@@ -8,7 +8,7 @@ named in the log only. Newer versions list successes only on request, and at mos
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import PurePosixPath
 
@@ -22,33 +22,19 @@ from server.trading_calendar import USEquityTradingCalendar
 NOT_COUNTED = ("quote", "shortable")
 """Kinds of files that a folder of trade bars does not have and that do not change a verdict."""
 
-ENDS_EARLY, LACKS_DAYS = "ends early", "lacks days"
-"""Reasons of files that LEAN opened: one that ends before the algorithm's last day, one of a benchmark with holes."""
+ENDS_EARLY, LACKS_DAYS, DAMAGED = "ends early", "lacks days", "damaged"
+"""Reasons of files that LEAN opened: one that ends before the algorithm's last day, one of a benchmark with holes, one
+of which LEAN does not read all rows."""
 
-_DATA = re.compile(
-    r"(?:^|/)((?:equity|option|future|futureoption|index|indexoption|forex|cfd|crypto|cryptofuture|alternative|custom)/.*)"
+NO_BARS = "no bars"
+"""The reason of a file that does not exist because the provider is known to have no bars of its day."""
+
+_OTHER_FOLDERS = (
+    *("option", "future", "futureoption", "index", "indexoption", "forex", "cfd", "crypto", "cryptofuture"),
+    *("alternative", "custom"),
 )
+_DATA = re.compile(rf"(?:^|/)((?:equity|{'|'.join(_OTHER_FOLDERS)})/.*)")
 _COARSE = re.compile(r"equity/\w+/fundamental/coarse/(\d{8})\.csv")
-
-# Files that LEAN always requests and that a folder of trade bars does not have: quotes for each day of trades, the
-# hourly bars of the default benchmark, open interest, interest rates (LEAN: DefaultBrokerageModel.GetBenchmark,
-# UniverseSelection.AddPendingInternalDataFeeds, InterestRateProvider).
-_NOT_TRADES = re.compile(r".*_(?:quote|openinterest)\.zip|equity/usa/hour/spy\.zip|alternative/interest-rate/.*")
-
-
-@frozen(kw_only=True)
-class FailedRequests:
-    """Files that LEAN requested and did not find, relative to the data folder.
-
-    Attributes:
-        wanted: Trade bars of the backtest's symbols and days; without them the figures are wrong.
-        other: Files that an algorithm may depend on: another symbol, resolution or data type.
-        usual: Files that a folder of trade bars does not have (quotes, the hourly benchmark).
-    """
-
-    wanted: tuple[str, ...] = ()
-    other: tuple[str, ...] = ()
-    usual: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -74,9 +60,11 @@ class MissingFile:
         path: Relative to the data folder.
         series: Its series; None where the file holds no series of US equities.
         days: Its day, or of a file with all days the trading days of the algorithm.
-        kind: ``trade``, ``quote``, ``universe``, ``shortable`` or ``other``.
+        kind: ``trade``, ``quote``, ``universe``, ``shortable`` or ``fundamental``; an asset class other than equities,
+            or ``alternative``, by LEAN's folder; else ``other``.
         reason: ``not found``, ``corrupt`` for a zip that cannot be read, ``ends early`` for one that ends before the
-            algorithm's last day, or ``lacks days`` for a benchmark without bars on some days.
+            algorithm's last day, ``lacks days`` for a benchmark without bars on some days, ``damaged`` for one of which
+            LEAN does not read all rows, or ``no bars`` for a day of which the provider is known to have none.
     """
 
     path: str
@@ -214,18 +202,6 @@ def is_benchmark(path: str, benchmark: str | None) -> bool:
     return benchmark is not None and path == f"equity/usa/hour/{benchmark.lower()}.zip"
 
 
-def sort_failed_requests(paths: Iterable[str], wanted: Collection[str]) -> FailedRequests:
-    """Sort the files that LEAN did not find by their effect on the backtest; repeated ones count once."""
-    wanted = set(wanted)
-    sorts: dict[str, list[str]] = {"wanted": [], "other": [], "usual": []}
-    for path in dict.fromkeys(path.replace("\\", "/").lstrip("./").lower() for path in paths):
-        if path in wanted:
-            sorts["wanted"].append(path)
-        else:
-            sorts["usual" if _NOT_TRADES.fullmatch(path) else "other"].append(path)
-    return FailedRequests(**{name: tuple(found) for name, found in sorts.items()})
-
-
 def _last_data_path(path: str) -> str | None:
     """The part of an absolute path below the data folder, whose own path may have folders of these names too."""
     starts = [match.start(1) for match in re.finditer(rf"(?={_DATA.pattern})", path)]
@@ -247,9 +223,14 @@ def _missing_file(path: str, days: tuple[date, ...], reason: str) -> MissingFile
 
 
 def _other_kind(path: str) -> str:
-    if "shortable" in PurePosixPath(path).parts:
+    parts = PurePosixPath(path).parts
+    if "shortable" in parts:
         return "shortable"
-    return "quote" if re.search(r"/\d{8}_quote(?:_\w+)?\.zip$", path) else "other"
+    if re.search(r"/\d{8}_quote(?:_\w+)?\.zip$", path):
+        return "quote"
+    if "fundamental" in parts:
+        return "fundamental"
+    return parts[0] if len(parts) > 1 and parts[0] in _OTHER_FOLDERS else "other"
 
 
 def _compact_day(text: str) -> date | None:

@@ -7,7 +7,15 @@ from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 
 from server.core.text import count_text, list_text
-from server.engines.missing_data import ENDS_EARLY, LACKS_DAYS, DataRequests, MissingFile, is_benchmark, trading_days
+from server.engines.missing_data import (
+    ENDS_EARLY,
+    LACKS_DAYS,
+    NO_BARS,
+    DataRequests,
+    MissingFile,
+    is_benchmark,
+    trading_days,
+)
 from server.engines.stored_check import StoredCheck
 from server.trading_calendar import USEquityTradingCalendar
 
@@ -41,7 +49,9 @@ def verdict_text(
     counted = [file.path for file in missing if file.counts]
     parts = []
     if counted:
-        parts.append(f"{count_text(len(counted), 'file')} missing ({list_text(counted)})")
+        empty = sum(file.counts and file.reason == NO_BARS for file in missing)
+        no_bars = f", {empty} of them for days of which the provider has no bars" if empty else ""
+        parts.append(f"{count_text(len(counted), 'file')} missing ({list_text(counted)}){no_bars}")
     if requests.unlisted:
         parts.append(f"{count_text(requests.unlisted, 'failed request')} that LEAN did not list")
     known = check.untrusted if check else ()

@@ -23,7 +23,8 @@ DATA_FIGURES = (
     "Data Points",
     "Data Requests",
     "Failed Data Requests",
-    "Failed Data Requests For Quotes And Benchmark",
+    "Failed Data Requests Not Counted",
+    "Failed Data Requests For Quotes And Benchmark",  # of earlier versions
 )
 """Figures among the statistics that are about the data and not about the algorithm."""
 

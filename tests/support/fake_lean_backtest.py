@@ -97,7 +97,7 @@ def run(mode: str, arguments: argparse.Namespace, data_folder: Path, output: Pat
     (output / f"succeeded-data-requests-{STAMP}.txt").write_text("".join(f"{path}\n" for path in found))
     (output / f"failed-data-requests-{STAMP}.txt").write_text("".join(f"{path}\n" for path in missing))
     (output / f"data-monitor-report-{STAMP}.json").write_text("{}")
-    write_log(mode, output, len(found))
+    write_log(mode, output, sum("/minute/" in path for path in found))
     if mode == "crash":
         return
     summary = {

@@ -30,3 +30,11 @@ def write_minute(data: Path, symbol: str, day: date) -> None:
     path = data / "equity/usa/minute" / symbol / f"{day:%Y%m%d}_trade.zip"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(zip_bytes(f"{day:%Y%m%d}_{symbol}_minute_trade.csv", b"34200000,1,1,1,1,1"))
+
+
+def write_hours(data: Path, symbol: str, days: tuple[date, ...]) -> None:
+    """Write a file of hours, as of a benchmark."""
+    path = data / "equity/usa/hour" / f"{symbol}.zip"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = "\n".join(f"{day:%Y%m%d} 10:00,1,1,1,1,1" for day in days)
+    path.write_bytes(zip_bytes(f"{symbol}.csv", rows.encode()))

@@ -18,7 +18,7 @@ from server.engines.lean_cli import CliEngine
 from server.engines.lean_options import LeanOptions
 from server.lean.series import Resolution
 from tests.support import fake_lean_backtest
-from tests.support.lean_workspace import DAYS, LEAN_JSON, NOW, write_minute, write_program
+from tests.support.lean_workspace import DAYS, LEAN_JSON, NOW, write_hours, write_minute, write_program
 from tests.support.stand_in_lean.install import StandIn, install_stand_in
 from tests.support.stand_in_lean.reference_files import write_reference_files
 from tests.support.stand_in_runs import PRICES, LauncherRun, write_project, write_series
@@ -26,7 +26,7 @@ from tests.support.stand_in_runs import PRICES, LauncherRun, write_project, writ
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> SimpleNamespace:
-    """A folder as ``lean init`` leaves it, with a project, three days of SPY but one, and a ``lean`` to run."""
+    """A folder of ``lean init`` with a project, two of three days of SPY, its hours, and a ``lean`` to run."""
     root = tmp_path / "workspace"
     project = root / "Strategy"
     project.mkdir(parents=True)
@@ -35,6 +35,7 @@ def workspace(tmp_path: Path) -> SimpleNamespace:
     data = tmp_path / "market data"
     for day in DAYS[:2]:
         write_minute(data, "spy", day)
+    write_hours(data, "spy", DAYS)
     bin_folder = tmp_path / "bin"
     source = fake_lean_backtest.__file__
     write_program(bin_folder / "lean", f'#!/bin/sh\nexec {sys.executable} {source} "$@"\n')

@@ -10,7 +10,6 @@ import pytest
 
 from server.core.json import to_json
 from server.core.secret import Secret
-from server.engines.missing_data import sort_failed_requests
 from tests.support.lean_workspace import DAYS, LEAN_JSON, write_minute
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for lean is a script")
@@ -89,13 +88,13 @@ def test_statistics_equity_and_data_points_are_read(run) -> None:
 
 
 def test_a_missing_trade_file_is_a_warning_though_lean_ended_well(run) -> None:
-    """Failed requests for wanted files are reported; those for quotes and the benchmark are only counted."""
+    """Failed requests for wanted files are reported; those for quotes are only counted."""
     result = run()
 
     assert result.failed_data_requests == ("equity/usa/minute/spy/20240110_trade.zip",)
     assert result.statistics["Failed Data Requests"] == "1"
-    assert result.statistics["Failed Data Requests For Quotes And Benchmark"] == "4"
-    assert "1 of 7 data requests failed, not counting 4 for quotes" in result.summary[2]
+    assert result.statistics["Failed Data Requests Not Counted"] == "3"
+    assert "1 of 7 data requests failed, not counting 3 for quotes" in result.summary[2]
     assert result.notes == (
         "1 of the requested files were missing, so the figures are wrong: "
         "equity/usa/minute/spy/20240110_trade.zip; download them and run again",
@@ -154,27 +153,3 @@ def test_an_abort_after_the_results_is_a_note(run) -> None:
 
     assert result.statistics["Sharpe Ratio"] == "1.25"
     assert result.notes[0] == "LEAN's process was aborted after the results were written: trouble at the end"
-
-
-def test_failed_requests_are_sorted_by_what_they_mean() -> None:
-    """Wanted trade files, other data, and what a folder of trade bars never holds."""
-    found = sort_failed_requests(
-        [
-            "/equity/usa/minute/spy/20240110_trade.zip",
-            "equity/usa/minute/spy/20240110_quote.zip",
-            "equity\\usa\\minute\\spy\\20240110_trade.zip",
-            "equity/usa/hour/spy.zip",
-            "equity/usa/hour/qqq.zip",
-            "equity/usa/minute/qqq/20240110_trade.zip",
-            "alternative/interest-rate/usa/interest-rate.csv",
-        ],
-        {"equity/usa/minute/spy/20240110_trade.zip"},
-    )
-
-    assert found.wanted == ("equity/usa/minute/spy/20240110_trade.zip",)
-    assert found.other == ("equity/usa/hour/qqq.zip", "equity/usa/minute/qqq/20240110_trade.zip")
-    assert found.usual == (
-        "equity/usa/minute/spy/20240110_quote.zip",
-        "equity/usa/hour/spy.zip",
-        "alternative/interest-rate/usa/interest-rate.csv",
-    )

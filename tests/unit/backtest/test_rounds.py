@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
@@ -17,7 +18,9 @@ from server.data_download.provider import DataSink
 from server.engines.base import AlgorithmFailedError
 from server.engines.missing_data import ENDS_EARLY, LACKS_DAYS
 from server.engines.results import RunState
+from server.lean.series import Resolution, Series
 from server.project.algorithm_source import AlgorithmSource
+from tests.support.harness import NOW
 from tests.support.lean_rounds import LeanRuns, minute_path, run_data, write_daily
 from tests.support.scripted_provider import ScriptedProvider, deliver
 
@@ -51,7 +54,9 @@ def lean(tmp_path: Path, data: RunData) -> LeanRuns:
 def rounds_of(lean: LeanRuns, data: RunData, reruns: int = 3) -> tuple[Round, ...]:
     """Run, and return the rounds, which must be those that were reported one by one."""
     reported: list[Round] = []
-    found = run_rounds(lean, data, reruns=reruns, finished=reported.append).rounds
+    found = run_rounds(
+        lean, data, first=DAYS[0], last=DAYS[-1], checked=(), reruns=reruns, finished=reported.append
+    ).rounds
     assert list(found) == reported
     return found
 
@@ -102,7 +107,7 @@ def test_the_number_of_runs_is_limited(lean: LeanRuns, data: RunData, reruns: in
         lean.request(minute_path(next(ticker), DAYS[0]))
         return lean()
 
-    found = run_rounds(run, data, reruns=reruns, finished=lambda part: None)
+    found = run_rounds(run, data, first=DAYS[0], last=DAYS[-1], checked=(), reruns=reruns, finished=lambda part: None)
 
     assert len(found.rounds) == reruns + 1
     assert [len(part.fetched) for part in found.rounds] == [1] * reruns + [0]
@@ -140,9 +145,9 @@ def test_a_daily_file_that_cannot_be_completed_is_missing(lean: LeanRuns, data: 
     path = write_daily(data.folder.path, "QQQ", DAYS[:3])
     lean.request(path)
 
-    found = run_rounds(lean, data, reruns=3, finished=lambda part: None)
+    found = run_rounds(lean, data, first=DAYS[0], last=DAYS[-1], checked=(), reruns=3, finished=lambda part: None)
 
-    assert [(file.path, file.days, file.reason) for file in found.lacking] == [(path, tuple(DAYS[3:]), ENDS_EARLY)]
+    assert [(file.path, file.days, file.reason) for file in found.opened] == [(path, tuple(DAYS[3:]), ENDS_EARLY)]
     assert found.benchmark_problem is None
 
 
@@ -172,10 +177,10 @@ def test_a_benchmark_that_cannot_be_had(lean: LeanRuns, data: RunData) -> None:
     lean.benchmark = "QQQ"
     lean.request(write_daily(data.folder.path, "QQQ", DAYS[2:], "hour"))
 
-    found = run_rounds(lean, data, reruns=3, finished=lambda part: None)
+    found = run_rounds(lean, data, first=DAYS[0], last=DAYS[-1], checked=(), reruns=3, finished=lambda part: None)
 
     assert len(found.rounds) == 1
-    assert [(file.days, file.reason) for file in found.lacking] == [(tuple(DAYS[:2]), LACKS_DAYS)]
+    assert [(file.days, file.reason) for file in found.opened] == [(tuple(DAYS[:2]), LACKS_DAYS)]
     assert found.benchmark_problem == (
         "the benchmark QQQ lacks hour bars of 2 days from 2024-01-02 to 2024-01-08, so Alpha, Beta and the ratios to "
         "it are wrong: the plan does not include it"
@@ -206,6 +211,47 @@ def test_which_benchmark_is_fetched_first(source: AlgorithmSource, expected: tup
     found = benchmark_before(source, DAYS[0], DAYS[-1])
 
     assert (found and (found.ticker, found.first, found.last)) == expected
+
+
+@pytest.mark.damaged_zips
+def test_damage_of_another_share_is_repaired(lean: LeanRuns, data: RunData) -> None:
+    """LEAN opened the file, lost rows of it and said nothing; it was not checked before the run."""
+    path = data.folder.path / minute_path("IBM", DAYS[0])
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{DAYS[0]:%Y%m%d}_ibm_minute_trade.csv", "34200000,1,1,1,1,1\ngarbage\n34260000,1,1,1,1,1")
+    lean.request(minute_path("IBM", DAYS[0]))
+
+    first, second = rounds_of(lean, data)
+
+    assert [(one.ticker, one.days) for one in first.fetched] == [("IBM", (DAYS[0],))]
+    assert (first.missing, second.missing) == (1, 0)
+
+
+@pytest.mark.damaged_zips
+def test_damage_that_is_left(lean: LeanRuns, data: RunData) -> None:
+    """It is in the result; LEAN runs once."""
+    path = data.folder.path / minute_path("GONE", DAYS[0])
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"PK no zip")
+    lean.request(minute_path("GONE", DAYS[0]))
+
+    found = run_rounds(lean, data, first=DAYS[0], last=DAYS[-1], checked=(), reruns=3, finished=lambda part: None)
+
+    assert [(file.path, file.reason) for file in found.opened] == [(minute_path("GONE", DAYS[0]), "damaged")]
+    assert len(found.damage) == 1
+    assert len(found.rounds) == 1
+
+
+def test_days_without_bars_are_named(lean: LeanRuns, data: RunData) -> None:
+    """Once the provider is known to have none, the missing file has that reason and is not requested again."""
+    data.folder.ledger.record_days(Series("IBM", Resolution.MINUTE), now=NOW, empty=[DAYS[0]])
+    lean.request(minute_path("IBM", DAYS[0]))
+
+    found = run_rounds(lean, data, first=DAYS[0], last=DAYS[-1], checked=(), reruns=3, finished=lambda part: None)
+
+    assert [(file.path, file.reason) for file in found.opened] == [(minute_path("IBM", DAYS[0]), "no bars")]
+    assert not (data.folder.path / minute_path("IBM", DAYS[0])).exists()
 
 
 def test_a_cancel_while_data_is_fetched(lean: LeanRuns, data: RunData) -> None:

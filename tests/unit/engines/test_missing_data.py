@@ -74,7 +74,7 @@ def test_paths_of_a_log_are_below_some_data_folder() -> None:
         ("equity/usa/fundamental/coarse/20139907.csv", (None, "daily", "universe"), (), "universe"),
         ("equity/usa/shortable/atreyu/dates/20131007.csv", None, (), "shortable"),
         ("option/usa/minute/goog/20131007_quote_american.zip", None, (), "quote"),
-        ("alternative/interest-rate/usa/interest-rate.csv", None, (), "other"),
+        ("alternative/interest-rate/usa/interest-rate.csv", None, (), "alternative"),
     ],
 )
 def test_missing_files(path: str, series: tuple[str, str, str] | None, days: tuple[date, ...], kind: str) -> None:
