@@ -139,7 +139,7 @@ def test_a_download_of_nothing_missing_as_a_whole_process(scratch: Path) -> None
 
 @pytest.mark.parametrize("resolution", [Resolution.MINUTE, Resolution.DAILY])
 def test_the_smoke_engine_reads_a_symbol(scratch: Path, resolution: Resolution) -> None:
-    """A year of minutes (98,280 bars in 252 files), or 5,000 daily bars in one file, takes 0.6 s at most."""
+    """A year of minutes (98,280 bars in 252 files), or 5,000 daily bars in one file, takes 1 s at most."""
     days = sessions(date(1998, 1, 5), 252 if resolution is Resolution.MINUTE else 5_000)
     numbers = "1000000,1010000,990000,1005000,100"
     files = {"daily/spy.zip": "\n".join(f"{day:%Y%m%d} 00:00,{numbers}" for day in days)}
@@ -162,4 +162,4 @@ def test_the_smoke_engine_reads_a_symbol(scratch: Path, resolution: Resolution) 
 
     seconds = [run() for _ in range(4)]
     print(f"\nsmoke engine, one symbol, {resolution.value} bars of {len(days):,} days: best {min(seconds):.3f} s")
-    assert min(seconds) < 0.6
+    assert min(seconds) < 1

@@ -61,7 +61,6 @@ def test_each_dependency_is_documented() -> None:
         "## At run time": config["options"]["install_requires"],
         "## Extra `serve`": config["options.extras_require"]["serve"],
         "## Extra `stream`": config["options.extras_require"]["stream"],
-        "## Extra `parquet`": config["options.extras_require"]["parquet"],
         "## Extra `calendar`": config["options.extras_require"]["calendar"],
         "## For tests": config["options.extras_require"]["test"],
         "## For benchmarks": config["options.extras_require"]["bench"],
