@@ -55,7 +55,7 @@ class RunningBacktest:
     def finish_round(self, part: Round) -> None:
         """Add a run of LEAN that is over."""
         self.advance(rounds=(*self.result.rounds, part))
-        self.notice(part.sentence)
+        self.events.emit(Event(kind="round", phase=ENGINE, message=part.sentence))
 
     def stop_if_cancelled(self, where: str) -> None:
         """Raise where the backtest was cancelled.

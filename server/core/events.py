@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from server.lean.series import Resolution, Series
 
 EventKind = Literal[
-    "started", "symbol", "days", "request", "retry", "wait", "notice", "phase", "engine_progress", "finished"
+    "started",
+    "symbol",
+    "days",
+    "request",
+    "retry",
+    "wait",
+    "notice",
+    "phase",
+    "engine_progress",
+    "round",
+    "finished",
 ]
 """What an event reports:
 
@@ -32,6 +42,7 @@ wait: the request budget or another run makes this one wait ``wait_seconds``.
 notice: ``message`` is text for the user; it is part of the report unless it is ``transient``.
 phase: a backtest entered ``phase``.
 engine_progress: the engine has come further; ``progress`` says how far.
+round: a run of LEAN and what was fetched after it are over; ``message`` says what.
 finished: the download is over.
 """
 

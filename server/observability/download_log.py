@@ -119,7 +119,7 @@ def describe_event(event: Event) -> tuple[str, str]:
         case "wait":
             reason = f": {event.message}" if event.message else ""
             return "INFO", f"waiting {event.wait_seconds:.1f} s{reason}"
-        case "notice":
+        case "notice" | "round":
             return "WARNING" if event.phase == "data_download" else "INFO", event.message
         case "phase" | "engine_progress":
             return _describe_backtest(event)

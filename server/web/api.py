@@ -97,6 +97,8 @@ def start_backtest(body: models.BacktestBody, server: Server, request: Request) 
         end=body.end,
         engine=body.engine,
         provider=server.known_provider(body.provider),
+        fill=body.fill,
+        allow_damaged=body.allow_damaged,
     )
     return _accepted(request, server.manager.submit(wanted), "backtests")
 

@@ -6,7 +6,7 @@ import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema
 
 from server.backtest import BacktestRequest, BacktestResult
 from server.coverage import Coverage
@@ -57,8 +57,13 @@ class BacktestBody(_Strict):
     resolution: Resolution | None = None
     start: Day | None = Field(default=None, description="First day, included")
     end: Day | None = Field(default=None, description="Last day, included")
-    engine: EngineName | None = None
+    engine: EngineName | None = Field(default=None, description="Omitted: the engine of the settings")
     provider: str | None = Field(default=None, max_length=60)
+    fill: StrictBool = Field(default=True, description="Fetch what LEAN requested and did not get, and run it again")
+    allow_damaged: StrictBool = Field(
+        default=False,
+        description="Run on files that LEAN does not read whole and that cannot be repaired; the result is untrusted",
+    )
 
 
 class DownloadBody(_Strict):

@@ -12,13 +12,14 @@ import jinja2
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
+from server.backtest.running import ENGINE
 from server.backtest_server import BacktestManager
 from server.core.text import list_text
 from server.engines.choose import ENGINES
 from server.jobs import Job
 from server.lean.series import Resolution
 from server.plugins.overview import provider_overview, reason_of_choice
-from server.web.result_view import progress_view, result_view, round_view
+from server.web.result_view import progress_view, result_view, round_view, verdict_view
 from server.web.template_filters import FILTERS
 from server.workspace import Workspace
 
@@ -188,8 +189,11 @@ def _job_view(job: Job) -> dict[str, Any]:
         "duration_s": _seconds(job.started_at, job.finished_at),
         "phases": result.get("phases", []),
         "engine_choice": result.get("engine_choice"),
+        "engine_name": result.get("engine_name") or request["engine"],
+        "engine_failed": any(phase["name"] == ENGINE for phase in result.get("phases", [])),
         "download": result.get("download"),
         "outcome": result_view(result),
+        "verdict": verdict_view((result.get("engine") or {}).get("verdict")),
         "rounds": [round_view(one) for one in result.get("rounds") or []],
         "progress": progress_view(result.get("progress")),
         "error": result.get("error"),

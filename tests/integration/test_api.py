@@ -96,6 +96,25 @@ def test_a_stream_is_taken_up_where_it_broke_off(served: Served) -> None:
     assert stream(served, path, last="no number") == whole
 
 
+@pytest.mark.parametrize(
+    ("more", "stored"),
+    [
+        ({}, {"engine": "smoke", "fill": True, "allow_damaged": False}),
+        ({"fill": False, "allow_damaged": True}, {"engine": "smoke", "fill": False, "allow_damaged": True}),
+        ({"engine": "lean-native"}, {"engine": "lean-native", "fill": True, "allow_damaged": False}),
+        ({"engine": "lean-docker", "fill": True}, {"engine": "lean-docker", "fill": True, "allow_damaged": False}),
+    ],
+)
+def test_what_a_request_may_say_of_the_engine(served: Served, more: dict[str, Any], stored: dict[str, Any]) -> None:
+    """The engine and the data for LEAN are stored with the job, and repeated by a retry."""
+    accepted = served.post("/api/backtests", {**BODY, **more})
+    again = served.post(f"{accepted['url']}/retry")
+
+    for url in (accepted["url"], again["url"]):
+        request = served.ended(url)["request"]
+        assert {name: request[name] for name in stored} == stored
+
+
 def test_a_download_is_a_backtest_without_the_engine(served: Served) -> None:
     """The same shape; a backtest over its days then fetches nothing."""
     download = served.ended(served.post("/api/downloads", BODY)["url"])
@@ -299,6 +318,10 @@ def test_health(served: Served) -> None:
         ("/api/backtests", {**BODY, "resolution": "week"}, 422, "invalid_request"),
         ("/api/backtests", {**BODY, "provider": "unknown"}, 422, "configuration"),
         ("/api/backtests", {**BODY, "engine": "zipline"}, 422, "invalid_request"),
+        ("/api/backtests", {**BODY, "fill": "no"}, 422, "invalid_request"),
+        ("/api/backtests", {**BODY, "allow_damaged": 1}, 422, "invalid_request"),
+        ("/api/backtests", {**BODY, "fill": None}, 422, "invalid_request"),
+        ("/api/downloads", {**BODY, "fill": True}, 422, "invalid_request"),
         ("/api/backtests", {**BODY, "surprise": 1}, 422, "invalid_request"),
         ("/api/downloads", {"symbols": ["SPY"]}, 422, "invalid_request"),
         ("/api/backtests/0123456789ab/retry", {}, 404, "not_found"),

@@ -114,3 +114,31 @@ def test_a_running_backtest_without_scripts(
     (run,) = page.with_testid("run")
     assert ("hidden" in run) is hidden
     assert says in page.text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "tags"),
+    [(None, []), ("complete: all", []), ("gaps: 3 files missing", ["gaps"]), ("untrusted: no SPY", ["untrusted"])],
+)
+def test_the_list_names_a_verdict_that_is_not_complete(
+    site: Callable[..., Site], verdict: str | None, tags: list[str]
+) -> None:
+    """As a word next to the backtest, since its state is completed."""
+    one = site()
+    one.job("completed", lean_result(verdict=verdict))
+    page = one.page("/")
+
+    assert [str(tag["class"]).split()[-1] for tag in page.with_testid("job-verdict")] == tags
+    for word in tags:
+        assert f"SPY, AAPL {word} minute" in page.text
+
+
+def test_an_error_of_the_engine_does_not_speak_of_the_download(site: Callable[..., Site]) -> None:
+    """All of the request's data is on disk by then."""
+    one = site()
+    error = {"code": "tool_failed", "message": "the algorithm failed: no such symbol (main.py, line 12)"}
+    page = one.page(f"/backtests/{one.job('failed', result(engine=None, error=error, engine_name='lean-native'))}")
+
+    assert "the algorithm failed: no such symbol (main.py, line 12)" in page.text
+    assert "The request's data is on disk; a retry only runs the engine again." in page.text
+    assert "Engine lean-native" in page.text

@@ -77,6 +77,11 @@ class TestDownloadLog:
                 "waiting 12.5 s: 5 requests a minute",
             ),
             (event("notice", message="the range ends today"), "WARNING", "the range ends today"),
+            (
+                Event(kind="round", at=NOON, phase="engine", message="run 1 of LEAN lacked 1 file"),
+                "INFO",
+                "run 1 of LEAN lacked 1 file",
+            ),
             (event("finished"), "DEBUG", "minute: finished"),
             (Event(kind="phase", at=NOON, phase="engine"), "DEBUG", "phase engine"),
             (

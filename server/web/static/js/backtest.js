@@ -42,7 +42,7 @@ function draw() {
   drawProgress(progress, over());
   drawRun(progress.run, over());
   if (events.some((event) => event.kind === "state") && !over()) update();
-  if (events.some((event) => event.kind === "phase") && !over()) update();
+  if (events.some((event) => event.kind === "phase" || event.kind === "round") && !over()) update();
 }
 
 /** The server's own rendering of what has changed, one after another. */

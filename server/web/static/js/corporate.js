@@ -1,7 +1,7 @@
-// What a symbol's factor file and map file say: a sentence, the splits and dividends of its days, their marks in the calendar.
+// What a symbol's factor file, map file and file of daily bars say: a sentence, the splits and dividends of its days, their marks in the calendar.
 
 import { $, h } from "./dom.js";
-import { count } from "./format.js";
+import { count, number } from "./format.js";
 
 const OPEN_UP_TO = 6; // number of events shown before the list is opened
 
@@ -38,7 +38,7 @@ export function shortOf(event) {
 
 /** Show them in a symbol's block: the sentence and the list. True if they are others than before. */
 export function showFiles(block, found) {
-  const signature = JSON.stringify([found.factor_file, found.map_file, found.doubts, found.other_holders]);
+  const signature = JSON.stringify([found.factor_file, found.map_file, found.doubts, found.other_holders, found.daily_bars]);
   const place = $(".files", block);
   if (place.dataset.signature === signature) return false;
   place.dataset.signature = signature;
@@ -46,6 +46,7 @@ export function showFiles(block, found) {
   const wrong = Boolean(found.factor_file?.damaged || found.map_file?.damaged);
   place.replaceChildren(
     h("p", { "data-testid": "files", class: wrong ? "wrong" : null }, `${factors(found.factor_file)} ${tickers(found.map_file)}`),
+    ...(found.daily_bars ?? []).map((one) => h("p", { "data-testid": "daily-kind", "data-kind": one.kind, class: one.kind === "mixed" ? "warn" : null }, dailyKind(one))),
     ...(found.other_holders ?? []).map((one) => h("p", { "data-testid": "other-holder" }, holder(one))),
     events.length ? list(events) : "",
   );
@@ -58,6 +59,12 @@ function list(events) {
     h("ul", { class: "events" }, ...events.map((event) => h("li", {},
       h("span", { class: `mark has-${kindOf(event)}`, "aria-hidden": "true" }),
       h("time", { class: "num", datetime: `${event.day}` }, event.day), ` ${wordsOf(event)}`))));
+}
+
+/** Which kind of daily bars a file holds, in the words of the setting; of a mixed file the number of each kind. */
+function dailyKind({ kind, rows, path }) {
+  const each = Object.entries(rows).map(([name, days]) => `${number(days)} ${name}`).join(", ");
+  return `Daily bars in ${path.split("/").at(-1)}: ${kind}${kind === "mixed" ? ` (${each})` : ""}.`;
 }
 
 function counts(events) {

@@ -73,6 +73,7 @@ export async function setUpForm(form, get) {
       ...(project && { project }), ...(symbols.length && { symbols }),
       ...(fields.provider.value && { provider: fields.provider.value }),
       ...(fields.engine.value && { engine: fields.engine.value }),
+      fill: fields.fill.checked, allow_damaged: fields.allow_damaged.checked,
     };
     button.disabled = true;
     try {

@@ -2,12 +2,14 @@
 
 import { $, h, say, setText } from "./dom.js";
 import { count, duration, number, running, size, timeOfDay } from "./format.js";
-import { daysEach, fetched, presentBefore } from "./progress.js";
+import { daysOf, fetched, presentBefore } from "./progress.js";
 
 const rows = new Map();
 
 export function drawProgress(progress, over) {
-  $("#live").hidden = over || !progress.phase || progress.phase === "engine"; // then the totals have the same
+  const engine = progress.phase === "engine"; // then the totals are those of the request's download
+  $("#live").hidden = over || !progress.phase || (engine && !progress.downloading);
+  $("#tiles").hidden = engine;
   if (!over) {
     drawSentence(progress);
     drawWait(progress.wait);
@@ -77,46 +79,45 @@ function drawCutOff(progress) {
 }
 
 function drawSymbols(progress) {
-  const each = daysEach(progress);
   $("#symbols").hidden = !progress.started;
   if (!progress.started) return;
   const body = $("#symbols tbody");
-  for (const [name, symbol] of progress.symbols) {
-    if (!rows.has(name)) {
-      const row = newRow(name);
-      rows.set(name, row);
+  for (const [key, series] of progress.series) {
+    if (!rows.has(key)) {
+      const row = newRow(series);
+      rows.set(key, row);
       body.append(row.element);
     }
-    drawRow(rows.get(name), symbol, each, presentBefore(progress, symbol));
+    drawRow(rows.get(key), series, daysOf(progress, series), presentBefore(progress, series));
   }
 }
 
-function newRow(name) {
+function newRow({ symbol, resolution }) {
   const parts = { was: h("i", { class: "was" }), got: h("i", { class: "got" }), early: h("i", { class: "early" }), none: h("i", { class: "none" }) };
   const cells = Object.fromEntries(["done", "all", "bars", "bytes", "requests", "hits", "from"].map((key) => [key, h("span")]));
   cells.done.className = "num";
   const right = (cell) => h("td", { class: "right num" }, cell);
-  const element = h("tr", { "data-testid": "symbol-row", "data-symbol": name },
-    h("th", { scope: "row", class: "num" }, name),
+  const element = h("tr", { "data-testid": "symbol-row", "data-symbol": symbol, "data-resolution": resolution },
+    h("th", { scope: "row", class: "num" }, symbol), h("td", {}, resolution),
     h("td", { class: "meter" }, h("div", { class: "pair" }, h("div", { class: "track", "aria-hidden": "true" }, ...Object.values(parts)), cells.done)),
     right(cells.all), right(cells.bars), right(cells.bytes), right(cells.requests), right(cells.hits), h("td", {}, cells.from));
   return { element, parts, cells };
 }
 
-function drawRow({ parts, cells, element }, symbol, each, present) {
-  const share = (days) => `${each ? (100 * days) / each : 0}%`;
+function drawRow({ parts, cells, element }, series, all, present) {
+  const share = (days) => `${all ? (100 * days) / all : 0}%`;
   parts.was.style.width = share(present);
-  parts.got.style.width = share(symbol.downloaded);
-  parts.early.style.width = share(symbol.provisional);
-  parts.none.style.width = share(symbol.empty);
-  const done = present + fetched(symbol);
+  parts.got.style.width = share(series.downloaded);
+  parts.early.style.width = share(series.provisional);
+  parts.none.style.width = share(series.empty);
+  const done = present + fetched(series);
   element.dataset.done = done;
   setText(cells.done, number(done));
-  setText(cells.all, number(each));
-  setText(cells.bars, number(symbol.bars));
-  setText(cells.bytes, size(symbol.bytes));
-  setText(cells.requests, number(symbol.api_calls));
-  setText(cells.hits, number(symbol.cache_hits));
-  setText(cells.from, symbol.fallback ? `${symbol.provider}, then ${symbol.fallback}` : symbol.provider || "disk");
-  element.title = `${present} on disk before, ${symbol.downloaded} downloaded, ${symbol.provisional} provisional, ${symbol.empty} without bars`;
+  setText(cells.all, number(all));
+  setText(cells.bars, number(series.bars));
+  setText(cells.bytes, size(series.bytes));
+  setText(cells.requests, number(series.api_calls));
+  setText(cells.hits, number(series.cache_hits));
+  setText(cells.from, series.fallback ? `${series.provider}, then ${series.fallback}` : series.provider || "disk");
+  element.title = `${present} on disk before, ${series.downloaded} downloaded, ${series.provisional} provisional, ${series.empty} without bars`;
 }
