@@ -26,7 +26,7 @@ from tests.support.stand_in_runs import PRICES, LauncherRun, write_project, writ
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> SimpleNamespace:
-    """A folder as ``lean init`` leaves it, with a project, two of three days of SPY, its hours, and a ``lean`` to run."""
+    """A folder as ``lean init`` leaves it: a project, two of three days of SPY, its hours, and a ``lean`` to run."""
     root = tmp_path / "workspace"
     project = root / "Strategy"
     project.mkdir(parents=True)
