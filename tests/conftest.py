@@ -63,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if any(a.startswith("-m") for a in given):
         return
     if any(a.partition("::")[0].endswith("_live.py") for a in given):
-        config.option.markexpr = "not benchmark"
+        config.option.markexpr = "not lean and not benchmark"
 
 
 @pytest.fixture(autouse=True)

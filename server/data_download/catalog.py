@@ -257,8 +257,9 @@ def days_on_disk(root: Path, ticker: str) -> set[date]:
 
 
 def _first_day(root: Path, layout: Layout) -> date | None:
-    days = _days_of_rows(root, layout) if layout.one_file else _days_of_names(root, layout)
-    return min(days, default=None)
+    if layout.one_file:
+        return min(_days_of_rows(root, layout), default=None)
+    return next(_days_of_names(root, layout), None)
 
 
 def _days_of_rows(root: Path, layout: Layout) -> set[date]:
@@ -273,9 +274,10 @@ def _days_of_rows(root: Path, layout: Layout) -> set[date]:
 
 
 def _days_of_names(root: Path, layout: Layout) -> Iterator[date]:
+    """The days of the files in a series' folder, ascending, as the names begin with the day."""
     names: list[str] = []
     with suppress(OSError):
-        names = os.listdir(root / layout.folder)
+        names = sorted(os.listdir(root / layout.folder))
     for name in names:
         found = parse_path(f"{layout.folder}/{name}")
         if found and found[0] == layout.series and found[1]:

@@ -69,7 +69,7 @@ def _trade_files(request: EngineRequest) -> set[str]:
 
 
 def _notes(request: EngineRequest, run: LeanRun, failed: Sequence[str]) -> Iterator[str]:
-    requested = _trade_files(request)
+    requested = _trade_files(request) if failed else set[str]()
     wanted = [path for path in failed if path in requested]
     other = [path for path in failed if path not in requested]
     if wanted:

@@ -148,7 +148,7 @@ def relative_path(line: str) -> str | None:
     """
     text = line.strip().replace("\\", "/")
     path = text.removeprefix("./").lstrip("/")
-    if not path or (any(char.isspace() for char in text) and not text.startswith("/") and not _DATA.match(path)):
+    if not path or (len(text.split()) > 1 and not text.startswith("/") and not _DATA.match(path)):
         return None
     return path if _DATA.match(path) else _last_data_path(path) or path
 

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -169,8 +169,7 @@ def values_by_day(points: object) -> dict[date, float]:
             case _:
                 continue
         with suppress(OverflowError, ValueError, OSError):  # a number that is no instant
-            instant = datetime.fromtimestamp(time, UTC).astimezone(NEW_YORK)
-            found[(instant - timedelta(seconds=1)).date()] = float(value)
+            found[datetime.fromtimestamp(time - 1, NEW_YORK).date()] = float(value)
     return found
 
 

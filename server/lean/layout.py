@@ -159,12 +159,12 @@ class FilePerDay(Layout):
 
     def zip_name(self, day: date | None) -> str:
         """The name of a day's file: ``20131007_trade.zip``."""
-        return f"{_required(day):%Y%m%d}_{self.series.data_type.value}.zip"
+        return f"{_compact(day)}_{self.series.data_type.value}.zip"
 
     def member(self, day: date | None) -> str:
         """The member of a day's file: ``20131007_spy_minute_trade.csv``."""
         series = self.series
-        return f"{_required(day):%Y%m%d}_{series.ticker.lower()}_{series.resolution.value}_{series.data_type.value}.csv"
+        return f"{_compact(day)}_{series.ticker.lower()}_{series.resolution.value}_{series.data_type.value}.csv"
 
     def files(self, days: Iterable[date]) -> Iterable[date]:
         """One file for each day."""
@@ -274,29 +274,48 @@ def parse_path(path: str) -> tuple[Series, date | None] | None:
     Returns:
         None where LEAN keeps no bars at such a path.
     """
-    parts = path.split("/")
-    if len(parts) not in (4, 5) or not path.endswith(".zip"):
+    folder, _, name = path.rpartition("/")
+    stem, _, suffix = name.rpartition(".")
+    if suffix != "zip":
         return None
-    security_type, market, resolution, name, *day_name = parts
     with suppress(ValueError):
-        day, data_type = _parse_day_name(day_name[0]) if day_name else (None, DataType.TRADE)
-        ticker = parse_symbol(name.removesuffix(".zip"))
-        series = Series(ticker, Resolution(resolution), data_type, SecurityType(security_type), market)
-        layout = layout_of(series)
-        if layout.one_file is (day is None) and layout.path(day) == path:
-            return series, day
+        if folder.count("/") == 2:
+            layout, day = _layout_at(f"{folder}/{stem}", DataType.TRADE.value), None
+        else:
+            text, _, data_type = stem.partition("_")
+            layout, day = _layout_at(folder, data_type), _parse_day(text)
+        if layout.one_file is (day is None):
+            return layout.series, day
     return None
 
 
-def _parse_day_name(name: str) -> tuple[date, DataType]:
-    day, _, data_type = name.removesuffix(".zip").partition("_")
-    if len(day) != 8 or not day.isdigit():
-        raise ValueError(name)
-    return date(int(day[:4]), int(day[4:6]), int(day[6:])), DataType(data_type)
+@functools.lru_cache(maxsize=4096)
+def _layout_at(place: str, data_type: str) -> Layout:
+    """Return the layout of a series by ``equity/usa/minute/spy``: its folder, or its one file without ``.zip``.
+
+    Raises:
+        ValueError: LEAN keeps no bars at such a place.
+    """
+    security_type, market, resolution, ticker = place.split("/")
+    symbol = parse_symbol(ticker)
+    layout = layout_of(Series(symbol, Resolution(resolution), DataType(data_type), SecurityType(security_type), market))
+    if place != (layout.path(None).removesuffix(".zip") if layout.one_file else layout.folder):
+        raise ValueError(place)
+    return layout
+
+
+def _parse_day(text: str) -> date:
+    if len(text) != 8 or not (text.isascii() and text.isdigit()):
+        raise ValueError(text)
+    return date.fromisoformat(text)
 
 
 def _resolution_folder(series: Series) -> str:
     return f"{series.security_type.value}/{series.market}/{series.resolution.value}"
+
+
+def _compact(day: date | None) -> str:
+    return _required(day).isoformat().replace("-", "")  # several times as fast as strftime
 
 
 def _required(day: date | None) -> date:

@@ -133,7 +133,9 @@ class Columns:
 
     def days(self) -> list[date]:
         """Return the days on which bars begin, ascending, each once."""
-        return [day_of(number) for number in np.unique(self.day_numbers).tolist()]
+        numbers = self.day_numbers
+        begins = numbers[1:][numbers[1:] != numbers[:-1]].tolist()  # np.unique would import numpy.ma
+        return [day_of(number) for number in sorted({*numbers[:1].tolist(), *begins})]
 
     def with_times(self, start: Instants, end: Instants) -> Columns:
         """Return the bars with other times."""
