@@ -74,7 +74,7 @@ class Rig(NamedTuple):
 
 @pytest.fixture(scope="module")
 def rig(home: Path) -> Rig:
-    """A year of minutes of four symbols and the benchmark's bars, beside map and factor files of 500 other shares."""
+    """A year of minutes of four symbols and the benchmark's bars, next to map and factor files of 500 other shares."""
     write_data(home / "data")
     project = home / "Strategy"
     (project / "config").mkdir(parents=True)

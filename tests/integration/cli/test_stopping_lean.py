@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.cli_market import DAYS, Serve
 from tests.support.command_line import CommandLine, answer_of, wait_until
+from tests.support.engine_programs import write_reference
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for lean is a script")
 
@@ -34,6 +35,7 @@ time.sleep(600)
 def project(command: CommandLine) -> str:
     """A project below a lean.json."""
     (command.folder / "lean.json").write_text('{"data-folder": "data", "organization-id": "0123456789"}')
+    write_reference(command.data)
     config = command.folder / "Strategy" / "config"
     config.mkdir(parents=True)
     (config / "parameters.py").write_text(f"symbols = ['SPY']\nstart = '{DAYS[0]}'\nend = '{DAYS[-1]}'\n")
@@ -46,7 +48,7 @@ def start(command: CommandLine, project: str, seconds: float) -> subprocess.Pope
     programs = command.folder / "bin"
     programs.mkdir()
     lean = LEAN.format(python=sys.executable, folder=str(command.folder), seconds=seconds)
-    for name, text in (("lean", lean), ("docker", "#!/bin/sh\necho 27.0.1\n")):
+    for name, text in (("lean", lean), ("docker", '#!/bin/sh\n[ "$1" = version ] && echo 27.0.1\n')):
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
     command.set(PATH=f"{programs}:/usr/bin:/bin")
