@@ -18,6 +18,7 @@ from server.core.errors import (
     ConfigurationError,
     ToolFailedError,
     ToolMissingError,
+    WriteFailedError,
 )
 from server.core.subprocess_runner import CommandOutcome, CommandRequest, run_command
 from server.engines.base import EngineProgress, EngineRequest, EngineResult
@@ -46,8 +47,8 @@ LAUNCHER = "/Lean/Launcher/bin/Debug"
 DATA, PROJECT, RESULTS, STORAGE, LIBRARY = "/Lean/Data", "/LeanCLI", "/Results", "/Storage", "/Library"
 """The folders of the container."""
 
-_PACKAGES = ("-v", "lean_cli_nuget:/root/.nuget/packages")
-"""The volume of downloaded NuGet packages, which LEAN's CLI has under the same name."""
+PACKAGES = "/root/.nuget/packages"
+"""The folder of the container for downloaded NuGet packages, which are kept for the next build."""
 
 
 class DockerEngine:
@@ -175,7 +176,8 @@ class DockerEngine:
             PurePosixPath("/tmp/artifacts"),  # noqa: S108 - in the container, which is deleted
         )
         variables = (part for name, value in BUILD_VARIABLES.items() for part in ("-e", f"{name}={value}"))
-        start = ("--entrypoint", "dotnet", *variables, *_PACKAGES, *_volumes(mounts), self._image)
+        packages = Mount(source=self._package_cache(), target=PACKAGES, read_only=False)
+        start = ("--entrypoint", "dotnet", *variables, *_volumes([*mounts, packages]), self._image)
         outcome = self._in_container(folder, (*start, *arguments), run_command, cancel, on_line, "-build")
         if outcome.cancelled:
             raise Cancelled("the LEAN backtest was cancelled while its project was built")
@@ -188,6 +190,16 @@ class DockerEngine:
         if not (folder.build / name).is_file():
             raise no_dll(project.source, name)
         return folder.build / name
+
+    def _package_cache(self) -> Path:
+        """The folder for NuGet packages in the user's cache, which exists afterwards."""
+        caches = self._environ.get("XDG_CACHE_HOME") or Path(self._environ.get("HOME") or Path.home()) / ".cache"
+        folder = Path(caches).absolute() / "backtest-server" / "nuget"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteFailedError(f"the folder {folder} cannot be made: {error.strerror or error}") from error
+        return folder
 
     def _in_container(
         self,

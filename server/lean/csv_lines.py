@@ -91,7 +91,8 @@ def read_lines(content: bytes, form: RowForm) -> CsvLines:
     lines = text.split(b"\n")
     if lines[-1] == b"":
         lines.pop()
-    blank = headers = spaces = 0
+    blank = spaces = 0
+    headers: list[bytes] = []
     unknown: list[int] = []  # for each row of which not even the day is known, the number of rows before it
     for number, line in enumerate(lines, 1):
         label, row = _read_row(line, form)
@@ -101,16 +102,18 @@ def read_lines(content: bytes, form: RowForm) -> CsvLines:
             found.rows.setdefault(label, row)
         elif not line:
             blank += 1
-        elif _is_header(line, form):
-            headers += 1
+        elif line in headers or (not found.order and _is_header(line, form)):  # later it has the place of a row
+            headers.append(line)
         else:
             _add_fault(found, number, line, form, unknown)
     if blank or headers or found.faults:
         found.plain = False
-    found.damaged_days.update(_days_between(found.order, unknown) if form.dated else ())
+    if form.dated:
+        several = form.bar_ms < MS_PER_DAY
+        found.damaged_days.update(_days_between(found.order, unknown, several=several))
     found.notices += [
         Irregularity("other_lines", count_text(count, what))
-        for count, what in ((blank, "blank line"), (headers, "header line"))
+        for count, what in ((blank, "blank line"), (len(headers), "header line"))
         if count
     ]
     found.notices += [Irregularity("form", f"{count_text(spaces, 'row')} with spaces")] if spaces else []
@@ -190,11 +193,20 @@ def _add_fault(found: CsvLines, number: int, line: bytes, form: RowForm, unknown
             unknown.append(len(found.order))
 
 
-def _days_between(order: Sequence[int], places: Sequence[int]) -> Iterator[date]:
-    """The weekdays between the rows around rows of unknown days: one of them is the day of such a row."""
+def _days_between(order: Sequence[int], places: Sequence[int], *, several: bool) -> Iterator[date]:
+    """The days that rows of unknown days may have: the weekdays between the rows around them.
+
+    Args:
+        order: The labels of the rows that can be read.
+        places: For each other row the number of these before it.
+        several: Whether a day has several rows, so that the days of the rows around it may be its day, too.
+    """
     for place in set(places):
+        around = [day_of_label(label) for label in order[max(place - 1, 0) : place + 1]]
+        if several:
+            yield from around
         if 0 < place < len(order):
-            day, last = day_of_label(order[place - 1]), day_of_label(order[place])
+            day, last = around
             while (day := day + timedelta(days=1)) < last:
                 if day.weekday() < 5:
                     yield day

@@ -193,3 +193,28 @@ def test_a_file_without_any_row_cannot_be_used(content: str) -> None:
     """It is an error."""
     with pytest.raises(FormatError):
         read(MINUTE, content)
+
+
+# --- a line of letters in the place of a row ---
+
+
+@pytest.mark.parametrize("text", ["garbage,,x", "N/A,N/A,N/A,N/A,N/A,N/A"])
+def test_a_line_in_the_place_of_a_row_is_no_header(text: str) -> None:
+    """The row that it replaced is lost; its day is that of the rows around it, or between them."""
+    hours = [f"{day:%Y%m%d} {hour}:00,1,1,1,1,1" for day in DAYS for hour in (10, 11, 12)]
+
+    hourly = read(HOUR, "\n".join([*hours[:4], text, *hours[5:]]))
+    daily = read(DAILY, "\n".join([*DAILY_ROWS[:1], text, *DAILY_ROWS[2:]]))
+
+    assert (hourly.damaged_days, daily.damaged_days) == ({DAYS[1]}, {DAYS[1]})
+    assert hourly.fault is not None
+    assert daily.fault is not None
+
+
+def test_a_header_that_is_repeated_is_one() -> None:
+    """Files that were joined have it in their midst."""
+    header = "time,open,high,low,close,volume"
+
+    found = read(MINUTE, "\n".join([header, *MINUTES[:2], header, *MINUTES[2:]]))
+
+    assert (found.fault, found.notices) == (None, ("2 header lines",))
