@@ -293,14 +293,13 @@ def test_damaged_data_is_refused_or_allowed(browse: Browse, served: Served) -> N
 
 def test_an_error_of_the_algorithm(browse: Browse, served: Served) -> None:
     """One line with the algorithm's file and line, on the page and in the list."""
-    visit = browse(served.url, bypass_csp=True)
+    visit = browse(served.url)
     job = ran(visit, served, "Broken", "failed")
 
     expect(visit.see("error-message")).to_have_text(job["result"]["error"]["message"])
     expect(visit.see("error-message")).to_contain_text("(main.py, line 12)")
     expect(visit.see("phase-engine")).to_have_class("broken")
     expect(visit.see("result")).to_have_count(0)
-    looks_right_everywhere(visit)
     visit.go("/")
     expect(visit.see("job", has_text="Broken").first).to_contain_text("(main.py, line 12)")
 
@@ -330,7 +329,7 @@ def test_a_running_backtest_is_cancelled(browse: Browse, served: Served, stand_i
 
 def test_engines_and_what_they_lack(browse: Browse, served: Served) -> None:
     """The launcher is chosen; Docker does not run, and LEAN's CLI is not installed."""
-    visit = browse(served.url, bypass_csp=True)
+    visit = browse(served.url)
     visit.go("/engines")
 
     expect(visit.see("chosen")).to_contain_text("lean-native")
@@ -341,4 +340,3 @@ def test_engines_and_what_they_lack(browse: Browse, served: Served) -> None:
     api = {one["name"]: one for one in served.get("/api/engines")["engines"]}
     for name in ("lean-docker", "lean-cli"):
         assert rows(visit.see(f"lacks-{name}")) == [[lack["what"], lack["fix"]] for lack in api[name]["lacks"]]
-    looks_right_everywhere(visit)

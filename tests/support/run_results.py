@@ -32,13 +32,13 @@ ROUNDS = [
     {
         "number": 1,
         "missing": 14,
-        "state": "gaps",
+        "state": "completed",
         "fetched": [
             {"ticker": "SPY", "resolution": "hour", "data_type": "trade", "days": ["2024-01-02", "2024-01-31"]},
             {"ticker": "MSFT", "resolution": "minute", "data_type": "trade", "days": ["2024-01-02"]},
         ],
     },
-    {"number": 2, "missing": 0, "state": "complete", "fetched": []},
+    {"number": 2, "missing": 0, "state": "completed", "fetched": []},
 ]
 
 

@@ -68,8 +68,8 @@ def test_rounds(site: Callable[..., Site], state: str) -> None:
     page = one.page(f"/backtests/{one.job(state, facts)}")
 
     assert len(page.with_testid("rounds")) == 1
-    assert "1 gaps 14 files missing SPY hour trade: 2024-01-02 to 2024-01-31, 2 days" in page.text
-    assert "2 complete 0 files missing nothing" in page.text
+    assert "1 completed 14 files missing SPY hour trade: 2024-01-02 to 2024-01-31, 2 days" in page.text
+    assert "2 completed 0 files missing nothing" in page.text
 
 
 def test_an_older_result_has_none_of_it(site: Callable[..., Site]) -> None:
