@@ -251,6 +251,7 @@ def bars(command: Command, question: Question) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
+@pytest.mark.damaged_zips
 @pytest.mark.parametrize("name", QUESTIONS_ASKED)
 def test_bars_are_what_the_engine_feeds(command: Command, name: str) -> None:
     """A recorded question, put to the engine and to the command ``bars``."""
