@@ -8,7 +8,7 @@ import signal
 
 INTERRUPTED = 130
 
-_GC_THRESHOLD = 50_000
+_GC_THRESHOLD = 100_000
 """Allocations between two runs of the garbage collector. Python's default of 700 costs a fifth of the time in which
 modules are loaded, and finds nothing there: modules and classes live until the process ends."""
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import date
 from typing import NamedTuple
 
 _MESSAGE = re.compile(r"^(?:\d{8} |\d{4}-\d\d-\d\d[T ])\d\d:\d\d:\d\d(?:\.\d+)?Z?\s+(TRACE|ERROR|DEBUG)::[ ]?(.*)$")
@@ -18,7 +20,11 @@ _USAGE = re.compile(r"^DATA USAGE:: (.+?) (\d+)$", re.MULTILINE)
 _NOT_FOUND = re.compile(r"SubscriptionDataSourceReader\.InvalidSource\(\): File not found: (.+)")
 _CORRUPT = re.compile(r"ZipDataCacheProvider\.\w+\(\): Corrupt zip file/entry: (.+?\.zip)")
 _NO_FOLDER = re.compile(r"Local\w+\.\w+\([^)]*\): The specified directory does not exist: (.+)")
+_DATES = re.compile(r"Dates: Start: (\d\d)/(\d\d)/(\d{4}) End: (\d\d)/(\d\d)/(\d{4})")
 _BENCHMARK = re.compile(r"Adding internal benchmark data feed ([^,]+),")
+
+Span = tuple[date, date]
+"""A first and a last day."""
 
 
 class LogMessage(NamedTuple):
@@ -75,6 +81,11 @@ class LeanLog(NamedTuple):
         return found[-1].upper() if found else None
 
     @property
+    def dates(self) -> Span | None:
+        """The first and last day that the algorithm set; None if unknown."""
+        return logged_dates("\n".join(message.text for message in self.messages))
+
+    @property
     def errors(self) -> tuple[str, ...]:
         """The texts of all error messages."""
         return tuple(message.text for message in self.messages if message.level == "ERROR")
@@ -93,6 +104,15 @@ def data_points_in(text: str) -> int | None:
     """
     found = _DATA_POINTS.findall(text)
     return int(found[-1].replace(",", "")) if found else None
+
+
+def logged_dates(log: str) -> Span | None:
+    """Return the first and last day that the algorithm set, from LEAN's log (LEAN: ``BacktestingSetupHandler``)."""
+    found = _DATES.findall(log)
+    with suppress(ValueError, IndexError):
+        month, day, year, last_month, last_day, last_year = map(int, found[-1])
+        return date(year, month, day), date(last_year, last_month, last_day)
+    return None
 
 
 def parse_log(text: str) -> LeanLog:

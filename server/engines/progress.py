@@ -19,6 +19,7 @@ import msgspec
 from loguru import logger
 
 from server.engines.base import EngineProgress
+from server.engines.lean_log import Span, logged_dates
 from server.engines.results_files import day_of, equity_of, get_any, is_result_name
 from server.engines.stream_packets import largest_order
 
@@ -29,10 +30,7 @@ LOG_HEAD = 256_000
 """The number of bytes at the beginning of log.txt within which LEAN logs the algorithm's dates."""
 
 _JOIN_SECONDS = 5.0
-_DATES = re.compile(r"Dates: Start: (\d\d)/(\d\d)/(\d{4}) End: (\d\d)/(\d\d)/(\d{4})")
 _NEEDED = ("charts", "orders", "state", "algorithmconfiguration")
-
-Span = tuple[date, date]
 
 
 @contextmanager
@@ -99,15 +97,6 @@ def fraction_of(day: date, start: date, end: date) -> float | None:
     """
     days, done = (end - start).days + 1, (day - start).days + 1
     return done / days if 0 <= done <= days else None
-
-
-def logged_dates(log: str) -> Span | None:
-    """Return the first and last day that the algorithm set, from LEAN's log (LEAN: ``BacktestingSetupHandler``)."""
-    found = _DATES.findall(log)
-    with suppress(ValueError, IndexError):
-        month, day, year, last_month, last_day, last_year = map(int, found[-1])
-        return date(year, month, day), date(last_year, last_month, last_day)
-    return None
 
 
 class _Follower:

@@ -135,7 +135,7 @@ def read_run(
         raise ConfigurationError(_no_results(folder))
     calendar = calendar or USEquityTradingCalendar.shipped()
     result = result or ResultFile()
-    start, end = (day_of(get_any(get_mapping(result.values, "algorithmConfiguration"), key)) for key in _RANGE)
+    start, end = _range(result, log)
     equity = equity_of(get_mapping(result.values, "charts"))
     error = _error(result, log) or (None if result.status in _ENDED else abort)
     fresh = not ended and (now.timestamp() - result.changed) < FRESH_SECONDS
@@ -210,7 +210,11 @@ def run_state(result: ResultFile, *, error: str | None, cancelled: bool, fresh: 
     return RunState.RUNNING if result.id is not None and fresh else RunState.INTERRUPTED
 
 
-_RANGE = ("startDate", "endDate")
+def _range(result: ResultFile, log: LeanLog) -> tuple[date | None, date | None]:
+    """The first and last day that the algorithm set; a run that was ended without a result has logged them."""
+    configuration = get_mapping(result.values, "algorithmConfiguration")
+    start, end = (day_of(get_any(configuration, key)) for key in ("startDate", "endDate"))
+    return (start, end) if start or end else log.dates or (None, None)
 
 
 def _no_results(folder: Path) -> str:

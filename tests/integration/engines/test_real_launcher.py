@@ -56,17 +56,9 @@ MINUTES, DAILY = (*RANGE, "--resolution", "minute"), (*RANGE, "--resolution", "d
 CALENDAR = USEquityTradingCalendar.shipped()
 QUESTIONS = questions()
 QUESTIONS_ASKED = (
-    *(
-        "minute-bad-row",
-        "daily-bad-row",
-        "daily-out-of-order",
-        "day-and-hour-edges",
-        "session-edges",
-        "hours",
-        "seconds",
-    ),
+    *("minute-bad-row", "daily-bad-row", "daily-out-of-order", "session-edges", "hours", "seconds", "hole-daily"),
     *("events-raw", "events-adjusted", "events-splitadjusted", "events-totalreturn", "events-minute-adjusted"),
-    *("rename-daily", "rename-minute", "delisted", "reused-ticker-asked-late", "hole-daily", "factor-file-begins-late"),
+    *("rename-daily", "rename-minute", "delisted", "reused-ticker-asked-late", "factor-file-begins-late"),
 )
 
 
@@ -259,6 +251,7 @@ def bars(command: Command, question: Question) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
+@pytest.mark.damaged_zips
 @pytest.mark.parametrize("name", QUESTIONS_ASKED)
 def test_bars_are_what_the_engine_feeds(command: Command, name: str) -> None:
     """A recorded question, put to the engine and to the command ``bars``."""

@@ -3,79 +3,20 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pytest
 
 from server.core.errors import ConfigurationError
 from server.engines.results import LeanRun, read_run
+from tests.support.recorded_endings import RUNS, Expected, ending
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 """Long after the runs, so that none is in progress."""
 
-
-class Expected(NamedTuple):
-    """How a run ended: its state, the first word of its verdict, and its error."""
-
-    state: str
-    verdict: str | None = None
-    error: str | None = None
-
-
-NO_PROPERTIES = "Unable to locate symbol properties file: <data>/symbol-properties/symbol-properties-database.csv"
-NO_TYPE = (
-    "Algorithm type name not found, or unable to resolve multiple algorithm types to a single type. Please verify "
-    "algorithm type name matches the algorithm name in the configuration file and that there is one and only one class "
-    "derived from QCAlgorithm."
-)
-NO_KEY = (
-    "The key 'missing' was not found in the collection, which raises a KeyError exception. To prevent the exception, "
-    "use collection.get(key), which returns None when the key is not found, or guard the access with 'if key in "
-    "collection:'. (on_data.py, line 12)"
-)
-
-# Every run without hour bars of its benchmark is untrusted: its Alpha and Beta are wrong (lean-runs, fact 11).
-RUNS = {
-    "completed": Expected("completed", "complete"),
-    "completed-minute-trades": Expected("completed", "complete"),
-    "completed-with-trades": Expected("completed", "complete"),
-    "completed-without-benchmark": Expected("completed", "untrusted"),
-    "corrupt-zip": Expected("completed", "untrusted"),
-    "csharp-initialize-error": Expected("failed", error="bad setting (Dump.cs, line 79)"),
-    "csharp-runtime-error": Expected("failed", error="something went wrong at bar 100 (Dump.cs, line 75)"),
-    "csharp-type-not-found": Expected("failed", error=NO_TYPE),
-    "data-folder-missing": Expected("failed", error=NO_PROPERTIES),
-    "day-lost-to-one-row": Expected("completed", "untrusted"),
-    "interrupted-sigint": Expected("interrupted"),
-    "live-stream": Expected("completed", "complete"),
-    "live-stream-runtime-error": Expected("failed", error="something went wrong at bar 100 (Dump.cs, line 75)"),
-    "missing-days": Expected("completed", "untrusted"),
-    "no-map-files": Expected("completed", "untrusted"),
-    "no-market-hours": Expected("failed", error=NO_PROPERTIES),
-    "python-charts": Expected("completed", "untrusted"),
-    "python-completed": Expected("completed", "complete"),
-    "python-file-missing": Expected("failed", error="Unable to find py file: <algorithms>/nosuchfile.py"),
-    "python-initialize-error": Expected("failed", error="bad setting (initialize.py, line 7)"),
-    "python-interrupted-sigint": Expected("interrupted"),
-    "python-no-algorithm-class": Expected(
-        "failed", error="Please ensure that one class inherits from QCAlgorithm. (noclass.py)"
-    ),
-    "python-runtime-error": Expected("failed", error=NO_KEY),
-    "python-syntax-error": Expected("failed", error="expected ':' (syntax.py, line 4)"),
-    "python-terminated-sigterm": Expected("interrupted"),
-    "python-universe-and-history": Expected("completed", "untrusted"),
-    "python-without-pandas": Expected(
-        "failed", error="The type initializer for 'QuantConnect.Python.PandasConverter' threw an exception."
-    ),
-    "rewritten-while-running": Expected("interrupted"),
-    "stale-daily": Expected("completed", "untrusted"),
-    "terminated-sigterm": Expected("interrupted"),
-    "unknown-symbol": Expected("completed", "untrusted"),
-    "wrong-option": Expected("failed", error="Unrecognized option '--foo'"),
-}
 
 ABORTED = {"python-file-missing": Expected("interrupted"), "wrong-option": None}
 """Runs whose error only the console has: what their folder alone reads as; None where LEAN wrote nothing."""
@@ -99,11 +40,6 @@ def original(recorded: Path, name: str) -> dict[str, Any]:
     """A run's result as LEAN wrote it."""
     found: dict[str, Any] = json.loads((folder_of(recorded, name) / f"{name}.json").read_bytes())
     return found
-
-
-def ending(run: LeanRun) -> Expected:
-    """How a run ended."""
-    return Expected(run.state.value, run.verdict.partition(":")[0] if run.verdict else None, run.error)
 
 
 def test_every_recorded_run_is_in_the_table(recorded_lean_runs: Path) -> None:
@@ -149,7 +85,11 @@ def test_log_and_result_are_enough(recorded_lean_runs: Path, tmp_path: Path, nam
     for file in ("log.txt", f"{name}.json"):
         (tmp_path / file).symlink_to(folder_of(recorded_lean_runs, name) / file)
 
-    assert ending(read_run(tmp_path, NOW)) == RUNS[name]
+    run = read_run(tmp_path, NOW)
+
+    assert ending(run)._replace(missing=RUNS[name].missing) == RUNS[name]
+    # Of some requests the log has only the number, in which a repeated one counts again.
+    assert len(run.missing) + run.requests.unlisted >= sum(RUNS[name].missing)
 
 
 @pytest.mark.parametrize("name", sorted(RUNS.keys() - LOGLESS - {"rewritten-while-running"}))
@@ -191,6 +131,15 @@ def test_missing_files_are_the_failed_requests(recorded_lean_runs: Path, name: s
     assert len(paths) == len(set(paths))
     if "sigterm" not in name:  # those lists are empty: LEAN had no time to write them, and the log has the files
         assert set(paths) == failed
+
+
+@pytest.mark.parametrize("name", ["python-terminated-sigterm", "terminated-sigterm"])
+def test_the_days_of_a_run_without_a_result(recorded_lean_runs: Path, name: str) -> None:
+    """The log has the algorithm's range, so a missing file of all days lacks its trading days."""
+    [benchmark] = [file for file in read(recorded_lean_runs, name).missing if file.counts]
+
+    assert benchmark.path == "equity/usa/hour/spy.zip"
+    assert benchmark.days == tuple(date(2013, 10, day) for day in (7, 8, 9, 10, 11))
 
 
 @pytest.mark.parametrize(

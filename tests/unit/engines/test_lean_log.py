@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.engines.lean_log import LogMessage, data_points_in, parse_log
-from tests.support.lean_runs import CANCELLED, ENGINE_START, log_text
+from server.engines.lean_log import LogMessage, data_points_in, logged_dates, parse_log
+from tests.support.lean_runs import CANCELLED, ENGINE_START, lean_runs, log_text
 
 TIMES = ("2026-11-27T13:31:39.6481413Z", "20261127 13:31:39.648", "20240201 12:00:00.000", "2026-11-27 13:31:39Z")
 
@@ -98,3 +101,21 @@ def test_counts_and_benchmark() -> None:
     assert (log.benchmark, log.data_points) == ("IBM", 2021)
     assert log.data_usage == {"Total data requests": 10, "Failed data requests": 6}
     assert data_points_in("") is None
+
+
+@pytest.mark.parametrize("name", ["completed", "live-stream", "python-completed", "completed-with-trades"])
+def test_the_log_has_the_dates_of_the_algorithm(name: str) -> None:
+    """Those of the result."""
+    folder = lean_runs(os.environ) / name / "results"
+    configuration = json.loads((folder / f"{name}.json").read_text("utf-8"))["algorithmConfiguration"]
+
+    found = logged_dates((folder / "log.txt").read_text("utf-8"))
+
+    assert found is not None
+    assert [day.isoformat() for day in found] == [configuration[key][:10] for key in ("startDate", "endDate")]
+
+
+@pytest.mark.parametrize("log", ["", "Dates: Start: 13/45/2014 End: 12/31/2014 Cash", "Dates: Start: soon"])
+def test_a_log_without_dates(log: str) -> None:
+    """They are unknown."""
+    assert logged_dates(log) is None

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from server.engines.base import EngineProgress, Equity
-from server.engines.progress import fraction_of, logged_dates, progress_of
+from server.engines.progress import fraction_of, progress_of
 from tests.support.lean_runs import lean_runs
 
 START, END = date(2014, 1, 2), date(2014, 12, 31)
@@ -38,24 +38,6 @@ def test_a_recorded_file_of_a_running_backtest() -> None:
     assert (unknown.fraction, unknown.day, unknown.orders) == (None, date(2014, 5, 22), 0)
     assert len(unknown.equity.dates) == 142
     assert known.fraction == pytest.approx(141 / 364)
-
-
-@pytest.mark.parametrize("name", ["completed", "live-stream", "python-completed", "completed-with-trades"])
-def test_the_log_has_the_dates_of_the_algorithm(name: str) -> None:
-    """Those of the result."""
-    folder = lean_runs(os.environ) / name / "results"
-    configuration = json.loads((folder / f"{name}.json").read_text("utf-8"))["algorithmConfiguration"]
-
-    found = logged_dates((folder / "log.txt").read_text("utf-8"))
-
-    assert found is not None
-    assert [day.isoformat() for day in found] == [configuration[key][:10] for key in ("startDate", "endDate")]
-
-
-@pytest.mark.parametrize("log", ["", "Dates: Start: 13/45/2014 End: 12/31/2014 Cash", "Dates: Start: soon"])
-def test_a_log_without_dates(log: str) -> None:
-    """They are unknown."""
-    assert logged_dates(log) is None
 
 
 @pytest.mark.parametrize(

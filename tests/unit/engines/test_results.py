@@ -122,6 +122,18 @@ def test_a_log_alone(tmp_path: Path, messages: tuple[str, ...], state: str, erro
     assert (run.state.value, run.error, run.verdict, run.id) == (state, error, None, None)
 
 
+def test_the_range_of_a_run_without_a_result(tmp_path: Path) -> None:
+    """The log has it, so a missing file of all days lacks its trading days."""
+    dates = "Dates: Start: 10/04/2013 End: 10/08/2013 Cash: ¤100,000.00 MaximumRuntime: 100.00:00:00"
+    not_found = "ERROR:: SubscriptionDataSourceReader.InvalidSource(): File not found: /d/equity/usa/hour/spy.zip"
+
+    run = read_run(write_run(tmp_path, log=LOG + log_text(dates, not_found)), NOW)
+
+    assert (run.start, run.end) == (date(2013, 10, 4), date(2013, 10, 8))
+    [file] = run.missing
+    assert file.days == (date(2013, 10, 4), date(2013, 10, 7), date(2013, 10, 8))
+
+
 def test_what_lean_printed_has_its_abort(tmp_path: Path) -> None:
     """An abort before results is a failure; one after them is a note."""
     console = ["Unhandled exception. System.Exception: no file main.py", "   at QuantConnect.Queues.JobQueue.Next()"]
