@@ -15,6 +15,7 @@ from server.core.errors import ToolFailedError
 from server.core.events import Event
 from server.data_download.report import DownloadReport
 from server.engines.base import EngineProgress, EngineRequest, EngineResult, Equity
+from server.engines.choose import EngineChoice
 from server.jobs import JobState
 from tests.support.managers import DAYS, MARKET, MakeManager, StandIn, ended, managers, request
 from tests.support.patience import PATIENCE
@@ -65,7 +66,8 @@ class PacedEngine:
 def engine(monkeypatch: pytest.MonkeyPatch) -> PacedEngine:
     """The engine of every backtest."""
     found = PacedEngine()
-    monkeypatch.setattr("server.engines.choose.choose_engine", lambda *_, **__: (found, "of the test"))
+    choice = EngineChoice(engine=found, why="of the test")
+    monkeypatch.setattr("server.engines.choose.choose_engine", lambda *_, **__: choice)
     return found
 
 
