@@ -15,14 +15,15 @@ run: $(VENV)/.installed
 serve: $(VENV)/.installed-serve assets
 	$(BIN)/backtest-server serve
 
-# All checks of the main branch: style, types, import rules, spelling, tests.
+# All checks of the main branch: style, types, import rules, spelling, tests. The tests of a module share servers and a
+# browser, so that a module stays in one process.
 test: $(VENV)/.installed-test assets
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # Run the unit tests with the lowest versions that setup.cfg allows, in a separate virtual environment.
 LOWEST := .venv-lowest

@@ -1,4 +1,4 @@
-"""One browser for all tests, and the servers that tests of backtests share."""
+"""A browser for the tests of a module, and the servers that tests of backtests share."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ from tests.support.served import Served
 from tests.support.tap import Tap
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium. Without it, tests are skipped, or on the build server fail."""
+    """Chromium. Without it, tests are skipped, or on the build server fail.
+
+    It ends with its module, since Playwright's event loop would be in the way of tests that run their own.
+    """
     executable = find_browser()
     if executable is None:
         if os.environ.get("CI") == "true":

@@ -14,7 +14,7 @@ import uvicorn
 from server.backtest.events import event_json
 from server.backtest_server import BacktestManager
 from server.core.events import Event
-from server.jobs import JobState, JobStore
+from server.jobs import JobQueue, JobState, JobStore
 from server.plugins.manager import build_plugin_manager
 from server.settings import load_settings
 from server.web.access import Access
@@ -45,8 +45,7 @@ class PosedServer:
 
     def move(self, identity: str, state: JobState, result: Mapping[str, Any]) -> None:
         """Store the state and the result of a job, and emit the change."""
-        self._jobs.store.update(identity, state, result)
-        self._jobs.emit(identity, {"kind": "state", "at": NOW.isoformat(), "state": state.value})
+        _move(self._jobs, identity, state, result)
 
 
 @contextmanager
@@ -75,7 +74,19 @@ def posed_server(folder: Path) -> Iterator[PosedServer]:
         port = server.servers[0].sockets[0].getsockname()[1]
         yield PosedServer(f"http://127.0.0.1:{port}", manager)
     finally:
+        _end_jobs(manager)  # their streams end with them, and the server waits for its streams
         server.should_exit = True
         thread.join(PATIENCE)
         manager.close()
         workspace.close()
+
+
+def _end_jobs(manager: BacktestManager) -> None:
+    for job in manager.jobs.store.newest(limit=100):
+        if not job.state.over:
+            _move(manager.jobs, job.id, JobState.INTERRUPTED, job.result)
+
+
+def _move(jobs: JobQueue, identity: str, state: JobState, result: Mapping[str, Any]) -> None:
+    jobs.store.update(identity, state, result)
+    jobs.emit(identity, {"kind": "state", "at": NOW.isoformat(), "state": state.value})
