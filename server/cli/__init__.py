@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
 from collections.abc import Sequence
 
 import click
@@ -31,6 +32,20 @@ FAILURE, BAD_USE, INTERRUPTED = 1, 2, 130
 @click.version_option(__version__, prog_name="backtest-server")
 def cli() -> None:
     """Run backtests on QuantConnect LEAN and download only the market data that is missing."""
+    _check_clock()
+
+
+def _check_clock() -> None:
+    """Raise where the clock is so far behind that there is no trading day before it.
+
+    Raises:
+        ClockError: It is before 1998-01-06, when two sessions of the calendar had ended.
+    """
+    from server.core.errors import ClockError
+
+    now = time.gmtime()
+    if now[:3] < (1998, 1, 6):
+        raise ClockError(f"the system clock says {time.strftime('%Y-%m-%d %H:%M', now)} UTC; set it, and run again")
 
 
 for command in (

@@ -67,6 +67,12 @@ class ConfigurationError(BacktestServerError):
     code = "configuration"
 
 
+class ClockError(BacktestServerError):
+    """The system clock is wrong."""
+
+    code = "clock"
+
+
 class NotFoundError(BacktestServerError):
     """The requested object does not exist."""
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 from server.core.damaged_files import damaged_path
+from server.core.errors import describe_exception
+from server.core.text import count_text
 
 BUSY_SECONDS = 30.0
 """How long a statement waits for another connection's transaction by default."""
@@ -21,12 +24,14 @@ _DAMAGE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _PRIMARY_CODE = 0xFF
 """The bits of an extended SQLite result code that hold the primary one."""
 
+Row = TypeVar("Row")
+
 Migrate = Callable[[sqlite3.Connection, int], None]
 """Converts the tables of an older schema version, which is the second argument; 0 is a file without a version."""
 
 
 class DamagedDatabaseError(sqlite3.DatabaseError):
-    """The integrity check failed, or the file has a schema version that cannot be read."""
+    """The integrity check failed, or the file has a schema version that cannot be read, or lacks a column."""
 
 
 def open_database(
@@ -41,9 +46,9 @@ def open_database(
 ) -> sqlite3.Connection:
     """Open a database, and create it or convert it to the current schema version where necessary.
 
-    A file that is damaged or has an unknown schema version is renamed to ``<name>.damaged-<time>`` in its folder, and
-    an empty one takes its place. The connection may be used by several threads, one at a time. It is in autocommit
-    mode: write with `transaction`.
+    A file that is damaged, has an unknown schema version or lacks a column of its version is renamed to
+    ``<name>.damaged-<time>`` in its folder, and an empty one takes its place. The connection may be used by several
+    threads, one at a time. It is in autocommit mode: write with `transaction`.
 
     Args:
         path: The file; its folder is created. None opens a database in memory.
@@ -104,6 +109,26 @@ def set_aside(
         warn(f"{path} is damaged ({error}); it was renamed to {aside.name}, and an empty file takes its place")
 
 
+def readable_rows(rows: Iterable[Sequence[Any]], convert: Callable[..., Row], warn: Callable[[str], None]) -> list[Row]:
+    """Convert rows, and leave out those that cannot be converted: one invalid row must not hide the others.
+
+    Args:
+        rows: The rows, each a sequence of its columns.
+        convert: Takes the columns of a row; raises an exception for a row that holds something else than it stored.
+        warn: Receives the number of rows left out, and why the first one was.
+    """
+    found: list[Row] = []
+    reasons: list[str] = []
+    for row in rows:
+        try:
+            found.append(convert(*row))
+        except Exception as error:  # whatever the conversion of arbitrary content raises
+            reasons.append(describe_exception(error))
+    if reasons:
+        warn(f"{count_text(len(reasons), 'unreadable row')} left out ({reasons[0]})")
+    return found
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     """Run statements as one write transaction: commit them at the end, roll them back after an exception.
@@ -142,6 +167,8 @@ def _connect(
         if _version(connection) != version:
             with transaction(connection):
                 _upgrade(connection, schema, version, migrate)
+        elif lacking := _lacking_columns(connection, schema):
+            raise DamagedDatabaseError(f"it lacks {lacking[0]}")
     except BaseException:
         connection.close()
         raise
@@ -177,6 +204,21 @@ def _upgrade(connection: sqlite3.Connection, schema: str, version: int, migrate:
     for statement in _statements(schema):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {version:d}")
+
+
+_COLUMNS = """
+SELECT tables.name, columns.name FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns
+WHERE tables.type = 'table' ORDER BY tables.name, columns.cid
+"""
+
+
+def _lacking_columns(connection: sqlite3.Connection, schema: str) -> list[str]:
+    """Return the columns of a schema that a file of its version lacks, each with the name of its table."""
+    with closing(sqlite3.connect(":memory:")) as model:
+        model.executescript(schema)
+        expected = model.execute(_COLUMNS).fetchall()
+    found = set(connection.execute(_COLUMNS).fetchall())
+    return [f"{table}.{column}" for table, column in expected if (table, column) not in found]
 
 
 def _statements(script: str) -> Iterator[str]:

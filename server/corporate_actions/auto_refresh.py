@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, field, frozen
 
 from server.core.cancel import CancelToken
-from server.core.errors import BacktestServerError, Cancelled
+from server.core.errors import BacktestServerError, Cancelled, WriteFailedError
 from server.core.events import Event, EventStream
 from server.core.text import list_text
 from server.corporate_actions.context import PHASE, CorporateActionsContext
@@ -151,6 +151,7 @@ class AutoRefresh:
             and not request.refresh
             and check.provider == self.context.provider
             and check.compared(first, last)
+            and self.context.is_past(check.checked_at)
             and (self.context.is_settled(last, check.checked_at) or self.context.is_today(check.checked_at))
             and (not check.files or check.files == digest_of_files(self.context.folder.path, symbol))
             and (not check.made or (self._factor_file(symbol).exists() and self._map_file(symbol).exists()))
@@ -238,8 +239,8 @@ class _RefreshPolicy:
         if isinstance(error, Cancelled):
             return
         self.failures[symbol] = _reason(error)
-        if isinstance(error, BacktestServerError):
-            with suppress(BacktestServerError):  # a full disk, for example, which may be the error itself
+        if isinstance(error, BacktestServerError) and not isinstance(error, WriteFailedError):  # may pass at once
+            with suppress(BacktestServerError):  # the ledger cannot be written either
                 self.refresh.context.record(symbol, compared=None, since=self.due[symbol], trouble=str(error))
 
 

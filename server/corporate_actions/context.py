@@ -73,8 +73,12 @@ class CorporateActionsContext:
         return datetime.fromtimestamp(seconds, NEW_YORK).date() == self.today
 
     def is_recent(self, seconds: float, within: timedelta) -> bool:
-        """Return whether an instant, in seconds since 1970 UTC, is not longer ago than this."""
-        return self.clock().timestamp() - seconds <= within.total_seconds()
+        """Return whether an instant, in seconds since 1970 UTC, is past, and not longer ago than this."""
+        return 0 <= self.clock().timestamp() - seconds <= within.total_seconds()
+
+    def is_past(self, seconds: float) -> bool:
+        """Return whether an instant is past; a clock that was ahead leaves later ones."""
+        return seconds <= self.clock().timestamp()
 
     def is_settled(self, day: date, seconds: float) -> bool:
         """Return whether an instant, in seconds since 1970 UTC, was five or more sessions after a day."""

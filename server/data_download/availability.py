@@ -84,7 +84,12 @@ class SeriesState:
 
 
 def ask_again(mark: EmptyMark, now: datetime) -> bool:
-    """Whether a day without bars is due to be requested again."""
+    """Whether a day without bars is due to be requested again.
+
+    A request in the future, which a clock that was ahead has left, does not count: the day may not have been over.
+    """
+    if mark.asked_at > now.timestamp():
+        return True
     if mark.times > len(ASK_AGAIN_AFTER):
         return False
     return now.timestamp() >= mark.asked_at + ASK_AGAIN_AFTER[mark.times - 1].total_seconds()

@@ -59,13 +59,13 @@ def check_of_row(
     """The check of a row of the ledger's table, which is given without its symbol."""
     return CorporateCheck(
         provider=provider,
-        checked_at=checked_at,
+        checked_at=float(checked_at),
         asked_from=date.fromordinal(asked_from) if asked_from else None,
         asked_through=date.fromordinal(asked_through) if asked_through else None,
         since=date.fromordinal(since) if since else None,
         made=bool(made),
         trouble=trouble,
         findings=from_json(json.loads(findings), Findings) if findings else Findings(),
-        failed_at=failed_at,
-        files=files,
+        failed_at=float(failed_at),
+        files=bytes(files),
     )

@@ -9,26 +9,21 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from attrs import frozen
 
-from server.core.errors import WriteFailedError
 from server.core.json import to_json
-from server.core.sqlite import is_damage, open_database, set_aside, transaction
 from server.data_download.availability import EmptyMark
 from server.data_download.corporate_checks import CorporateCheck as CorporateCheck
 from server.data_download.corporate_checks import check_of_row
+from server.data_download.data_findings import unpack_findings
+from server.data_download.ledger_file import LedgerFile
 from server.data_download.ledger_schema import (
-    SCHEMA,
-    VERSION,
-    migrate,
     pack_checksums,
     pack_days,
     unpack_checksums,
@@ -90,83 +85,31 @@ class Ledger:
             path: The file.
             create_folder: Whether its folder is created; else the ledger stays in memory until the folder exists.
         """
-        self._lock = threading.RLock()
-        self.path = path
-        self._create_folder = create_folder
-        self._opened: sqlite3.Connection | None = None
+        self._file = LedgerFile(path, create_folder=create_folder)
 
     @property
-    def _connection(self) -> sqlite3.Connection:
-        if self._opened is None:
-            self._opened = self._open()
-        return self._opened
-
-    def _open(self) -> sqlite3.Connection:
-        options: dict[str, Any] = {"schema": SCHEMA, "version": VERSION, "warn": _warn, "migrate": migrate}
-        if self.path is not None and (self._create_folder or self.path.parent.is_dir()):
-            with suppress(sqlite3.DatabaseError, OSError):
-                return open_database(self.path, **options)
-        self.path = None
-        return open_database(None, **options)
+    def path(self) -> Path | None:
+        """The file; None where the ledger is in memory."""
+        return self._file.path
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            if self._opened is not None:
-                self._opened.close()
-                self._opened = None
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                with transaction(self._connection) as connection:
-                    yield connection
-            except sqlite3.DatabaseError as error:
-                if is_damage(error):
-                    self._replace_damaged(error)
-                raise WriteFailedError(
-                    f"the ledger {self.path} could not be written ({error}); see that the disk has space, and run again"
-                ) from error
-
-    def _rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        if self._opened is None and self.path is not None and not self.path.exists():
-            return []
-        with self._lock:
-            try:
-                return self._connection.execute(sql, values).fetchall()
-            except sqlite3.DatabaseError as error:
-                if not is_damage(error):
-                    raise
-                self._replace_damaged(error)
-            return self._connection.execute(sql, values).fetchall()
-
-    def _replace_damaged(self, error: sqlite3.DatabaseError) -> None:
-        """Continue with an empty ledger after damage that appeared only when rows were read."""
-        self.close()
-        if self.path is not None:
-            with suppress(OSError):
-                set_aside(self.path, error, _warn)
+        self._file.close()
 
     def files(self, series: Series) -> dict[int, FileMark]:
         """Verified files by the ordinal of their day (`date.toordinal`), 0 for a file of all days."""
-        rows = self._rows(
-            "SELECT day, size, changed, row_count, days, findings FROM files WHERE series = ?", series.key
-        )
-        return {
-            day: FileMark(size, modified, count, unpack_days(days), findings)
-            for day, size, modified, count, days, findings in rows
-        }
+        sql = "SELECT day, size, changed, row_count, days, findings FROM files WHERE series = ?"
+        return dict(self._file.rows(partial(_file_mark, series), sql, series.key))
 
     def empty_days(self, series: Series) -> dict[date, EmptyMark]:
         """Settled days that had no bars when last requested."""
-        rows = self._rows("SELECT day, asked_at, times FROM empty_days WHERE series = ?", series.key)
-        return {date.fromordinal(day): EmptyMark(asked_at, times) for day, asked_at, times in rows}
+        sql = "SELECT day, asked_at, times FROM empty_days WHERE series = ?"
+        return dict(self._file.rows(_empty_mark, sql, series.key))
 
     def provisional_days(self, series: Series) -> set[date]:
         """Days that were fetched before they were settled."""
-        rows = self._rows("SELECT day FROM provisional_days WHERE series = ?", series.key)
-        return {date.fromordinal(day) for (day,) in rows}
+        sql = "SELECT day FROM provisional_days WHERE series = ?"
+        return set(self._file.rows(date.fromordinal, sql, series.key))
 
     def record_files(self, series: Series, marks: Iterable[tuple[date | None, FileMark]]) -> None:
         """Record that these files (day None: the file of all days) were verified."""
@@ -174,12 +117,12 @@ class Ledger:
             (series.key, _key(day), mark.size, mark.modified_ns, mark.rows, pack_days(mark.days), mark.findings)
             for day, mark in marks
         ]
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def forget_file(self, series: Series, day: date | None) -> None:
         """Remove the record of a file that is damaged or gone."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute("DELETE FROM files WHERE series = ? AND day = ?", (series.key, _key(day)))
 
     def record_days(
@@ -201,7 +144,7 @@ class Ledger:
         no_longer_provisional = self.provisional_days(series) & {*settled, *empty}
         if not (no_longer_empty or no_longer_provisional or provisional or empty):
             return
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.executemany("DELETE FROM empty_days WHERE series = ? AND day = ?", keys(no_longer_empty))
             connection.executemany(
                 "DELETE FROM provisional_days WHERE series = ? AND day = ?", keys(no_longer_provisional)
@@ -217,15 +160,12 @@ class Ledger:
 
     def row_kinds(self, series: Series) -> dict[str, dict[date, int]]:
         """The days whose rows were recorded as of a kind, each with the checksum of its row, by kind."""
-        rows = self._rows("SELECT kind, days, checksums FROM row_kinds WHERE series = ?", series.key)
-        return {
-            kind: dict(zip(unpack_days(days), unpack_checksums(checksums), strict=True))
-            for kind, days, checksums in rows
-        }
+        sql = "SELECT kind, days, checksums FROM row_kinds WHERE series = ?"
+        return dict(self._file.rows(_row_kind, sql, series.key))
 
     def record_row_kinds(self, series: Series, kind: str, rows: Mapping[date, int]) -> None:
         """Record rows as of a kind, and no other; each is given by its day and checksum."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             known = self.row_kinds(series)
             known.setdefault(kind, {})
             for name, held in known.items():
@@ -239,18 +179,17 @@ class Ledger:
 
     def universe_files(self) -> dict[date, UniverseMark]:
         """Universe files that follow from map and factor files, by day."""
-        rows = self._rows("SELECT day, size, changed, sources FROM universe_files")
-        return {date.fromordinal(day): UniverseMark(*mark) for day, *mark in rows}
+        return dict(self._file.rows(_universe_mark, "SELECT day, size, changed, sources FROM universe_files"))
 
     def record_universe_files(self, marks: Mapping[date, UniverseMark]) -> None:
         """Record universe files that follow from map and factor files."""
         rows = [(day.toordinal(), mark.size, mark.modified_ns, mark.sources) for day, mark in marks.items()]
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.executemany("INSERT OR REPLACE INTO universe_files VALUES (?, ?, ?, ?)", rows)
 
     def texts(self, path: str) -> set[bytes]:
         """SHA-256 digests of what this program wrote, or was about to write, at a path below the data folder."""
-        return {digest for (digest,) in self._rows("SELECT digest FROM texts WHERE path = ?", path)}
+        return set(self._file.rows(bytes, "SELECT digest FROM texts WHERE path = ?", path))
 
     def wrote(self, path: str, content: bytes) -> bool:
         """Whether this program wrote this content at a path below the data folder."""
@@ -258,7 +197,7 @@ class Ledger:
 
     def record_text(self, path: str, digest: bytes, *, only: bool = False) -> None:
         """Record content as this program's: before it is put in place, and then (`only`) instead of any other."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             if only:
                 connection.execute("DELETE FROM texts WHERE path = ? AND digest <> ?", (path, digest))
             connection.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (path, digest))
@@ -269,18 +208,15 @@ class Ledger:
         for first in range(0, len(symbols), _VALUES):
             some = symbols[first : first + _VALUES]
             marks = ",".join("?" * len(some))
-            rows = self._rows(
-                f"SELECT * FROM corporate_checks WHERE symbol IN ({marks})",  # noqa: S608 - question marks only
-                *some,
-            )
-            found.update({symbol: check_of_row(*columns) for symbol, *columns in rows})
+            sql = f"SELECT * FROM corporate_checks WHERE symbol IN ({marks})"  # noqa: S608 - question marks only
+            found.update(self._file.rows(_check, sql, *some))
         return found
 
     def record_corporate_check(self, symbol: str, check: CorporateCheck) -> None:
         """Record a check instead of the previous one."""
         days = [day.toordinal() if day else 0 for day in (check.asked_from, check.asked_through, check.since)]
         findings = json.dumps(to_json(check.findings)) if check.findings else ""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO corporate_checks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -308,7 +244,30 @@ def digest(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def _warn(message: str) -> None:
-    from loguru import logger
+# --- rows; each function raises for a row that holds something else than what was recorded ---
 
-    logger.warning("{}", message)
+
+def _file_mark(
+    series: Series, day: int, size: int, modified: int, rows: int, days: bytes | None, findings: str | None
+) -> Any:
+    if findings:
+        unpack_findings(findings, path="", series=series)
+    return int(day), FileMark(int(size), int(modified), int(rows), unpack_days(days), findings)
+
+
+def _empty_mark(day: int, asked_at: float, times: int) -> Any:
+    if not times >= 1:
+        raise ValueError(f"a day cannot have been requested {times} times")
+    return date.fromordinal(day), EmptyMark(float(asked_at), int(times))
+
+
+def _check(symbol: str, *columns: Any) -> Any:
+    return symbol, check_of_row(*columns)
+
+
+def _row_kind(kind: str, days: bytes, checksums: bytes) -> Any:
+    return kind, dict(zip(unpack_days(days), unpack_checksums(checksums), strict=True))
+
+
+def _universe_mark(day: int, size: int, modified: int, sources: bytes) -> Any:
+    return date.fromordinal(day), UniverseMark(int(size), int(modified), bytes(sources))

@@ -68,7 +68,7 @@ class ResponseCache:
         key = self._key_fn(request=requests.Request("GET", url).prepare())
         with self._guarded(Exception) as backend:  # decoding a damaged entry may raise any of them
             response = backend.get_response(key) if backend is not None else None
-            if isinstance(response, CachedResponse) and not response.is_expired and isinstance(response.content, bytes):
+            if isinstance(response, CachedResponse) and _is_valid(response) and isinstance(response.content, bytes):
                 return response
         return None
 
@@ -150,6 +150,11 @@ class ResponseCache:
         )
         backend.delete(expired=True, vacuum=False)
         return backend
+
+
+def _is_valid(response: CachedResponse) -> bool:
+    """Return whether a response has not expired; one of the future, which a clock that was ahead left, has."""
+    return not response.is_expired and response.created_at <= datetime.now(UTC)
 
 
 def _drop_tables(connection: sqlite3.Connection, version: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import attrs
@@ -28,6 +28,7 @@ from tests.support.corporate_rig import RigOn, at
 from tests.support.market import Market
 from tests.support.polygon_server import Request
 from tests.support.reference_data import DIVIDENDS, SPLITS, ReferenceData
+from tests.support.small_disk import fill, free, small_disk
 
 
 def test_at_most_once_a_day(rig_on: RigOn) -> None:
@@ -101,6 +102,35 @@ def test_a_failure_fails_no_download_and_is_reported_once(rig_on: RigOn) -> None
     rig.now = at(NOW, 14)
     rig.download(["AAPL", "BRK.B"], DAYS[0], DAYS[-1])
     assert server.requests != []
+
+
+def test_a_check_in_the_future_does_not_count(rig_on: RigOn) -> None:
+    """A clock that was ten days ahead made it: events of these days may be lacking."""
+    rig, server = rig_on()
+    rig.now = at(NOW) + timedelta(days=10)
+    rig.download("AAPL", DAYS[0], DAYS[-1])
+    rig.now = at(NOW)
+    server.reset()
+
+    rig.download("AAPL", DAYS[0], DAYS[-1])
+
+    assert server.requests != []
+
+
+def test_a_full_disk_is_not_remembered(rig_on: RigOn) -> None:
+    """The files are built by the next download after space was freed, without a wait of an hour."""
+    rig, _ = rig_on()
+    with small_disk(rig.data / "equity/usa/map_files") as disk:
+        fill(disk)
+        full = rig.download("AAPL", DAYS[0], DAYS[-1])
+        assert [entry.map_file for entry in full.corporate_actions] == ["none"]
+        assert "the disk is full; free some space" in full.notices[0]
+        free(disk)
+
+        report = rig.download("AAPL", DAYS[0], DAYS[-1])
+
+        assert [(entry.factor_file, entry.map_file) for entry in report.corporate_actions] == [("written", "written")]
+        assert rig.text("map", "AAPL") == EXPECTED_MAP
 
 
 def test_a_wrong_key_leaves_no_files(rig_on: RigOn) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from server.core import sqlite
-from server.core.sqlite import is_damage, open_database, set_aside, transaction
+from server.core.sqlite import is_damage, open_database, readable_rows, set_aside, transaction
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS notes (text TEXT NOT NULL); CREATE INDEX IF NOT EXISTS by_text ON notes (text);"
 
@@ -192,6 +192,44 @@ def test_a_version_that_cannot_be_read_is_replaced(path: Path, found: int, curre
     assert read(path) == []
     (aside,) = path.parent.glob("notes.sqlite.damaged-*[0-9]Z")
     assert read(aside) == ["other"]
+
+
+@pytest.mark.parametrize("table", ["CREATE TABLE other (text TEXT)", "CREATE TABLE notes (words TEXT)"])
+def test_a_file_that_lacks_a_column_of_its_version_is_replaced(path: Path, table: str) -> None:
+    """The whole table, or one column of it; the new file can be used."""
+    path.parent.mkdir(parents=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(table)
+        connection.execute("PRAGMA user_version = 1")
+    warnings: list[str] = []
+
+    open_database(path, schema=SCHEMA, version=1, warn=warnings.append).close()
+
+    assert [f"{path} is damaged (it lacks notes.text)" in warning for warning in warnings] == [True]
+    write(path, "new")
+    assert read(path) == ["new"]
+
+
+def test_a_file_with_more_columns_than_its_version_is_used(path: Path) -> None:
+    """Nothing reads them."""
+    write(path, "old")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE notes ADD COLUMN more TEXT")
+
+    open_database(path, schema=SCHEMA, version=1, warn=pytest.fail).close()
+
+    assert read(path) == ["old"]
+
+
+def test_rows_that_cannot_be_converted_are_left_out() -> None:
+    """With one warning, which has their number and the first reason."""
+    warnings: list[str] = []
+
+    found = readable_rows([("1", 2), ("x", 3), ("4", 5), (None, 6)], lambda a, b: int(a) + b, warnings.append)
+
+    assert found == [3, 9]
+    (warning,) = warnings
+    assert warning.startswith("2 unreadable rows left out (ValueError: ")
 
 
 def test_a_file_that_another_process_replaced_is_left_alone(path: Path) -> None:

@@ -56,6 +56,15 @@ def test_empty_days_are_asked_for_again(times: int, days: int) -> None:
         assert gap is None or gap.refresh == {DAYS[0]}
 
 
+@pytest.mark.parametrize("times", [1, 4])
+def test_a_request_in_the_future_does_not_count(times: int) -> None:
+    """A clock that was ahead made it; the session may not even have begun."""
+    gap = found(known(on_disk=set(DAYS[1:]), empty={DAYS[0]: asked(timedelta(seconds=-1), times)}))
+
+    assert gap is not None
+    assert (gap.days, gap.refresh) == ((DAYS[0],), {DAYS[0]})
+
+
 def test_a_day_that_was_empty_four_times_is_believed() -> None:
     """It is not asked for again."""
     assert found(known(on_disk=set(DAYS[1:]), empty={DAYS[0]: asked(timedelta(days=3650), 4)})) is None

@@ -279,7 +279,7 @@ def test_a_full_disk_is_reported_as_such(ledger: Ledger, path: Path) -> None:
     ledger.record_days(Series("SPY", MINUTE), now=NOW, empty=DAYS[:1])
     with closing(sqlite3.connect(path)) as connection:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
-    ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
+    ledger._file._connection.execute(f"PRAGMA max_page_count = {pages}")
 
     with pytest.raises(WriteFailedError, match="disk") as caught:
         ledger.record_files(Series("SPY", MINUTE), [(date.fromordinal(n), FileMark(1, 2, 3)) for n in range(1, 5000)])

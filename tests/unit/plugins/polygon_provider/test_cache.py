@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests_cache import CachedSession
 
+from server.plugins.polygon_provider import cache as cache_module
 from server.plugins.polygon_provider.cache import ResponseCache
 
 URL = "https://api.polygon.io/v2/aggs/ticker/SPY/range/1/minute/2024-03-07/2024-03-08?sort=asc"
@@ -124,6 +125,28 @@ def test_an_expired_entry_is_not_found_and_removed_at_the_next_opening(open_cach
     again = open_cache()
     assert len(again.cached_keys()) == 1
     assert content(again, f"{URL}&other") == BODY
+
+
+def test_an_entry_of_the_future_is_not_found(open_cache: OpenCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that was ahead stored it, when other days counted as past."""
+    with closing(open_cache()) as cache:
+        cache.store(response_to(), 7 * DAY)
+        assert content(cache) == BODY
+
+        for back, expected in ((timedelta(hours=1), None), (timedelta(0), BODY)):
+            monkeypatch.setattr(cache_module, "datetime", clock_behind(back))
+            assert content(cache) == expected
+
+
+def clock_behind(back: timedelta) -> type[datetime]:
+    """The class datetime with a clock that is behind."""
+
+    class Behind(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) - back
+
+    return Behind
 
 
 def test_no_authorization_is_stored(open_cache: OpenCache, path: Path) -> None:
