@@ -130,7 +130,7 @@ def fill_columns(filling: Filling, bars: Columns, events: Sequence[Event], *, to
         part = _filled_between(filling, bars[place - 1 : place + 1], between, to_end=False)
         add(part, np.full(len(part), place))
         if any(map(_ends, between)):
-            return _in_places([bars[:place], *parts[1:]], [places[0][:place], *places[1:]])
+            return _in_places(parts, places, last=2 * place)
     part = _filled_between(filling, bars[-1:], events[int(bars.events_before[-1]) :], to_end=to_end)
     add(part, np.full(len(part), len(bars)))
     return _in_places(parts, places)
@@ -177,8 +177,13 @@ def _filled_between(filling: Filling, bars: Columns, events: Sequence[Event], *,
     return Columns.of_bars(found, before)
 
 
-def _in_places(parts: Sequence[Columns], places: Sequence[npt.NDArray[np.int64]]) -> Columns:
-    return Columns.joined(parts)[np.argsort(np.concatenate(places), kind="stable")]
+def _in_places(
+    parts: Sequence[Columns], places: Sequence[npt.NDArray[np.int64]], *, last: int | None = None
+) -> Columns:
+    """The bars of all parts in the order of their places, up to the last place if one is given."""
+    place = np.concatenate(places)
+    order = np.argsort(place, kind="stable")
+    return Columns.joined(parts)[order if last is None else order[place[order] <= last]]
 
 
 def _ends(event: Event) -> bool:

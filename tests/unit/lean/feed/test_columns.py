@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from server.lean.factor_file import parse_factor_file
@@ -39,6 +39,9 @@ def columns_of(bars: Sequence[Bar], events: Sequence[Event]) -> Columns:
     return Columns.of_bars(bars, [sum(event.end < bar.end for event in events) for bar in bars])
 
 
+@example(  # a gap after the delisting
+    minutes=[0, 1679, 1681], minutes_of_bar=1, second=0, days=[1], delisted=True, extended=True, to_end=False
+)
 @settings(deadline=None, max_examples=200)  # a loaded machine is no fault
 @given(
     minutes=st.lists(MINUTES, max_size=12, unique=True).map(sorted),
