@@ -37,12 +37,16 @@ class DataRequest:
     Attributes:
         days: Trading days, ascending.
         optional: Whether the backtest runs without it: damage of it does not refuse the run.
+        filled_later: Whether days that a file lacks, and rows that it lost, are fetched after the run and judged then.
+        bars_only: Whether the share's factor and map files are left out.
     """
 
     symbols: tuple[str, ...]
     resolution: Resolution
     days: tuple[date, ...]
     optional: bool = False
+    filled_later: bool = False
+    bars_only: bool = False
 
 
 @frozen(kw_only=True)
@@ -142,8 +146,11 @@ class _Check:
                 series, checked, [day for day in days if share.first_read_day <= day <= share.delisted_on]
             )
             found += closed_days(layout_of(series), within(checked.on_disk, sessions), set(sessions))
-        wanted = ShareRange(symbol=symbol, share=share, resolution=request.resolution, sessions=sessions)
-        found += share_findings(self._folder, self._maps, wanted)
+        if request.filled_later:
+            found = [one for one in found if one.kind not in ("ends_early", "rows_lost")]
+        if not request.bars_only:
+            wanted = ShareRange(symbol=symbol, share=share, resolution=request.resolution, sessions=sessions)
+            found += share_findings(self._folder, self._maps, wanted)
         return files, [evolve(one, symbol=symbol, optional=request.optional) for one in found]
 
     def _sessions(self, first: date, last: date) -> list[date]:

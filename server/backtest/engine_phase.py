@@ -58,7 +58,9 @@ class EnginePhase:
             DamagedDataError: Damage is left, and the request does not allow it.
         """
         wanted = self._engine_request(report)
-        benchmark = self.lean.benchmark_data() if self.lean is not None else ()
+        further = (
+            (*self.lean.algorithm_data(wanted.resolution), *self.lean.benchmark_data()) if self.lean is not None else ()
+        )
         checked = check_and_repair(
             self.workspace.folder,
             downloader,
@@ -66,7 +68,7 @@ class EnginePhase:
             wanted.resolution,
             wanted.days,
             today=self.workspace.clock().astimezone(NEW_YORK).date(),
-            further=benchmark,
+            further=further,
             download=report,
             allow_damaged=self.request.allow_damaged,
             cancel=self.running.cancel,

@@ -1,15 +1,15 @@
-"""Which of the files that LEAN did not get are fetched, and which opened files end early. Pure."""
+"""Which of the files that LEAN did not get are fetched, and which opened files lack days. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 
 from attrs import frozen
 
 from server.data_download.data_findings import DataFinding
 from server.data_download.request import DownloadRequest
-from server.engines.missing_data import DAMAGED, DataSeries, MissingFile
+from server.engines.missing_data import DAMAGED, ENDS_EARLY, LACKS_DAYS, NO_BARS, DataSeries, MissingFile
 from server.lean.errors import FormatError
 from server.lean.layout import layout_of, parse_path
 from server.lean.map_file import parse_map_file, spans_by_ticker
@@ -102,20 +102,26 @@ def days_of_holders(maps: Iterable[tuple[str, bytes]], ticker: str, days: Sequen
     return [day for day in days if day in held] if known else days
 
 
-def early_end(
-    series: Series, wanted: Sequence[date], on_disk: Iterable[date], empty: Iterable[date]
-) -> tuple[date, ...]:
-    """Return the days after a file's last row that it lacks; LEAN fills them with the last price without a message.
+def lacking_days(wanted: Sequence[date], on_disk: Collection[date], empty: Collection[date]) -> tuple[date, ...]:
+    """Return the days that an hour or daily file lacks; LEAN repeats the bar before them, without a message.
+
+    Days that are known to have no bars count after the file's last row only: from there on LEAN repeats its last price
+    to the end (fact 12 of its recorded runs).
 
     Args:
-        series: An hour or daily series.
-        wanted: The days of the algorithm on which a share had the ticker.
+        wanted: The days of the algorithm on which a share had the ticker, ascending.
         on_disk: Days that the file has.
         empty: Days that are known to have no bars.
     """
     last = max(on_disk, default=date.min)
-    known = set(empty)
-    return tuple(day for day in wanted if day > last and day not in known)
+    return tuple(day for day in wanted if day not in on_disk and (day > last or day not in empty))
+
+
+def reason_of_lack(days: Collection[date], on_disk: Collection[date], empty: Collection[date]) -> str:
+    """Return why a file lacks days (see `lacking_days`)."""
+    if all(day in empty for day in days):
+        return NO_BARS
+    return ENDS_EARLY if on_disk and min(days) > max(on_disk) else LACKS_DAYS
 
 
 def lacking_file(series: Series, days: tuple[date, ...], reason: str) -> MissingFile:
@@ -126,10 +132,10 @@ def lacking_file(series: Series, days: tuple[date, ...], reason: str) -> Missing
 
 
 def damaged_files(findings: Iterable[DataFinding]) -> tuple[MissingFile, ...]:
-    """Return the files of bars among damage in the form of missing ones."""
+    """Return the files of bars that findings are about in the form of missing ones."""
     found = []
     for one in findings:
-        if one.series is not None and one.is_damage:
+        if one.series is not None:
             series = one.series
             key = DataSeries(ticker=series.ticker, resolution=series.resolution.value, data_type=series.data_type.value)
             found.append(

@@ -8,7 +8,7 @@ from datetime import date
 from attrs import evolve, frozen
 
 from server.backtest.data_check import DataRequest
-from server.backtest.data_faults import DataFaults
+from server.backtest.data_faults import DataFaults, untrusted_sentences
 from server.backtest.rounds import Round, RoundsResult, benchmark_before, run_rounds
 from server.backtest.run_data import BENCHMARK_RESOLUTIONS, Benchmark, RunData
 from server.backtest.verdict import doubts_reason
@@ -17,6 +17,7 @@ from server.engines.base import EngineResult
 from server.engines.missing_data import trading_days
 from server.engines.results import with_check
 from server.engines.stored_check import StoredCheck, write_check
+from server.lean.series import Resolution
 from server.project.algorithm_source import AlgorithmSource
 
 
@@ -64,6 +65,15 @@ class LeanBacktest:
             for resolution in BENCHMARK_RESOLUTIONS
         )
 
+    def algorithm_data(self, resolution: Resolution) -> tuple[DataRequest, ...]:
+        """Return the bars of the request's shares in the range that the source states, as far as it is another one."""
+        first, last = self.source.start or self.start, self.source.end or self.end
+        if (first, last) == (self.start, self.end) or last < first:
+            return ()
+        settled = self.data.calendar.settled_through(self.data.clock())
+        days = tuple(day for day in trading_days(first, last, self.data.calendar) if day <= settled)
+        return (DataRequest(symbols=self.symbols, resolution=resolution, days=days, filled_later=True),)
+
     def run(
         self,
         run_engine: Callable[[], EngineResult],
@@ -91,7 +101,8 @@ class LeanBacktest:
             self.data,
             first=first,
             last=max(first, last),
-            checked=self.symbols,
+            known=faults.known,
+            reads_earlier=self.source.reads_earlier,
             reruns=reruns,
             finished=finished,
             notice=notice,
@@ -111,8 +122,7 @@ class LeanBacktest:
 
     def _with_findings(self, rounds: RoundsResult) -> EngineResult:
         """The result with what is known about all shares that LEAN used, within the algorithm's range."""
-        fetched = (one.ticker for part in rounds.rounds for one in part.fetched)
-        symbols = tuple(dict.fromkeys((*self.symbols, *fetched)))
+        symbols = self.data.shares(rounds.run, self.symbols)
         first, last = rounds.run.start or self.start, rounds.run.end or self.end
         found = self.findings(symbols, first, max(first, last))
         return rounds.result.with_findings(found, self.accepted)
@@ -122,12 +132,12 @@ class LeanBacktest:
         untrusted = [
             *([rounds.benchmark_problem] if rounds.benchmark_problem else []),
             *faults.untrusted,
-            *(f"LEAN does not read {sentence}" for sentence in rounds.damage),
+            *untrusted_sentences(rounds.damage),
             *([doubts] if doubts else []),
         ]
         rates = self.data.rate_notice(rounds.run.end)
         return StoredCheck(
-            untrusted=tuple(untrusted),
+            untrusted=tuple(dict.fromkeys(untrusted)),
             missing=rounds.opened,
             notices=(*faults.notices, *([rates] if rates else [])),
         )

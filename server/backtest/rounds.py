@@ -9,10 +9,12 @@ from datetime import date
 
 from attrs import field, frozen
 
+from server.backtest.data_faults import FindingKey
 from server.backtest.fill import FetchedDays, damaged_files
 from server.backtest.run_data import Benchmark, RunData
 from server.core.json import json_options
 from server.core.text import count_text, list_text
+from server.data_download.data_findings import DataFinding
 from server.engines.base import AlgorithmFailedError, EngineResult
 from server.engines.missing_data import MissingFile
 from server.engines.results import LeanRun, RunState
@@ -53,7 +55,7 @@ class RoundsResult:
         rounds: All rounds.
         opened: Files that LEAN opened and that lack days or are damaged, and files that do not exist because their
             days have no bars.
-        damage: What LEAN does not read of files that were not checked before the run, a sentence each.
+        damage: What LEAN does not read of the files that it opened, besides what was known before the run.
         benchmark_problem: Why the statistics that use the benchmark are wrong; None if they are not.
         benchmark: The benchmark of the last round; None if unknown.
     """
@@ -62,7 +64,7 @@ class RoundsResult:
     run: LeanRun
     rounds: tuple[Round, ...]
     opened: tuple[MissingFile, ...]
-    damage: tuple[str, ...]
+    damage: tuple[DataFinding, ...]
     benchmark_problem: str | None
     benchmark: Benchmark | None
 
@@ -98,7 +100,8 @@ def run_rounds(
     *,
     first: date,
     last: date,
-    checked: Collection[str],
+    known: Collection[FindingKey] = (),
+    reads_earlier: bool = False,
     reruns: int,
     finished: Callable[[Round], object],
     notice: Callable[[str], object] = lambda line: None,
@@ -110,7 +113,8 @@ def run_rounds(
         data: The data folder and its downloader.
         first: The first day of the algorithm, as far as that is known before the first run.
         last: Its last day, likewise.
-        checked: The symbols whose files were checked.
+        known: What was found about the data before the first run.
+        reads_earlier: Whether the algorithm may read bars of days before its range.
         reruns: The number of runs after the first one at most; 0 fetches nothing.
         finished: Receives each round when it is over.
         notice: Receives lines of text.
@@ -128,11 +132,15 @@ def run_rounds(
         assert run is not None  # noqa: S101 - each of LEAN's engines reads its results folder
         first, last = run.start or first, run.end or last
         benchmark = benchmark_after(run)
-        damage = data.opened_damage(run, checked)
-        opened = (*data.early_files(run), *data.benchmark_gaps(benchmark), *damaged_files(damage))
+        damage = data.opened_damage(run, known, reads_earlier=reads_earlier)
+        opened = (
+            *data.lacking_files(run),
+            *data.benchmark_gaps(benchmark),
+            *damaged_files(one for one in damage if one.is_damage),
+        )
         missing = unique_files([*run.missing, *opened])
         duration = time.perf_counter() - started
-        fetched = data.fetch(missing) if number <= reruns else ()
+        fetched = data.fetch((*missing, *damaged_files(damage))) if number <= reruns else ()
         counted = sum(file.counts for file in missing)
         rounds.append(Round(number=number, state=run.state, missing=counted, fetched=fetched, duration_s=duration))
         finished(rounds[-1])
@@ -145,7 +153,7 @@ def run_rounds(
             run=run,
             rounds=tuple(rounds),
             opened=(*missing[len(run.missing) :], *data.known_empty(run.missing)),
-            damage=tuple(one.sentence for one in damage),
+            damage=damage,
             benchmark=benchmark,
             benchmark_problem=data.benchmark_problem(benchmark),
         )

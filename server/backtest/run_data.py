@@ -9,16 +9,18 @@ from datetime import date, datetime
 from attrs import Factory, define, evolve, frozen
 
 from server.backtest.data_check import DataRequest, check_data
+from server.backtest.data_faults import FindingKey, finding_key
 from server.backtest.fill import (
     FetchedDays,
     days_of_holders,
-    early_end,
     fetchable_days,
     fetched_days,
+    lacking_days,
     lacking_file,
     opened_days,
     opened_series,
     plan_fill,
+    reason_of_lack,
 )
 from server.core.cancel import CancelToken
 from server.core.errors import Cancelled, ConfigurationError
@@ -31,7 +33,7 @@ from server.data_download.downloader import DataDownloader
 from server.data_download.feed_files import FolderFiles
 from server.data_download.request import DownloadRequest
 from server.data_download.tickers import same_ticker
-from server.engines.missing_data import ENDS_EARLY, LACKS_DAYS, NO_BARS, MissingFile, trading_days
+from server.engines.missing_data import LACKS_DAYS, NO_BARS, MissingFile, trading_days
 from server.engines.results import LeanRun
 from server.engines.verdict import benchmark_reason
 from server.lean.feed.share import MapFiles
@@ -125,48 +127,81 @@ class RunData:
         """
         return make_universe_files_consistent(self.folder, first, last, cancel=self.cancel)
 
-    def early_files(self, run: LeanRun) -> tuple[MissingFile, ...]:
-        """Return the hour and daily files that LEAN opened and that end before the algorithm's last day.
+    def lacking_files(self, run: LeanRun) -> tuple[MissingFile, ...]:
+        """Return the hour and daily files that LEAN opened and that lack days of the algorithm's range.
 
-        LEAN fills the days up to it with the last price, without a failed request or a message (fact 12 of its
+        LEAN repeats the bar before them, up to the last day, without a failed request or a message (fact 12 of its
         recorded runs).
         """
-        days = trading_days(run.start, min(run.end, self._last_session) if run.end else None, self.calendar)
+        days = self._days_of(run)
         found = []
         maps = MapFiles(FolderFiles(self.folder.path))
         for series in opened_series(run.requests.succeeded_paths):
             states = self.folder.catalog.states(series, days)
             on_disk = {day for day, state in states.items() if state in _PRESENT}
             empty = {day for day, state in states.items() if state is DayState.EMPTY}
-            if early_end(series, days, on_disk, empty):
+            if lacking_days(days, on_disk, empty):
                 wanted = days_of_holders(maps.contents, series.ticker, days)
-                lacking = early_end(series, wanted, on_disk, empty)
-                found += [lacking_file(series, lacking, ENDS_EARLY)] if lacking else []
+                lacking = lacking_days(wanted, on_disk, empty)
+                if lacking:
+                    found.append(lacking_file(series, lacking, reason_of_lack(lacking, on_disk, empty)))
         return tuple(found)
 
-    def opened_damage(self, run: LeanRun, checked: Collection[str]) -> tuple[DataFinding, ...]:
-        """Return the damage of files that LEAN opened for other symbols than those that were checked before the run.
+    def opened_damage(
+        self, run: LeanRun, known: Collection[FindingKey] = (), *, reads_earlier: bool = False
+    ) -> tuple[DataFinding, ...]:
+        """Return the damage of files that LEAN opened and that was not found before the run.
 
         Args:
             run: The run.
-            checked: The symbols whose files were checked.
+            known: What was found before the run.
+            reads_earlier: Whether the algorithm may read bars of days before its range, for a warm-up or a history.
         """
-        days = trading_days(run.start, min(run.end, self._last_session) if run.end else None, self.calendar)
+        days = self._days_of(run)
         wanted = opened_days(run.requests.succeeded_paths)
-        wanted |= dict.fromkeys(opened_series(run.requests.succeeded_paths), days)
+        in_one_file = opened_series(run.requests.succeeded_paths)
+        wanted |= dict.fromkeys(in_one_file, tuple(days))
         further = [
             DataRequest(symbols=(series.ticker,), resolution=series.resolution, days=tuple(mine))
             for series, mine in wanted.items()
-            if series.ticker not in checked and mine
+            if mine
         ]
+        if reads_earlier and days and days[0] > self.calendar.first_day:
+            earlier = self.calendar.trading_days(self.calendar.first_day, self.calendar.previous_trading_day(days[0]))
+            further += [
+                DataRequest(
+                    symbols=(series.ticker,),
+                    resolution=series.resolution,
+                    days=tuple(earlier),
+                    bars_only=True,
+                )
+                for series in in_one_file
+            ]
         if not further:
             return ()
         today = self.clock().astimezone(NEW_YORK).date()
         first = further[0]
         check = check_data(
-            self.folder, first.symbols, first.resolution, first.days, today=today, further=further, cancel=self.cancel
+            self.folder, (), first.resolution, first.days, today=today, further=further, cancel=self.cancel
         )
-        return tuple(one for one in (*check.damage, *check.lost) if one.kind != "ends_early")
+        found = dict.fromkeys((*check.damage, *check.lost))
+        return tuple(one for one in found if one.kind != "ends_early" and finding_key(one) not in known)
+
+    def shares(self, run: LeanRun, symbols: Sequence[str]) -> tuple[str, ...]:
+        """Return symbols, and the tickers of files that LEAN opened and that are not another ticker of one of them.
+
+        Args:
+            run: The run.
+            symbols: Those of the request.
+        """
+        opened = (*opened_series(run.requests.succeeded_paths), *opened_days(run.requests.succeeded_paths))
+        others = dict.fromkeys(series.ticker for series in opened if series.ticker not in symbols)
+        if others and run.start and run.end:
+            for symbol in symbols:
+                spans, _ = self.downloader.tickers(symbol, run.start, run.end)
+                for span in spans:
+                    others.pop(span.ticker, None)
+        return (*symbols, *others)
 
     def known_empty(self, missing: Iterable[MissingFile]) -> tuple[MissingFile, ...]:
         """Return those of missing files that do not exist because the provider has no bars of their days."""
@@ -209,6 +244,10 @@ class RunData:
             "and Alpha"
         )
 
+    def _days_of(self, run: LeanRun) -> Sequence[date]:
+        """The trading days of an algorithm up to the last session."""
+        return trading_days(run.start, min(run.end, self._last_session) if run.end else None, self.calendar)
+
     @property
     def _last_session(self) -> date:
         return self.calendar.last_session(self.clock())
@@ -235,8 +274,10 @@ class RunData:
         return False
 
     def _on_disk(self, wanted: dict[Series, tuple[date, ...]]) -> dict[Series, frozenset[date]]:
-        states = {series: self.folder.catalog.states(series, days) for series, days in wanted.items()}
-        return {
-            series: frozenset(day for day, state in found.items() if state in _PRESENT)
-            for series, found in states.items()
-        }
+        """The days that are on disk with all their rows."""
+        found = {}
+        for series, days in wanted.items():
+            checked = self.folder.catalog.check(series, days)
+            lost = {day for one in checked.findings if one.kind == "rows_lost" for day in one.days}
+            found[series] = frozenset(set(days) & (checked.on_disk - lost))
+        return found

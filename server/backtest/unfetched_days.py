@@ -1,4 +1,4 @@
-"""Divides the days that a download could not fetch by whether a backtest can still use rows of them."""
+"""Divides the days that a download could not fetch by whether their files exist."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class UnfetchedDays:
     """Days of a series that a download could not fetch.
 
     Attributes:
-        in_files: Those in damaged files with readable rows, which a rewrite saves, or which an earlier one has saved.
+        in_files: Those in damaged files, which a rewrite may save, or which an earlier one has saved.
         missing: Those of which nothing is on disk.
     """
 
@@ -34,7 +34,9 @@ def lacks_days(folder: DataFolder, report: DownloadReport) -> bool:
 
 
 def unfetched_days(folder: DataFolder, report: DownloadReport) -> tuple[UnfetchedDays, ...]:
-    """Divide the days that a download could not fetch by whether their files have rows that LEAN can use.
+    """Divide the days that a download could not fetch by whether a file of them exists.
+
+    The check of the data judges files that exist: it repairs them, or refuses to run the backtest on them.
 
     Args:
         folder: The data folder.
@@ -56,9 +58,7 @@ def _days_in_files(folder: DataFolder, series: Series, days: Sequence[date]) -> 
     lost = {day for one in checked.findings if one.kind == "rows_lost" for day in one.days}
     damaged = set()
     for path, found_days in _days_by_path(checked.findings).items():
-        parsed = parse_path(path)
-        if parsed and folder.catalog.check_file(*parsed).rows:
-            damaged |= found_days
+        damaged |= found_days if parse_path(path) else set()
     return lost | damaged
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from server.lean.series import parse_symbol
 
@@ -31,6 +31,7 @@ _NAMES = {
     "set_benchmark": "benchmark",
     "SetBenchmark": "benchmark",
 }
+_EARLIER = re.compile(r"warm_?up|history", re.IGNORECASE)
 _COMMENT = re.compile(r'("(?:\\.|[^"\\\n])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
 _CSHARP_CALL = re.compile(r"\b(SetStartDate|SetEndDate|SetBenchmark)\s*\(")
 _CSHARP_DAY = re.compile(r"\s*(?:new\s+DateTime\s*\(\s*)?(\d{4})\s*,\s*(\d{1,2})\s*,\s*(\d{1,2})\s*\)")
@@ -48,11 +49,13 @@ class AlgorithmSource:
         end: The last day that it sets literally; None if unknown.
         benchmark: The ticker of the benchmark, in capitals: the literal one, or SPY where the source sets none; None
             where it sets one that is not literal.
+        reads_earlier: Whether it names a warm-up or a history, which read bars of days before the first one.
     """
 
     start: date | None = None
     end: date | None = None
     benchmark: str | None = DEFAULT_BENCHMARK
+    reads_earlier: bool = False
 
 
 def read_algorithm_source(project: Path | None) -> AlgorithmSource:
@@ -73,10 +76,12 @@ def read_algorithm_source(project: Path | None) -> AlgorithmSource:
         main = project / "main.py"
         paths = [main] if main.is_file() else sorted(project.glob("*.cs"))
     calls: list[tuple[str, object]] = []
+    reads_earlier = False
     for path in paths:
         text = _text(path)
+        reads_earlier = reads_earlier or bool(_EARLIER.search(text))
         calls += csharp_calls(text) if path.suffix.lower() == ".cs" else python_calls(text)
-    return source_of(calls)
+    return evolve(source_of(calls), reads_earlier=reads_earlier)
 
 
 def source_of(calls: Sequence[tuple[str, object]]) -> AlgorithmSource:

@@ -227,7 +227,7 @@ def test_a_cancelled_repair(rig: Rig) -> None:
 
 
 def test_days_that_a_download_could_not_fetch(rig: Rig) -> None:
-    """Those in files with readable rows can be saved, or were; they are not requested a second time."""
+    """Those whose files exist are judged by the check of the data, and not requested a second time."""
     put_minute(rig, [*MINUTES[:2], "garbage", *MINUTES[2:]])
     put(rig.data, {path_of(SPY_MINUTE, DAYS[1]): b"rubbish"})
     provider = ScriptedProvider(raising(OUTAGE))
@@ -235,7 +235,7 @@ def test_days_that_a_download_could_not_fetch(rig: Rig) -> None:
     report = rig.download("SPY", DAYS[:3], MINUTE, provider=provider.hosted())
     with opened(rig.data) as folder:
         found = unfetched_days(folder, report)
-    assert found == (UnfetchedDays(series=SPY_MINUTE, in_files=(DAYS[0],), missing=(DAYS[1], DAYS[2])),)
+    assert found == (UnfetchedDays(series=SPY_MINUTE, in_files=(DAYS[0], DAYS[1]), missing=(DAYS[2],)),)
 
     repair(rig, SPY_MINUTE, DAYS[:1], raising(AssertionError("asked")), download=report)
     later = rig.download("SPY", DAYS[:3], MINUTE, provider=ScriptedProvider(raising(OUTAGE)).hosted())

@@ -54,9 +54,7 @@ def lean(tmp_path: Path, data: RunData) -> LeanRuns:
 def rounds_of(lean: LeanRuns, data: RunData, reruns: int = 3) -> tuple[Round, ...]:
     """Run, and return the rounds, which must be those that were reported one by one."""
     reported: list[Round] = []
-    found = run_rounds(
-        lean, data, first=DAYS[0], last=DAYS[-1], checked=(), reruns=reruns, finished=reported.append
-    ).rounds
+    found = run_rounds(lean, data, first=DAYS[0], last=DAYS[-1], reruns=reruns, finished=reported.append).rounds
     assert list(found) == reported
     return found
 
@@ -107,7 +105,7 @@ def test_the_number_of_runs_is_limited(lean: LeanRuns, data: RunData, reruns: in
         lean.request(minute_path(next(ticker), DAYS[0]))
         return lean()
 
-    found = run_rounds(run, data, first=DAYS[0], last=DAYS[-1], checked=(), reruns=reruns, finished=lambda part: None)
+    found = run_rounds(run, data, first=DAYS[0], last=DAYS[-1], reruns=reruns, finished=lambda part: None)
 
     assert len(found.rounds) == reruns + 1
     assert [len(part.fetched) for part in found.rounds] == [1] * reruns + [0]
@@ -145,7 +143,7 @@ def test_a_daily_file_that_cannot_be_completed_is_missing(lean: LeanRuns, data: 
     path = write_daily(data.folder.path, "QQQ", DAYS[:3])
     lean.request(path)
 
-    found = run_rounds(lean, data, first=DAYS[0], last=DAYS[-1], checked=(), reruns=3, finished=lambda part: None)
+    found = run_rounds(lean, data, first=DAYS[0], last=DAYS[-1], reruns=3, finished=lambda part: None)
 
     assert [(file.path, file.days, file.reason) for file in found.opened] == [(path, tuple(DAYS[3:]), ENDS_EARLY)]
     assert found.benchmark_problem is None
@@ -177,7 +175,7 @@ def test_a_benchmark_that_cannot_be_had(lean: LeanRuns, data: RunData) -> None:
     lean.benchmark = "QQQ"
     lean.request(write_daily(data.folder.path, "QQQ", DAYS[2:], "hour"))
 
-    found = run_rounds(lean, data, first=DAYS[0], last=DAYS[-1], checked=(), reruns=3, finished=lambda part: None)
+    found = run_rounds(lean, data, first=DAYS[0], last=DAYS[-1], reruns=3, finished=lambda part: None)
 
     assert len(found.rounds) == 1
     assert [(file.days, file.reason) for file in found.opened] == [(tuple(DAYS[:2]), LACKS_DAYS)]
@@ -236,7 +234,7 @@ def test_damage_that_is_left(lean: LeanRuns, data: RunData) -> None:
     path.write_bytes(b"PK no zip")
     lean.request(minute_path("GONE", DAYS[0]))
 
-    found = run_rounds(lean, data, first=DAYS[0], last=DAYS[-1], checked=(), reruns=3, finished=lambda part: None)
+    found = run_rounds(lean, data, first=DAYS[0], last=DAYS[-1], reruns=3, finished=lambda part: None)
 
     assert [(file.path, file.reason) for file in found.opened] == [(minute_path("GONE", DAYS[0]), "damaged")]
     assert len(found.damage) == 1
@@ -248,7 +246,7 @@ def test_days_without_bars_are_named(lean: LeanRuns, data: RunData) -> None:
     data.folder.ledger.record_days(Series("IBM", Resolution.MINUTE), now=NOW, empty=[DAYS[0]])
     lean.request(minute_path("IBM", DAYS[0]))
 
-    found = run_rounds(lean, data, first=DAYS[0], last=DAYS[-1], checked=(), reruns=3, finished=lambda part: None)
+    found = run_rounds(lean, data, first=DAYS[0], last=DAYS[-1], reruns=3, finished=lambda part: None)
 
     assert [(file.path, file.reason) for file in found.opened] == [(minute_path("IBM", DAYS[0]), "no bars")]
     assert not (data.folder.path / minute_path("IBM", DAYS[0])).exists()
