@@ -168,7 +168,7 @@ def open_workspace(
 
 @contextmanager
 def cancel_on_signals(grace: float = _GRACE_SECONDS) -> Iterator[CancelToken]:
-    """Return a token that Ctrl-C and SIGTERM cancel.
+    """Return a token that Ctrl-C, SIGTERM and the end of the terminal cancel.
 
     The command has 1.5 seconds to stop and to report; then the process ends, even if a connection still waits. No
     file is damaged by that: files are renamed into place once they are complete. A program that the command runs, such
@@ -193,7 +193,10 @@ def cancel_on_signals(grace: float = _GRACE_SECONDS) -> Iterator[CancelToken]:
         timers.append(timer)
 
     timers: list[threading.Timer] = []
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield token
     finally:

@@ -18,7 +18,7 @@ from server.corporate_actions.existing_file import ExistingFile
 from server.corporate_actions.model import Renames
 from server.corporate_actions.paths import factor_file_path, map_file_path
 from server.corporate_actions.service import BuildOutcome
-from server.data_download.catalog import days_on_disk
+from server.data_download.days_on_disk import days_on_disk
 from server.data_download.report import CorporateFiles
 from server.lean.factor_file import parse_factor_file
 from server.lean.layout import EQUITY_USA

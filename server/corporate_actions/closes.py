@@ -14,8 +14,8 @@ from server.core.cancel import CancelToken
 from server.core.errors import Cancelled
 from server.corporate_actions.renames import ChangeWindow
 from server.data_download.availability import DayState
-from server.data_download.catalog import days_on_disk, first_day_on_disk
 from server.data_download.data_folder import DataFolder
+from server.data_download.days_on_disk import days_on_disk, first_day_on_disk
 from server.data_download.downloader import DataDownloader
 from server.data_download.errors import DownloadError, PlanLimitError, SymbolNotFoundError
 from server.data_download.request import DownloadRequest

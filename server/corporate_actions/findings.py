@@ -18,8 +18,8 @@ from server.corporate_actions.closes import known_closes
 from server.corporate_actions.older_holders import days_of_older_holder
 from server.corporate_actions.paths import load_factor_rows, load_map_rows, recorded_findings
 from server.corporate_actions.price_changes import Closes, ExpectedChange, PriceChanges, changes_without_event
-from server.data_download.catalog import first_day_on_disk
 from server.data_download.data_folder import DataFolder
+from server.data_download.days_on_disk import first_day_on_disk
 from server.data_download.findings import AcceptedDoubt, Doubt, Findings, OtherHolder, joined
 from server.lean.errors import FormatError
 from server.lean.factor_file import FactorRow

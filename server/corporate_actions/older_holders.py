@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from server.corporate_actions.identity import PAUSE_SESSIONS
-from server.data_download.catalog import days_on_disk
+from server.data_download.days_on_disk import days_on_disk
 from server.lean.errors import FormatError
 from server.lean.layout import FACTOR_FILES, MAP_FILES
 from server.lean.map_file import parse_map_file, spans_by_ticker

@@ -110,14 +110,21 @@ def _unreadable_maps(maps: MapFiles, wanted: ShareRange) -> Iterator[DataFinding
             yield from (one for one in map_file_findings(file) if one.is_damage)
 
 
+def read_bound(series: Series, first: date) -> date:
+    """Return the day from which on LEAN reads bars of a share whose first day this is: of daily bars the day before.
+
+    Source: LEAN, ``SubscriptionDataReader``, which compares the ends of bars.
+    """
+    return first - timedelta(days=1) if layout_of(series).bar_ms >= MS_PER_DAY else first
+
+
 def _days_before(folder: DataFolder, wanted: ShareRange) -> Iterator[DataFinding]:
     """The days before the first row of the map file, or of the factor file (LEAN: ``SubscriptionDataReader``)."""
     share = wanted.share
     first = share.first_read_day
-    bar_ms = layout_of(Series(share.ticker, wanted.resolution)).bar_ms
     if first <= wanted.sessions[0]:
         return
-    read_from = first - timedelta(days=1) if bar_ms >= MS_PER_DAY else first
+    read_from = read_bound(Series(share.ticker, wanted.resolution), first)
     days = [day for day in wanted.sessions if day < read_from]
     if not days:
         return

@@ -20,9 +20,9 @@ from server.corporate_actions.file_findings import (
 )
 from server.corporate_actions.older_holders import days_of_older_holder
 from server.corporate_actions.paths import load_map_rows, read_text
-from server.corporate_actions.share_check import hidden_after_text, hidden_before_text, is_held_later
-from server.data_download.catalog import days_on_disk, first_day_on_disk
+from server.corporate_actions.share_check import hidden_after_text, hidden_before_text, is_held_later, read_bound
 from server.data_download.data_findings import DataFinding
+from server.data_download.days_on_disk import days_on_disk, first_days_on_disk
 from server.data_download.feed_files import FolderFiles
 from server.data_download.file_check import DamagedFile
 from server.lean.errors import FormatError
@@ -146,8 +146,9 @@ class _Check:
             ticker = parse_symbol(mapped[0].ticker) if mapped else symbol
         except (FormatError, ValueError):
             ticker = symbol
-        earliest = first_day_on_disk(self.data_folder, ticker)
-        if earliest is None or earliest >= read_from:
+        begins = first_days_on_disk(self.data_folder, ticker)
+        earliest = min((day for series, day in begins if day < read_bound(series, read_from)), default=None)
+        if earliest is None:
             return None
         calendar = USEquityTradingCalendar.load(read_from)
         if days_of_older_holder(self.data_folder, ticker, read_from, calendar):

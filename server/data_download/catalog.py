@@ -236,54 +236,6 @@ class Catalog:
             self.ledger.record_files(series, recorded)
 
 
-def first_day_on_disk(root: Path, ticker: str) -> date | None:
-    """The first day of which there are bars of any resolution under a ticker.
-
-    Raises:
-        ValueError: It is not a US equity symbol.
-    """
-    ticker = parse_symbol(ticker)
-    days = (_first_day(root, layout_of(Series(ticker, resolution))) for resolution in Resolution)
-    return min((day for day in days if day is not None), default=None)
-
-
-def days_on_disk(root: Path, ticker: str) -> set[date]:
-    """The days of which there are bars of any resolution under a ticker."""
-    found: set[date] = set()
-    for resolution in Resolution:
-        layout = layout_of(Series(ticker, resolution))
-        found |= _days_of_rows(root, layout) if layout.one_file else set(_days_of_names(root, layout))
-    return found
-
-
-def _first_day(root: Path, layout: Layout) -> date | None:
-    if layout.one_file:
-        return min(_days_of_rows(root, layout), default=None)
-    return next(_days_of_names(root, layout), None)
-
-
-def _days_of_rows(root: Path, layout: Layout) -> set[date]:
-    from server.lean.errors import FormatError
-    from server.lean.trade_csv import salvaged_days
-    from server.lean.zip import first_member
-
-    with suppress(OSError, FormatError):
-        _, content = first_member((root / layout.path(None)).read_bytes())
-        return set(salvaged_days(content))
-    return set()
-
-
-def _days_of_names(root: Path, layout: Layout) -> Iterator[date]:
-    """The days of the files in a series' folder, ascending, as the names begin with the day."""
-    names: list[str] = []
-    with suppress(OSError):
-        names = sorted(os.listdir(root / layout.folder))
-    for name in names:
-        found = parse_path(f"{layout.folder}/{name}")
-        if found and found[0] == layout.series and found[1]:
-            yield found[1]
-
-
 def _during(day: date, modified_ns: int) -> bool:
     """Whether an instant (ns since 1970 UTC) is within a New York day, before all of its bars are published."""
     at = datetime.fromtimestamp(modified_ns / 1e9, NEW_YORK)

@@ -14,6 +14,7 @@ from server.core.errors import ConfigurationError, ToolMissingError
 from server.core.secret import Secret, without_secrets
 from server.engines.base import LEAN_ENGINES, Engine
 from server.engines.lean_options import LeanOptions
+from server.engines.lean_run import NOT_FOR_LEAN_VARIABLES
 from server.engines.reference_data import (
     ReferenceSource,
     image_source,
@@ -28,8 +29,6 @@ from server.trading_calendar import USEquityTradingCalendar
 ENGINES = get_args(EngineName)
 
 NO_PROJECT = "no LEAN project was given (name the folder that holds its main.py)"
-
-_NOT_FOR_PROGRAMS = ("BACKTEST_SERVER_TOKEN",)
 
 
 @frozen(kw_only=True)
@@ -147,7 +146,7 @@ def engine_probes(
 ) -> EngineProbes:
     """Return the probes of a project, whose programs get neither a secret nor the server's token."""
     kept = without_secrets(environ, secrets)
-    environ = {name: value for name, value in kept.items() if name not in _NOT_FOR_PROGRAMS}
+    environ = {name: value for name, value in kept.items() if name not in NOT_FOR_LEAN_VARIABLES}
     return EngineProbes(settings=settings, environ=environ, project=project)
 
 

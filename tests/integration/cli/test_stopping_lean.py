@@ -66,7 +66,7 @@ def runs(command: CommandLine) -> bool:
     return state.rpartition(")")[2].split()[0] != "Z"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_lean_may_end_by_itself(command: CommandLine, served: Serve, project: str, number: signal.Signals) -> None:
     """It takes longer than a download has to stop; the command waits for it and ends with 130."""
     served()

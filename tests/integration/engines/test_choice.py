@@ -273,10 +273,12 @@ def test_programs_that_are_asked_get_no_key(choose, machine: SimpleNamespace, tm
     """Neither the vendor's key nor the server's token is in their environment."""
     write_program(machine.bin / "docker", f"#!/bin/sh\n/usr/bin/env > {tmp_path}/seen\nexit 1\n")
     machine.environ |= {"POLYGON_API_KEY": "s3cr3t", "BACKTEST_SERVER_TOKEN": "t0ken", "OTHER": "kept"}
+    machine.environ["MASSIVE_API_KEY"] = "another key"
 
     choose(environ=machine.environ, secrets=[Secret("s3cr3t")])
 
     seen = (tmp_path / "seen").read_text()
+    assert "another key" not in seen
     assert "s3cr3t" not in seen
     assert "t0ken" not in seen
     assert "OTHER=kept" in seen

@@ -11,7 +11,7 @@ import pytest
 
 from server.core.cancel import CancelToken
 from server.corporate_actions.verify import check_files, factor_fault, map_fault
-from server.data_download.catalog import first_day_on_disk
+from server.data_download.days_on_disk import first_day_on_disk
 from server.trading_calendar import USEquityTradingCalendar
 
 WHOLE = "19980102,0.49,0.25,1\n20240109,0.49,0.25,100\n20240206,0.98,1,50\n20501231,1,1,0"
@@ -187,6 +187,8 @@ def test_a_first_row_that_this_program_wrote_is_meant(tmp_path: Path) -> None:
     text = "20240105,1,1,1\n20501231,1,1,0"
     put(tmp_path, "factor", "x", text)
     put_zip(tmp_path / "equity/usa/daily/x.zip", "20240103 00:00,1,1,1,1,1\n20240105 00:00,1,1,1,1,1")
+    assert damaged(tmp_path) == {}  # LEAN reads the daily bar two days before the first row, and no earlier one
+    put_zip(tmp_path / "equity/usa/daily/x.zip", "20240102 00:00,1,1,1,1,1\n20240105 00:00,1,1,1,1,1")
     assert set(damaged(tmp_path)) == {"factor_files/x.csv"}
 
     found = check_files(
