@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import uvicorn
 from filelock import FileLock, Timeout
 
 from server.backtest_server import BacktestManager
-from server.core.errors import ConfigurationError
+from server.core.errors import BacktestServerError, ConfigurationError
 from server.core.running_programs import kill_programs
 from server.jobs import JobStore
 from server.observability import add_secret, log_listener
@@ -63,7 +63,8 @@ def serve(
 
         def count(identity: str, over: bool) -> None:
             if over:
-                metrics.job_changed(store.get(identity))
+                with suppress(KeyError, BacktestServerError):  # its database is damaged or locked
+                    metrics.job_changed(store.get(identity))
 
         manager.jobs.watch(count)
         app = create_app(
