@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from server.core.errors import BacktestServerError, BusyError, DiskFullError, WriteFailedError
+from server.core.errors import BusyError, DiskFullError, WriteFailedError
 from server.core.sqlite import is_damage, open_database, open_reader, primary_code, set_aside, transaction
 
 WRITE_SECONDS = 10.0
@@ -128,7 +128,10 @@ class JobDatabase:
                     raise
             return work()
         except (sqlite3.Error, OSError) as error:
-            raise self._translated(error) from error
+            translated = self._translated(error)
+            if translated is error:
+                raise
+            raise translated from error
 
     def _reopened(self, error: sqlite3.Error, opened: int) -> bool:
         """Replace a damaged file, or open one that could not be opened before.
@@ -175,11 +178,14 @@ class JobDatabase:
             "that locked it has ended"
         )
 
-    def _translated(self, error: sqlite3.Error | OSError) -> BacktestServerError:
+    def _translated(self, error: sqlite3.Error | OSError) -> Exception:
+        """Return the error to raise; one of a statement, such as a missing table, is raised as it is."""
         if primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return self._busy()
         if self._path is not None and _is_full(error, self._path.parent):
             return DiskFullError(f"the disk of {self._path.parent} is full; free space on it and try again")
+        if primary_code(error) == sqlite3.SQLITE_ERROR:
+            return error
         return WriteFailedError(f"the job database {self._path or 'in memory'} cannot be used ({error})")
 
 

@@ -33,6 +33,7 @@ _ERRORS = {
     415: "The body is not JSON",
     421: "The Host header names another server",
     422: "The request is invalid",
+    429: "Too many wrong tokens came from the client's address",
     500: "The server failed; its log has the details",
     502: "The data folder or a provider failed",
     503: "Another process has locked the job database; try again later",

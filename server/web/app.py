@@ -20,12 +20,21 @@ from server.backtest_server import BacktestManager
 from server.core.errors import BacktestServerError, BusyError, ConfigurationError, DiskFullError, NotFoundError
 from server.observability import mask
 from server.web import api, api_docs, login, models, pages
-from server.web.access import Access, Gate, wants_page
+from server.web.access import TOO_MANY, Access, Gate, wants_page
 from server.web.events import EventHub
 from server.web.state import State
+from server.web.wrong_tokens import WrongTokens
 from server.workspace import Workspace
 
-_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "not_json"}
+_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "not_json",
+    429: TOO_MANY,
+}
+"""Codes of errors of the framework by their HTTP status; `http` for all others."""
 
 _STATUSES = {NotFoundError: 404, ConfigurationError: 422, BusyError: 503, DiskFullError: 507}
 """HTTP statuses of errors; 502 for all others."""
@@ -50,6 +59,7 @@ def create_app(
         benchmarks: The archive of benchmark runs.
         metrics: Returns the body and the content type of /metrics.
     """
+    wrong_tokens = WrongTokens()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -60,6 +70,7 @@ def create_app(
             projects=projects,
             benchmarks=benchmarks,
             hub=EventHub(manager.jobs),
+            wrong_tokens=wrong_tokens,
         )
         app.state.workspace, app.state.manager = workspace, manager
         yield
@@ -96,7 +107,7 @@ def create_app(
         return Response(body, media_type=content_type)
 
     _add_error_answers(app)
-    app.add_middleware(Gate, access=access)
+    app.add_middleware(Gate, access=access, wrong_tokens=wrong_tokens)
     return app
 
 

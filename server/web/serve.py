@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,7 @@ def serve(
     benchmarks: Path,
     baseline: Baseline | None,
     environ: Mapping[str, str],
+    trusted_proxies: Sequence[str] = (),
     ready: Callable[[str], object] = lambda url: None,
 ) -> None:
     """Serve until the process is stopped; running jobs are then interrupted, queued ones kept.
@@ -57,6 +58,7 @@ def serve(
         benchmarks: The archive of benchmark runs.
         baseline: Download times that the metrics compare with.
         environ: The environment, in which engines find their programs.
+        trusted_proxies: Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto count.
         ready: Called with the URL once the server listens.
 
     Raises:
@@ -82,14 +84,14 @@ def serve(
         app = create_app(
             workspace, manager, access=access, projects=projects, benchmarks=benchmarks, metrics=metrics.render
         )
-        server = _Server(_config(app))
+        server = _Server(_config(app, trusted_proxies))
         with _stopped_by_signals(server):
             ready(f"http://{_shown(host)}:{listener.getsockname()[1]}")
             server.run(sockets=[listener])
             cleanup.close()
 
 
-def _config(app: FastAPI) -> uvicorn.Config:
+def _config(app: FastAPI, trusted_proxies: Sequence[str]) -> uvicorn.Config:
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of clients that are gone
     return uvicorn.Config(
         app,
@@ -98,7 +100,8 @@ def _config(app: FastAPI) -> uvicorn.Config:
         log_level="error",
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
         ws="none",
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )

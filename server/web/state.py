@@ -21,6 +21,7 @@ from server.plugins.overview import SettingValue, provider_overview, reason_of_c
 from server.web import models
 from server.web.access import Access
 from server.web.events import EventHub
+from server.web.wrong_tokens import WrongTokens
 from server.workspace import Workspace
 
 _MOST_RUNS = 100
@@ -43,6 +44,7 @@ class State:
     projects: Path
     benchmarks: Path
     hub: EventHub
+    wrong_tokens: WrongTokens
     _writers: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(_MOST_WRITERS), init=False)
 
     @property
