@@ -16,7 +16,7 @@ from server.backtest.events import event_json
 from server.backtest.running import DATA_DOWNLOAD, ENGINE, RunningBacktest
 from server.backtest.unfetched_days import lacks_days
 from server.core.cancel import CancelToken
-from server.core.errors import BacktestServerError, Cancelled
+from server.core.errors import BacktestServerError, Cancelled, ConfigurationError
 from server.core.events import EventListener
 from server.core.json import from_json, to_json
 from server.data_download.downloader import DataDownloader
@@ -176,9 +176,14 @@ class BacktestManager:
 
         Raises:
             KeyError: No job has this id.
-            ConfigurationError: A request that an earlier version stored unresolved can no longer be resolved.
+            ConfigurationError: A request that an earlier version stored unresolved can no longer be resolved, or the
+                stored request is damaged.
         """
-        return self.submit(from_json(self.status(identity).request, BacktestRequest), retry_of=identity)
+        try:
+            request = from_json(self.status(identity).request, BacktestRequest)
+        except ValueError as error:
+            raise ConfigurationError(f"the stored request of job {identity} is damaged; start a new one") from error
+        return self.submit(request, retry_of=identity)
 
     def status(self, identity: str) -> Job:
         """Return a job; its result is a `BacktestResult` in JSON's types.

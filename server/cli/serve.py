@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import sys
 from importlib.util import find_spec
@@ -13,6 +14,15 @@ from server.cli.common import PLACE, folder_options, open_workspace, provider_op
 
 _PACKAGES = ("fastapi", "jinja2", "prometheus_client", "uvicorn")
 """The packages of the extra `serve`."""
+
+
+def _networks(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        try:
+            ipaddress.ip_network(value)
+        except ValueError as error:
+            raise click.BadParameter(f"{value!r} is not an IP address or network ({error})") from error
+    return values
 
 
 @click.command()
@@ -37,6 +47,13 @@ _PACKAGES = ("fastapi", "jinja2", "prometheus_client", "uvicorn")
 @click.option(
     "--allowed-host", multiple=True, help="A host name by which browsers may address this server; may be repeated."
 )
+@click.option(
+    "--trusted-proxy",
+    multiple=True,
+    callback=_networks,
+    metavar="ADDRESS",
+    help="The address or network of a proxy whose X-Forwarded-For and -Proto count; may be repeated.",
+)
 @provider_option
 @folder_options
 def serve(
@@ -46,6 +63,7 @@ def serve(
     benchmarks: Path,
     baseline: Path | None,
     allowed_host: tuple[str, ...],
+    trusted_proxy: tuple[str, ...],
     provider: str | None,
     data_folder: Path | None,
     lean_config: Path | None,
@@ -71,6 +89,7 @@ def serve(
             benchmarks=benchmarks.absolute(),
             baseline=known,
             environ=os.environ,
+            trusted_proxies=trusted_proxy,
             ready=lambda url: print(f"serving on {url}", file=sys.stderr, flush=True),
         )
     return 0

@@ -105,6 +105,18 @@ class WriteFailedError(BacktestServerError):
     code = "write_failed"
 
 
+class DiskFullError(WriteFailedError):
+    """The disk has no space left for a file; the text names its folder."""
+
+    code = "disk_full"
+
+
+class BusyError(BacktestServerError):
+    """Another process has locked what is needed; the same may succeed later."""
+
+    code = "busy"
+
+
 def describe_exception(error: BaseException) -> str:
     """The type and text of any exception on one line; the text is left out where the exception cannot give it."""
     try:

@@ -80,8 +80,41 @@ def open_database(
 
 def is_damage(error: BaseException) -> bool:
     """Return whether the file's content caused the error, and not its folder, the disk or another process."""
+    return isinstance(error, DamagedDatabaseError) or primary_code(error) in _DAMAGE_CODES
+
+
+def primary_code(error: BaseException) -> int | None:
+    """Return SQLite's primary result code of an error; None if the error is not one of SQLite's."""
     code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(error, DamagedDatabaseError) or (code is not None and code & _PRIMARY_CODE in _DAMAGE_CODES)
+    return None if code is None else int(code) & _PRIMARY_CODE
+
+
+def open_reader(path: Path, busy_seconds: float) -> sqlite3.Connection:
+    """Open a second connection to a database of `open_database`, which only reads.
+
+    A writer does not block it. It keeps no pages in memory, so that damage of the file appears on the next read. Text
+    that is not UTF-8 is read with replacement characters.
+
+    Args:
+        path: The file, which exists.
+        busy_seconds: How long a statement waits while another process recovers the file.
+
+    Raises:
+        sqlite3.Error: The file cannot be opened.
+    """
+    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA cache_size = 0")
+    except BaseException:
+        connection.close()
+        raise
+    connection.text_factory = _lenient_text
+    return connection
+
+
+def _lenient_text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
 
 
 def set_aside(
@@ -138,11 +171,11 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield connection
+        connection.commit()  # fails on a full disk
     except BaseException:
         if connection.in_transaction:
             connection.rollback()
         raise
-    connection.commit()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -182,7 +215,7 @@ def _use_wal(connection: sqlite3.Connection, busy_seconds: float) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+            if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                 raise
         else:
             return

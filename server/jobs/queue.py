@@ -10,10 +10,16 @@ from attrs import define, field
 from loguru import logger
 
 from server.core.cancel import CancelToken
-from server.jobs.store import Job, JobState, JobStore
+from server.core.errors import BacktestServerError, BusyError, Cancelled, WriteFailedError
+from server.core.json import to_json
+from server.jobs.job import Job, JobState
+from server.jobs.store import JobStore
 
 MAX_RUNNING = 2
 """Number of jobs that run at once; others wait in order."""
+
+RETRY_SECONDS = 1.0
+"""Time between two attempts to store a state that could not be stored, on a full disk for example."""
 
 
 @define
@@ -24,21 +30,37 @@ class JobHandle:
         identity: The id of the job.
         cancel: Cancelled when the job is to stop.
         result: The result so far.
+        failure: Why what happened could not be stored; the job was cancelled then.
     """
 
     identity: str
     queue: JobQueue
     cancel: CancelToken
     result: Mapping[str, Any] = field(factory=dict)
+    failure: BacktestServerError | None = None
 
     def emit(self, data: Mapping[str, Any]) -> None:
         """Store an event and notify the watchers."""
-        self.queue.emit(self.identity, data)
+        self._store(lambda: self.queue.emit(self.identity, data))
 
     def update(self, result: Mapping[str, Any]) -> None:
         """Store the result so far."""
         self.result = result
-        self.queue.store.update(self.identity, JobState.RUNNING, result)
+        self._store(lambda: self.queue.store.update(self.identity, JobState.RUNNING, result))
+
+    def _store(self, write: Callable[[], object]) -> None:
+        """Wait while another process has locked the store; cancel the job if the store cannot be written."""
+        while self.failure is None:
+            try:
+                write()
+            except BusyError:
+                if self.cancel.cancelled:
+                    return
+            except WriteFailedError as error:
+                self.failure = error
+                self.cancel.cancel()
+            else:
+                return
 
 
 JobRunner = Callable[[Job, JobHandle], tuple[JobState, Mapping[str, Any]]]
@@ -95,12 +117,20 @@ class JobQueue:
         job = self.store.get(identity)
         with self._changed:
             token = self._cancels.get(identity)
-            if identity in self._waiting:
+            place = self._waiting.index(identity) if identity in self._waiting else None
+            if place is not None:
                 self._waiting.remove(identity)
         if token is not None:
             token.cancel()
-        else:
+            return self.store.get(identity)
+        try:
             self._move(identity, JobState.CANCELLED, job.result)
+        except BacktestServerError:
+            if place is not None:
+                with self._changed:
+                    self._waiting.insert(place, identity)
+                    self._changed.notify()
+            raise
         return self.store.get(identity)
 
     def wait(self, identity: str, seconds: float) -> Job:
@@ -140,7 +170,9 @@ class JobQueue:
                 token = self._cancels[identity] = CancelToken()
             try:
                 self._run(identity, token)
-            except Exception as error:  # the store cannot be written; the next job may succeed
+            except KeyError:
+                logger.warning("the job {} was lost with its damaged database", identity)
+            except Exception as error:  # the next job may succeed
                 logger.opt(exception=error).error("the job {} could not be stored", identity)
             finally:
                 with self._changed:
@@ -148,18 +180,47 @@ class JobQueue:
                     self._changed.notify_all()
 
     def _run(self, identity: str, token: CancelToken) -> None:
+        job = self.store.get(identity)
+        if job.state.over:  # cancelled while it waited, or its row is damaged
+            self._move_when_possible(identity, job.state, job.result)
+            return
+        if not self._move_when_possible(identity, JobState.RUNNING, {}):
+            return
         handle = JobHandle(identity, self, token)
-        if not self._move(identity, JobState.RUNNING, {}):
-            return  # it was cancelled while it waited
-        try:
-            state, result = self._work(self.store.get(identity), handle)
-        except Exception as error:
-            logger.opt(exception=error).error("the job {} ended unexpectedly", identity)
-            message = f"it ended unexpectedly ({type(error).__name__}); the log says more"
-            state, result = JobState.FAILED, {**handle.result, "error": {"code": "unexpected", "message": message}}
+        state, result = self._outcome(job, handle)
         if self._closing and state is JobState.CANCELLED:
             state = JobState.INTERRUPTED
-        self._move(identity, state, result)
+        self._move_when_possible(identity, state, result)
+
+    def _outcome(self, job: Job, handle: JobHandle) -> tuple[JobState, Mapping[str, Any]]:
+        """Run the work; an unexpected error ends the job as failed, or as cancelled if it was cancelled before."""
+        try:
+            state, result = self._work(job, handle)
+        except Exception as error:
+            logger.opt(exception=error).error("the job {} ended unexpectedly", job.id)
+            if handle.cancel.cancelled:
+                stopped = Cancelled("the job was stopped; files that it has written are kept")
+                state, result = JobState.CANCELLED, {**handle.result, "error": to_json(stopped)}
+            else:
+                message = f"it ended unexpectedly ({type(error).__name__}); the log says more"
+                state, result = JobState.FAILED, {**handle.result, "error": {"code": "unexpected", "message": message}}
+        if handle.failure is not None:
+            return JobState.FAILED, {**result, "error": to_json(handle.failure)}
+        return state, result
+
+    def _move_when_possible(self, identity: str, state: JobState, result: Mapping[str, Any]) -> bool:
+        """Store a state, and try again while it cannot be stored; when the queue closes, the state remains as it is."""
+        reported = False
+        while True:
+            try:
+                return self._move(identity, state, result)
+            except (BusyError, WriteFailedError) as error:
+                if not reported:
+                    logger.warning("the job {} is {} and could not be stored: {}", identity, state.value, error)
+                    reported = True
+            with self._changed:
+                if self._changed.wait_for(lambda: self._closing, RETRY_SECONDS):
+                    return False
 
     def _move(self, identity: str, state: JobState, result: Mapping[str, Any]) -> bool:
         moved = self.store.update(identity, state, result, _event(state, self.store))
@@ -173,7 +234,7 @@ class JobQueue:
         self._notify(identity)
 
     def _notify(self, identity: str, *, over: bool = False) -> None:
-        for watcher in self._watchers:
+        for watcher in tuple(self._watchers):
             watcher(identity, over)
 
 

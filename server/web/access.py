@@ -10,13 +10,14 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from loguru import logger
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from server.core.errors import ConfigurationError
 from server.core.secret import Secret
+from server.web.wrong_tokens import WrongTokens
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -25,6 +26,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 COOKIE = "backtest_server_session"
 MAX_BODY = 64 * 1024
 """Largest body of a request in bytes; requests contain symbols and days only."""
+
+TOO_MANY = "too_many_wrong_tokens"
+TOO_MANY_TEXT = "too many wrong tokens came from your address; wait a minute, or send the right one as a bearer"
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _OPEN_PATHS = ("/health", "/login")
@@ -108,6 +112,11 @@ class Access:
             return True
         return _same(_cookie(headers.get("cookie", "")).encode("latin-1"), Secret(self.session))
 
+    def shows_token(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request carries anything as the token, right or wrong."""
+        scheme, _, shown = headers.get("authorization", "").partition(" ")
+        return (scheme.lower() == "bearer" and bool(shown.strip())) or bool(_cookie(headers.get("cookie", "")))
+
     def admits_login(self, shown: str) -> bool:
         """Whether the text of the login form is the token."""
         return self.token is not None and _same(shown.encode("utf-8", "replace"), self.token)
@@ -132,9 +141,15 @@ class Access:
 class Gate:
     """ASGI middleware: applies the access rules, limits bodies, adds the security headers."""
 
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], access: Access) -> None:
+    def __init__(
+        self,
+        app: Callable[[Scope, Receive, Send], Awaitable[None]],
+        access: Access,
+        wrong_tokens: WrongTokens | None = None,
+    ) -> None:
         self._app = app
         self._access = access
+        self._wrong_tokens = wrong_tokens or WrongTokens()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request. Unexpected errors are logged and not sent."""
@@ -148,10 +163,10 @@ class Gate:
         refusal = self._refusal(scope, headers)
         if refusal is None:
             await self._let_in(scope, _limited(receive), send)
-        elif refusal[0] == 401 and wants_page(scope["path"], headers):
-            await _answer(send, 303, b"", {"location": "/login"})
+        elif refusal.status == 401 and wants_page(scope["path"], headers):
+            await _answer(send, 303, b"", {"location": "/login", **refusal.headers})
         else:
-            await _refuse(send, *refusal)
+            await _refuse(send, refusal)
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
@@ -169,20 +184,45 @@ class Gate:
             # A response that has begun is cut off; the client sees that from its missing end.
             logger.opt(exception=error).error("{} {} ended unexpectedly", scope["method"], scope["path"])
             if not begun:
-                await _refuse(send, 500, "unexpected", "the server failed at this; its log says more")
+                await _refuse(send, _Refusal(500, "unexpected", "the server failed at this; its log says more"))
 
-    def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> tuple[int, str, str] | None:
+    def _refusal(self, scope: Scope, headers: Mapping[str, str]) -> _Refusal | None:
         method, path = scope["method"], scope["path"]
         if not self._access.admits_host(headers.get("host")):
-            return 421, "unknown_host", "the Host header does not name this server"
+            return _Refusal(421, "unknown_host", "the Host header does not name this server")
         if not self._access.admits_origin(method, headers):
-            return 403, "foreign_origin", "a page of another site may not change anything here"
+            return _Refusal(403, "foreign_origin", "a page of another site may not change anything here")
         if not (path in _OPEN_PATHS or path.startswith("/static/") or self._access.admits_token(headers)):
-            return 401, "token_missing", "show the server's token: Authorization: Bearer <token>"
+            return self._refusal_of_token(scope, headers)
         length = headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 18 or int(length) > MAX_BODY:
-            return 413, "body_too_large", f"a request's body may have {MAX_BODY} bytes at most"
+            return _Refusal(413, "body_too_large", f"a request's body may have {MAX_BODY} bytes at most")
         return None
+
+    def _refusal_of_token(self, scope: Scope, headers: Mapping[str, str]) -> _Refusal:
+        if self._access.shows_token(headers):
+            address = address_of(scope)
+            if seconds := self._wrong_tokens.wait(address):
+                return _Refusal(429, TOO_MANY, TOO_MANY_TEXT, {"retry-after": str(seconds)})
+            self._wrong_tokens.add(address)
+        # Without its outdated cookie, an open page does not use up the user's attempts to log in.
+        outdated = {"set-cookie": f"{COOKIE}=; Max-Age=0; Path=/"} if _cookie(headers.get("cookie", "")) else {}
+        message = "show the server's token: Authorization: Bearer <token>"
+        return _Refusal(401, "token_missing", message, {"www-authenticate": "Bearer", **outdated})
+
+
+@frozen
+class _Refusal:
+    status: int
+    code: str
+    message: str
+    headers: Mapping[str, str] = field(factory=dict)
+
+
+def address_of(scope: Scope) -> str:
+    """Return the address of a request's client."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 class BodyTooLarge(HTTPException):
@@ -216,10 +256,9 @@ def _with_headers(send: Send) -> Send:
     return sender
 
 
-async def _refuse(send: Send, status: int, code: str, message: str) -> None:
-    body = json.dumps({"error": {"code": code, "message": message, "facts": {}}}).encode()
-    challenge = {"www-authenticate": "Bearer"} if status == 401 else {}
-    await _answer(send, status, body, {"content-type": "application/json", **challenge})
+async def _refuse(send: Send, refusal: _Refusal) -> None:
+    body = json.dumps({"error": {"code": refusal.code, "message": refusal.message, "facts": {}}}).encode()
+    await _answer(send, refusal.status, body, {"content-type": "application/json", **refusal.headers})
 
 
 async def _answer(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:

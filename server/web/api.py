@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from datetime import date, timedelta
-from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
@@ -15,12 +14,12 @@ from server.core.errors import ConfigurationError
 from server.core.json import to_json
 from server.coverage import read_coverage
 from server.data_download.request import DownloadRequest
-from server.jobs import Job
 from server.lean.feed import FeedRequest, Mode
 from server.lean.layout import layout_of
 from server.lean.series import NEW_YORK, Resolution, Series
 from server.web import models
-from server.web.projects import find_project, list_projects, name_of
+from server.web.job_answer import job_answer
+from server.web.projects import find_project, list_projects
 from server.web.state import State
 
 router = APIRouter(prefix="/api")
@@ -34,8 +33,11 @@ _ERRORS = {
     415: "The body is not JSON",
     421: "The Host header names another server",
     422: "The request is invalid",
+    429: "Too many wrong tokens came from the client's address",
     500: "The server failed; its log has the details",
     502: "The data folder or a provider failed",
+    503: "Another process has locked the job database; try again later",
+    507: "The disk is full",
 }
 
 
@@ -48,7 +50,7 @@ def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 _READING = answers(401, 422, 502)
-_POSTING = answers(400, 401, 403, 415, 422, 502)
+_POSTING = answers(400, 401, 403, 415, 422, 502, 503, 507)
 _MOST_FILES_OF_MINUTES, _MOST_FILES_OF_SECONDS, _MOST_DAYS_OF_ONE_FILE = 370, 31, 40_000
 """Days of bars that one request may ask for, by the number of bars in a day."""
 
@@ -67,26 +69,23 @@ def state_of(request: Request) -> State:
 Server = Annotated[State, Depends(state_of)]
 
 
+async def _writing(server: Server) -> AsyncIterator[None]:
+    """Limit the requests that wait for the job database, so that they leave threads to those that only read."""
+    async with server.writing():
+        yield
+
+
+_WRITING = (Depends(_writing),)
+
+
 # --- jobs ---
-
-
-def _job(server: State, job: Job) -> models.JobAnswer:
-    """Convert a job; its project's path becomes the project's name."""
-    answer = to_json(job)
-    project = answer["request"].get("project")
-    if project:
-        name = name_of(server.projects, FilePath(project))
-        answer["request"] = {**answer["request"], "project": name}
-        if answer["result"].get("project"):
-            answer["result"] = {**answer["result"], "project": name}
-    return models.JobAnswer(**answer)
 
 
 def _accepted(request: Request, identity: str, kind: str) -> models.QueuedJob:
     return models.QueuedJob(id=identity, url=str(request.app.url_path_for(f"get_{kind}", identity=identity)))
 
 
-@router.post("/backtests", status_code=202, responses=_POSTING)
+@router.post("/backtests", status_code=202, responses=_POSTING, dependencies=_WRITING)
 def start_backtest(body: models.BacktestBody, server: Server, request: Request) -> models.QueuedJob:
     """Queue a backtest."""
     wanted = BacktestRequest(
@@ -100,10 +99,11 @@ def start_backtest(body: models.BacktestBody, server: Server, request: Request) 
         fill=body.fill,
         allow_damaged=body.allow_damaged,
     )
+    server.check_disk()
     return _accepted(request, server.manager.submit(wanted), "backtests")
 
 
-@router.post("/downloads", status_code=202, responses=_POSTING)
+@router.post("/downloads", status_code=202, responses=_POSTING, dependencies=_WRITING)
 def start_download(body: models.DownloadBody, server: Server, request: Request) -> models.QueuedJob:
     """Queue a download: the data of a backtest, without an engine."""
     wanted = BacktestRequest(
@@ -114,6 +114,7 @@ def start_download(body: models.DownloadBody, server: Server, request: Request) 
         provider=server.known_provider(body.provider),
         only_data=True,
     )
+    server.check_disk()
     return _accepted(request, server.manager.submit(wanted), "downloads")
 
 
@@ -121,7 +122,7 @@ def _add_job_routes(kind: Literal["backtests", "downloads"]) -> None:
     """Add the routes of one kind of job; those of both kinds find any job by its id."""
 
     def add(method: str, path: str, name: str, endpoint: Callable[..., Any], *errors: int, **more: Any) -> None:
-        known = answers(401, 422, *errors)
+        known = answers(401, 422, 502, 503, *errors)
         router.add_api_route(f"/{kind}{path}", endpoint, methods=[method], name=name, responses=known, **more)
 
     def get_page(
@@ -132,7 +133,7 @@ def _add_job_routes(kind: Literal["backtests", "downloads"]) -> None:
         """Jobs of both kinds, newest first."""
         jobs = server.store.newest(limit=per_page, offset=(page - 1) * per_page)
         return models.JobList(
-            jobs=[_job(server, job) for job in jobs],
+            jobs=[job_answer(server, job) for job in jobs],
             total=sum(server.store.count().values()),
             page=page,
             per_page=per_page,
@@ -140,17 +141,16 @@ def _add_job_routes(kind: Literal["backtests", "downloads"]) -> None:
 
     def get_one(identity: Id, server: Server) -> models.JobAnswer:
         """One job."""
-        return _job(server, server.job(identity))
+        return job_answer(server, server.job(identity))
 
     def cancel(identity: Id, server: Server) -> models.JobAnswer:
         """Cancel a job, within two seconds; a finished one does not change."""
-        server.job(identity)
-        server.manager.cancel(identity)
-        return _job(server, server.manager.jobs.wait(identity, 2.0))
+        return job_answer(server, server.cancel(identity))
 
     def retry(identity: Id, server: Server, request: Request) -> models.QueuedJob:
         """Queue the same again; days that were downloaded are on disk already."""
         server.job(identity)
+        server.check_disk()
         return _accepted(request, server.manager.retry(identity), kind)
 
     def events(
@@ -164,8 +164,8 @@ def _add_job_routes(kind: Literal["backtests", "downloads"]) -> None:
 
     add("GET", "", f"list_{kind}", get_page)
     add("GET", "/{identity}", f"get_{kind}", get_one, 404)
-    add("DELETE", "/{identity}", f"cancel_{kind}", cancel, 403, 404)
-    add("POST", "/{identity}/retry", f"retry_{kind}", retry, 403, 404, status_code=202)
+    add("DELETE", "/{identity}", f"cancel_{kind}", cancel, 403, 404, 507, dependencies=_WRITING)
+    add("POST", "/{identity}/retry", f"retry_{kind}", retry, 403, 404, 507, status_code=202, dependencies=_WRITING)
     add("GET", "/{identity}/events", f"events_{kind}", events, 404, response_class=_EventStream)
 
 

@@ -17,15 +17,27 @@ from starlette.staticfiles import StaticFiles
 
 from server import __version__
 from server.backtest_server import BacktestManager
-from server.core.errors import BacktestServerError, ConfigurationError, NotFoundError
+from server.core.errors import BacktestServerError, BusyError, ConfigurationError, DiskFullError, NotFoundError
 from server.observability import mask
 from server.web import api, api_docs, login, models, pages
-from server.web.access import Access, Gate, wants_page
+from server.web.access import TOO_MANY, Access, Gate, wants_page
 from server.web.events import EventHub
 from server.web.state import State
+from server.web.wrong_tokens import WrongTokens
 from server.workspace import Workspace
 
-_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "not_json"}
+_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "not_json",
+    429: TOO_MANY,
+}
+"""Codes of errors of the framework by their HTTP status; `http` for all others."""
+
+_STATUSES = {NotFoundError: 404, ConfigurationError: 422, BusyError: 503, DiskFullError: 507}
+"""HTTP statuses of errors; 502 for all others."""
 
 
 def create_app(
@@ -47,6 +59,7 @@ def create_app(
         benchmarks: The archive of benchmark runs.
         metrics: Returns the body and the content type of /metrics.
     """
+    wrong_tokens = WrongTokens()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -57,6 +70,7 @@ def create_app(
             projects=projects,
             benchmarks=benchmarks,
             hub=EventHub(manager.jobs),
+            wrong_tokens=wrong_tokens,
         )
         app.state.workspace, app.state.manager = workspace, manager
         yield
@@ -93,7 +107,7 @@ def create_app(
         return Response(body, media_type=content_type)
 
     _add_error_answers(app)
-    app.add_middleware(Gate, access=access)
+    app.add_middleware(Gate, access=access, wrong_tokens=wrong_tokens)
     return app
 
 
@@ -101,11 +115,15 @@ def _add_error_answers(app: FastAPI) -> None:
     """Answer every error in one form: a stable code, a message, the facts."""
 
     @app.exception_handler(BacktestServerError)
-    async def ours(request: Request, error: BacktestServerError) -> JSONResponse:
-        status = 404 if isinstance(error, NotFoundError) else 422 if isinstance(error, ConfigurationError) else 502
+    async def ours(request: Request, error: BacktestServerError) -> Response:
+        status = next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), 502)
+        headers = {"Retry-After": "10"} if status == 503 else None
+        if _wants_page(request):
+            values = {"title": "Not possible", "message": mask(str(error))}
+            return pages.render(request, "error.html", status_code=status, **values)
         facts = {"symbol": error.symbol, "resolution": error.resolution, "days": error.days, "status": error.status}
         known = {name: value for name, value in facts.items() if value}
-        return _error(status, error.code, str(error), jsonable_encoder(known))
+        return _error(status, error.code, str(error), jsonable_encoder(known), headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

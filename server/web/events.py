@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from server.jobs import JobQueue
+from server.core.errors import BacktestServerError
+from server.jobs import JobEvent, JobQueue
 
 HEARTBEAT_SECONDS = 15.0
 _BATCH = 500
@@ -42,6 +43,8 @@ class EventHub:
     async def stream(self, identity: str, after: int, heartbeat: float = HEARTBEAT_SECONDS) -> AsyncIterator[str]:
         """Yield the job's events after the one of this number, each once and in order, until the job ends.
 
+        Where the store cannot be read, the stream ends without the final event, and the client reconnects.
+
         Args:
             identity: The job.
             after: Number of the last event that the client has.
@@ -52,8 +55,10 @@ class EventHub:
         try:
             while not self._closing:
                 woken.clear()
-                over = self._store.get(identity).state.over
-                events = self._store.events(identity, after, _BATCH)
+                try:
+                    over, events = await asyncio.to_thread(self._read, identity, after)
+                except (KeyError, BacktestServerError):
+                    return
                 for event in events:
                     after = event.number
                     yield f"id: {event.number}\ndata: {json.dumps(event.data)}\n\n"
@@ -70,3 +75,7 @@ class EventHub:
             self._streams[identity].discard(woken)
             if not self._streams[identity]:
                 del self._streams[identity]
+
+    def _read(self, identity: str, after: int) -> tuple[bool, list[JobEvent]]:
+        over = self._store.get(identity).state.over  # first: no event follows the one of a final state
+        return over, self._store.events(identity, after, _BATCH)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from server.web.access import COOKIE
+from server.web.access import COOKIE, TOO_MANY_TEXT, address_of
 from server.web.api import state_of
 from server.web.pages import render
 
@@ -28,8 +28,12 @@ def login(request: Request) -> Response:
 async def sign_in(request: Request) -> Response:
     """Set the pages' cookie if the token is right."""
     shown = parse_qs((await request.body()).decode("utf-8", "replace")).get("token", [""])[0]
-    access = state_of(request).access
+    state, address = state_of(request), address_of(request.scope)
+    access = state.access
+    if access.token is not None and (seconds := state.wrong_tokens.wait(address)):
+        raise HTTPException(429, TOO_MANY_TEXT, {"Retry-After": str(seconds)})
     if not access.admits_login(shown):
+        state.wrong_tokens.add(address)
         return render(request, "login.html", status_code=401, refused=True)
     answer = RedirectResponse("/", 303)
     secure = request.url.scheme == "https"

@@ -108,7 +108,7 @@ class JobAnswer(BaseModel):
     state: JobState
     request: Annotated[dict[str, Any], JsonOf(BacktestRequest, stored=True)]
     result: Annotated[dict[str, Any], JsonOf(BacktestResult, stored=True, omitted=("progress",))]
-    retry_of: JobId | None
+    retry_of: str | None
     created_at: Instant
     started_at: Instant | None
     finished_at: Instant | None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from attrs import evolve
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
@@ -16,7 +17,7 @@ from server.backtest.running import ENGINE
 from server.backtest_server import BacktestManager
 from server.core.text import list_text
 from server.engines.choose import ENGINES
-from server.jobs import Job
+from server.jobs import Job, failed_as_damaged
 from server.lean.series import Resolution
 from server.plugins.overview import provider_overview, reason_of_choice
 from server.web.result_view import progress_view, result_view, round_view, verdict_view
@@ -164,11 +165,20 @@ def _choices(workspace: Workspace) -> dict[str, Any]:
 
 
 def _job_view(job: Job) -> dict[str, Any]:
+    """A job for the templates; one whose stored values have another form than a job's is shown as failed."""
+    try:
+        return _view(job)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return _view(evolve(failed_as_damaged(job, "its values are not those of a job"), request={}))
+
+
+def _view(job: Job) -> dict[str, Any]:
     """A job for the templates. Requests of earlier versions are unresolved, so the result's values come first."""
     result, request = job.result, job.request
     known: Mapping[str, Any] = result if result.get("symbols") else request
-    project = request["project"]
-    symbols = known["symbols"] or []
+    project = request.get("project")
+    symbols = list(known.get("symbols") or [])
+    error = result.get("error")
     return {
         "id": job.id,
         "kind": job.kind,
@@ -177,11 +187,11 @@ def _job_view(job: Job) -> dict[str, Any]:
         "title": Path(project).name if project else list_text(symbols, most=4),
         "project": Path(project).name if project else None,
         "symbols": symbols,
-        "resolution": known["resolution"],
-        "start": known["start"],
-        "end": known["end"],
-        "engine": request["engine"],
-        "provider": request["provider"],
+        "resolution": known.get("resolution"),
+        "start": known.get("start"),
+        "end": known.get("end"),
+        "engine": request.get("engine"),
+        "provider": request.get("provider"),
         "retry_of": job.retry_of,
         "created_at": job.created_at,
         "started_at": job.started_at,
@@ -189,14 +199,14 @@ def _job_view(job: Job) -> dict[str, Any]:
         "duration_s": _seconds(job.started_at, job.finished_at),
         "phases": result.get("phases", []),
         "engine_choice": result.get("engine_choice"),
-        "engine_name": result.get("engine_name") or request["engine"],
+        "engine_name": result.get("engine_name") or request.get("engine"),
         "engine_failed": any(phase["name"] == ENGINE for phase in result.get("phases", [])),
         "download": result.get("download"),
         "outcome": result_view(result),
         "verdict": verdict_view((result.get("engine") or {}).get("verdict")),
         "rounds": [round_view(one) for one in result.get("rounds") or []],
         "progress": progress_view(result.get("progress")),
-        "error": result.get("error"),
+        "error": {"code": error["code"], "message": error["message"]} if error else None,
     }
 
 

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from server.backtest_server import BacktestManager
-from server.core.errors import NotFoundError
+from server.core.disk_space import check_writable
+from server.core.errors import BusyError, NotFoundError, WriteFailedError
 from server.jobs import Job, JobStore
+from server.jobs.database import WRITE_SECONDS
 from server.observability.benchmark_archive import read_runs
 from server.plugins.overview import SettingValue, provider_overview, reason_of_choice
 from server.web import models
 from server.web.access import Access
 from server.web.events import EventHub
+from server.web.wrong_tokens import WrongTokens
 from server.workspace import Workspace
 
 _MOST_RUNS = 100
+_MOST_WRITERS = 16
+"""Requests that may write the job database at once; each has one of the 40 threads of the framework."""
 
 
 def not_found(what: str) -> NotFoundError:
@@ -37,6 +44,8 @@ class State:
     projects: Path
     benchmarks: Path
     hub: EventHub
+    wrong_tokens: WrongTokens
+    _writers: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(_MOST_WRITERS), init=False)
 
     @property
     def store(self) -> JobStore:
@@ -51,6 +60,43 @@ class State:
         """
         try:
             return self.manager.status(identity)
+        except KeyError as error:
+            raise not_found(f"job {identity}") from error
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """Limit the requests that wait for the job database, so that they leave threads to those that only read.
+
+        Raises:
+            BusyError: Others have waited all the time.
+        """
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._writers.acquire()
+        except TimeoutError as error:
+            raise BusyError("too many requests wait for the job database; try again later") from error
+        try:
+            yield
+        finally:
+            self._writers.release()
+
+    def check_disk(self) -> None:
+        """Write a temporary file into the state folder.
+
+        Raises:
+            WriteFailedError: It cannot be written; `DiskFullError` where the disk is full.
+        """
+        check_writable(self.workspace.settings.state_folder)
+
+    def cancel(self, identity: str) -> Job:
+        """Cancel a job, and wait at most two seconds for its end.
+
+        Raises:
+            NotFoundError: No job has this id.
+        """
+        try:
+            self.manager.cancel(identity)
+            return self.manager.jobs.wait(identity, 2.0)
         except KeyError as error:
             raise not_found(f"job {identity}") from error
 
@@ -108,11 +154,14 @@ class State:
         """Check whether the server can work, and why not."""
         folder = self.workspace.settings.data_folder
         writable = os.access(folder if folder.is_dir() else folder.parent, os.W_OK)
+        problem = None if writable else f"{folder} cannot be written"
+        try:
+            self.check_disk()
+        except WriteFailedError as error:
+            problem = problem or str(error)
         workers = self.manager.jobs.alive
         checks = [
-            models.HealthCheck(
-                name="data folder", ok=writable, detail="writable" if writable else f"{folder} cannot be written"
-            ),
+            models.HealthCheck(name="data folder", ok=problem is None, detail=problem or "writable"),
             models.HealthCheck(
                 name="job workers", ok=workers, detail="running" if workers else "they have ended; restart the server"
             ),

@@ -24,8 +24,23 @@ _START_SECONDS = 30.0
 class Served:
     """A running server. `url` is its address; `get`, `post` and `delete` give JSON."""
 
-    def __init__(self, folder: Path, polygon_url: str, *options: str, environ: Mapping[str, str] | None = None) -> None:
-        """Serve the data folder `folder`/data, with Polygon at this address."""
+    def __init__(
+        self,
+        folder: Path,
+        polygon_url: str,
+        *options: str,
+        environ: Mapping[str, str] | None = None,
+        descriptors: int | None = None,
+    ) -> None:
+        """Serve the data folder `folder`/data, with Polygon at this address.
+
+        Args:
+            folder: The working directory.
+            polygon_url: The vendor's address.
+            options: Options of `serve`.
+            environ: Variables, in addition to those that every server has.
+            descriptors: How many file descriptors the process may have; None leaves it at that of this process.
+        """
         self.folder = folder
         self.errors: list[str] = []
         self.url = ""
@@ -40,6 +55,8 @@ class Served:
             **(environ or {}),
         }
         command = [sys.executable, "-m", "server", "serve", "--port", "0", *options]
+        if descriptors is not None:
+            command = ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh", *command]
         root = Path(__file__).parents[2]
         self.process = subprocess.Popen(
             command, cwd=folder, env={**variables, "PYTHONPATH": str(root)}, stderr=subprocess.PIPE, text=True

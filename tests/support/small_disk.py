@@ -1,44 +1,50 @@
-"""A disk that can be filled: a tmpfs of a few hundred kilobytes."""
+"""A file system of a few megabytes, to run out of space for real."""
 
 from __future__ import annotations
 
-import os
+import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-FILLER = "filler"
+_FILLER = "filler"
+
+
+class SmallDisk:
+    """A mounted tmpfs. `folder` is its root."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def fill(self) -> None:
+        """Write a file until no byte is free."""
+        with (self.folder / _FILLER).open("ab", buffering=0) as file:
+            for size in (1 << 16, 1 << 12, 1):
+                with suppress(OSError):
+                    while file.write(bytes(size)):
+                        pass
+        assert shutil.disk_usage(self.folder).free == 0
+
+    def free(self) -> None:
+        """Remove that file."""
+        (self.folder / _FILLER).unlink()
 
 
 @contextmanager
-def small_disk(folder: Path, size: str = "2m") -> Iterator[Path]:
-    """Mount a tmpfs of this size on a folder, which is created; skip the test where that is not allowed."""
+def small_disk(folder: Path, size: str = "4m") -> Iterator[SmallDisk]:
+    """Mount a tmpfs of this size on a folder, which is created; the test is skipped where that is not allowed."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        failure = done.stderr.strip() if done.returncode else ""
-    except OSError as error:
-        failure = str(error)
-    if failure:
-        pytest.skip(f"a disk that can be filled needs the right to mount a tmpfs ({failure})")
+        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no program `mount` to make a small disk with")
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
     try:
-        yield folder
+        yield SmallDisk(folder)
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(disk: Path, leave: int = 0) -> None:
-    """Use up the disk's space with one file, except for this many bytes, rounded to pages."""
-    free = os.statvfs(disk)
-    pages = free.f_bavail - leave // free.f_frsize
-    with (disk / FILLER).open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, pages * free.f_frsize)
-
-
-def free(disk: Path) -> None:
-    """Remove what `fill` wrote."""
-    (disk / FILLER).unlink()

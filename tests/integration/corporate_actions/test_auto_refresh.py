@@ -28,7 +28,7 @@ from tests.support.corporate_rig import RigOn, at
 from tests.support.market import Market
 from tests.support.polygon_server import Request
 from tests.support.reference_data import DIVIDENDS, SPLITS, ReferenceData
-from tests.support.small_disk import fill, free, small_disk
+from tests.support.small_disk import small_disk
 
 
 def test_at_most_once_a_day(rig_on: RigOn) -> None:
@@ -121,11 +121,11 @@ def test_a_full_disk_is_not_remembered(rig_on: RigOn) -> None:
     """The files are built by the next download after space was freed, without a wait of an hour."""
     rig, _ = rig_on()
     with small_disk(rig.data / "equity/usa/map_files") as disk:
-        fill(disk)
+        disk.fill()
         full = rig.download("AAPL", DAYS[0], DAYS[-1])
         assert [entry.map_file for entry in full.corporate_actions] == ["none"]
         assert "the disk is full; free some space" in full.notices[0]
-        free(disk)
+        disk.free()
 
         report = rig.download("AAPL", DAYS[0], DAYS[-1])
 
