@@ -34,7 +34,7 @@ LEAN_CLI_VERSION := 1.0.230
 $(LEAN_CLI)/.installed-$(LEAN_CLI_VERSION):
 	$(PYTHON) -m venv --clear $(LEAN_CLI)
 	$(LEAN_CLI)/bin/pip install --quiet --no-deps lean==$(LEAN_CLI_VERSION)
-	$(LEAN_CLI)/bin/pip install --quiet click requests json5 docker rich pydantic python-dateutil lxml joblib packaging cryptography
+	$(LEAN_CLI)/bin/pip install --quiet --no-warn-conflicts click requests json5 docker rich pydantic python-dateutil lxml joblib packaging cryptography
 	touch $@
 
 # Run the unit tests with the lowest versions that setup.cfg allows, in a separate virtual environment.

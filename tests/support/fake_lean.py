@@ -318,9 +318,9 @@ def no_network(folder: Path, config: dict[str, Any]) -> None:
 def many_errors(folder: Path, config: dict[str, Any]) -> None:
     """Lines without a cause, more than an error may quote, before the cause."""
     for number in range(9):
-        print(f"error {number} of no account " + "x" * 200, flush=True)
+        print(f"error {number} of no account " + "x" * 380, flush=True)
     print("Error: the cause is here", flush=True)
-    print("failed to show more " + "y" * 300, flush=True)
+    print("failed to show more " + "y" * 450, flush=True)
     sys.exit(1)
 
 

@@ -143,8 +143,8 @@ def days_error(
     informative = [line for line in outcome.lines if _INFORMATIVE.search(line)]
     lines = [line for line in informative if about.search(line)] or informative or outcome.lines
     cause = last_error(outcome.lines)
-    if outcome.exit_code != 0 and cause and not any(cause in line for line in lines[-_QUOTED_LINES:]):
-        lines = [*lines, cause]
+    if outcome.exit_code != 0 and cause:
+        lines = [*(line for line in lines if cause not in line), cause]
     if outcome.exit_code == 0:
         how = "ended without an error, which is no proof that nothing was traded, but brought no bars"
     elif outcome.exit_code < 0:
@@ -165,8 +165,11 @@ def _span(days: Sequence[date]) -> str:
 
 
 def _quoted(lines: Sequence[str]) -> str:
-    """The last three lines, on one line; of a long text the end, since the cause of a failure comes last."""
-    text = " / ".join(" ".join(line.split()) for line in lines[-_QUOTED_LINES:])
-    if not text:
-        return ""
-    return "; it said: " + (text if len(text) <= _QUOTED_LENGTH else "..." + text[3 - _QUOTED_LENGTH :])
+    """The last three lines, on one line, or as many of them as are short enough: the cause of a failure comes last."""
+    text = ""
+    for line in reversed(lines[-_QUOTED_LINES:]):
+        one = " ".join(line.split())
+        if text and len(one) + len(text) > _QUOTED_LENGTH:
+            break
+        text = f"{one} / {text}" if text else one if len(one) <= _QUOTED_LENGTH else one[: _QUOTED_LENGTH - 3] + "..."
+    return f"; it said: {text}" if text else ""
