@@ -310,9 +310,7 @@ def no_modules(folder: Path, config: dict[str, Any]) -> None:
 def no_network(folder: Path, config: dict[str, Any]) -> None:
     print("HTTPSConnectionPool(host='raw.githubusercontent.com', port=443): Max retries exceeded", file=sys.stderr)
     print("Error: HTTPSConnectionPool(host='www.quantconnect.com', port=443): Max retries exceeded", file=sys.stderr)
-    fail_text = "It looks like you don't have an internet connection, please check your system settings"
-    print(fail_text, file=sys.stderr, flush=True)
-    sys.exit(1)
+    sys.exit("It looks like you don't have an internet connection, please check your system settings")
 
 
 def many_errors(folder: Path, config: dict[str, Any]) -> None:
