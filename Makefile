@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run serve test test-lowest lock bench bench-live assets clean
+.PHONY: run serve test test-lowest lock bench bench-live assets clean .venv-lean
 
 # The versions to install, for reproducible test runs on every supported Python.
 LOCK := requirements-dev.lock
@@ -17,13 +17,25 @@ serve: $(VENV)/.installed-serve assets
 
 # All checks of the main branch: style, types, import rules, spelling, tests. The tests of a module share servers and a
 # browser, so that a module stays in one process.
-test: $(VENV)/.installed-test assets
+test: $(VENV)/.installed-test .venv-lean assets
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# The real LEAN CLI for tests, with what its commands import: quantconnect-stubs and the terminal pages are left out.
+LEAN_CLI := .venv-lean
+LEAN_CLI_VERSION := 1.0.230
+
+.venv-lean: $(LEAN_CLI)/.installed-$(LEAN_CLI_VERSION)
+
+$(LEAN_CLI)/.installed-$(LEAN_CLI_VERSION):
+	$(PYTHON) -m venv --clear $(LEAN_CLI)
+	$(LEAN_CLI)/bin/pip install --quiet --no-deps lean==$(LEAN_CLI_VERSION)
+	$(LEAN_CLI)/bin/pip install --quiet --no-warn-conflicts click requests json5 docker rich pydantic python-dateutil lxml joblib packaging cryptography
+	touch $@
 
 # Run the unit tests with the lowest versions that setup.cfg allows, in a separate virtual environment.
 LOWEST := .venv-lowest
@@ -74,4 +86,4 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LOWEST) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(LEAN_CLI) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,9 +1,8 @@
 """Runs LEAN with ``lean backtest`` of LEAN's CLI, in Docker and on local data only.
 
 LEAN exits with success even if data was missing, so its failed data requests are reported with its statistics.
-The CLI rewrites the lean.json it gets, without its comments (LEAN's CLI: ``LeanConfigManager.set_properties``), so it
-gets a private copy in the same folder, with the data folder of this backtest and without vendors' keys. The CLI has the
-object store of the workspace in every run.
+The CLI sees a private folder with a copy of the project (see cli_workspace.py), from which the results are moved to the
+project. It has the object store of the workspace in every run.
 
 An algorithm receives the request as parameters: ``backtest-symbols`` (comma separated), ``backtest-resolution``,
 ``backtest-start`` and ``backtest-end`` (ISO, both included); see examples/ZacQC. One that reads none of them runs its
@@ -12,22 +11,16 @@ own dates, and the result says so.
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from server.core.cancel import CancelToken
-from server.core.errors import BacktestServerError, ConfigurationError, ToolMissingError, WriteFailedError
-from server.core.secret import mask_secrets
+from server.core.errors import BacktestServerError, ConfigurationError, ToolFailedError, ToolMissingError
 from server.core.subprocess_runner import CommandOutcome, CommandRequest
 from server.engines.base import EngineProgress, EngineRequest, EngineResult
-from server.engines.docker_command import call_docker
+from server.engines.cli_workspace import CliWorkspace, open_cli_workspace
 from server.engines.lean_options import LeanOptions
 from server.engines.lean_project import (
     project_folder,
@@ -38,7 +31,6 @@ from server.engines.lean_project import (
 )
 from server.engines.lean_result import lean_result
 from server.engines.lean_run import (
-    CONTAINER_INTERRUPT_GRACE,
     DOCKER_FAILURES,
     TERMINATE_GRACE,
     StartFailure,
@@ -49,19 +41,12 @@ from server.engines.lean_run import (
     start_error,
 )
 from server.engines.run_folder import create_run_folder
+from server.lean.cli import INTERRUPT_GRACE, container_notice, machine_problem, remove_container
 from server.settings.lean_json import read_lean_json
-
-NOT_FOR_LEAN = ("backtest-server", "polygon-api-key")
-"""Keys of lean.json that the private copy omits: LEAN does not need them to read local files."""
 
 # What LEAN's CLI prints when it cannot start LEAN, the error that this becomes, and its text.
 _START_FAILURES = (
     *DOCKER_FAILURES,
-    StartFailure(
-        ("while pulling", "pull access denied", "No such image", "manifest unknown", "manifest for"),
-        ToolMissingError,
-        "LEAN's image is not there and could not be fetched; run: docker pull quantconnect/lean:latest",
-    ),
     StartFailure(
         ("lean login", "not logged in", "Invalid credentials"),
         ToolMissingError,
@@ -71,11 +56,6 @@ _START_FAILURES = (
         ("lean init", "Lean CLI root folder"),
         ToolMissingError,
         "LEAN's CLI does not accept this lean.json; run lean init in its folder, which also names the organization",
-    ),
-    StartFailure(
-        ("modules-1.", "cdn.quantconnect.com"),
-        ToolMissingError,
-        "LEAN's CLI could not fetch its list of modules; run any lean command once while online",
     ),
 )
 
@@ -125,74 +105,76 @@ class CliEngine:
         root = self._lean_config.resolve().parent
         project = _project(request, root)
         folder = project_folder(project)
-        own = project_parameters(read_project_config(folder))
-        parameters = run_parameters(own, request, self._options.secrets)
-        output = create_run_folder(folder, started_at)
+        config = read_project_config(folder)
+        parameters = run_parameters(project_parameters(config), request, self._options.secrets)
+        results = create_run_folder(folder, started_at)
         try:
-            with self._private_config(request.data_folder) as config:
-                outcome = run_lean(
-                    CommandRequest(
-                        argv=(self._executable, *self._arguments(project, output.path, config, parameters)),
-                        cwd=root,
-                        # The default of 80 columns would break file names and messages.
-                        env={**self._environ, "COLUMNS": "400"},
-                        time_limit=self._options.time_limit,
-                        secrets=self._options.secrets,
-                        interrupt_grace=CONTAINER_INTERRUPT_GRACE,
-                        terminate_grace=TERMINATE_GRACE,
-                    ),
-                    output.path,
-                    stream_port=None,
-                    request=request,
-                    cancel=cancel,
-                    on_line=on_line,
-                    on_progress=on_progress,
-                )
-            if outcome.cancelled or outcome.timed_out:
-                self._remove_container(output.path)
+            with open_cli_workspace(
+                project,
+                results.path,
+                root=root,
+                config=config,
+                user=read_lean_json(self._lean_config),
+                data_folder=request.data_folder,
+                secrets=self._options.secrets,
+                keeps=container_notice(self._environ, on_line),
+            ) as workspace:
+                try:
+                    outcome = self._run(
+                        workspace,
+                        parameters,
+                        partial(run_lean, request=request, on_progress=on_progress),
+                        cancel,
+                        on_line,
+                    )
+                finally:
+                    workspace.move_results(results.path)
             run = finished_run(
                 outcome,
-                output.path,
+                results.path,
                 self._clock(),
                 time_limit=self._options.time_limit,
-                start_failure=partial(_start_failure, data_folder=request.data_folder),
+                start_failure=partial(_start_failure, data_folder=request.data_folder, results=results.path),
             )
         finally:
-            output.clean()
+            results.clean()
         return lean_result(request, run, engine=self.name, started_at=started_at, finished_at=self._clock())
 
-    def _arguments(self, project: Path, output: Path, config: Path, parameters: Mapping[str, str]) -> Iterator[str]:
-        yield from ("backtest", str(project), "--output", str(output), "--lean-config", str(config))
+    def _run(
+        self,
+        workspace: CliWorkspace,
+        parameters: Mapping[str, str],
+        run: Callable[..., CommandOutcome],
+        cancel: CancelToken,
+        on_line: Callable[[str], None],
+    ) -> CommandOutcome:
+        """Run the CLI, whose container does not exist afterwards."""
+        command = CommandRequest(
+            argv=(self._executable, *self._arguments(workspace, parameters)),
+            cwd=workspace.root,
+            # The default of 80 columns would break file names and messages.
+            env={**self._environ, "COLUMNS": "1000", "TMPDIR": str(workspace.scratch)},
+            time_limit=self._options.time_limit,
+            secrets=self._options.secrets,
+            interrupt_grace=INTERRUPT_GRACE,
+            terminate_grace=TERMINATE_GRACE,
+        )
+        outcome = None
+        try:
+            outcome = run(command, workspace.output, stream_port=None, cancel=cancel, on_line=on_line)
+            return outcome
+        finally:
+            if outcome is None or outcome.cancelled or outcome.timed_out or outcome.exit_code < 0:
+                remove_container(workspace.container, self._environ)
+
+    def _arguments(self, workspace: CliWorkspace, parameters: Mapping[str, str]) -> Iterator[str]:
+        yield from ("backtest", str(workspace.project), "--output", str(workspace.output))
+        yield from ("--lean-config", str(workspace.lean_config))
         yield from ("--data-provider-historical", "Local", "--no-update")
         if self._image:
             yield from ("--image", self._image)
         for name, value in parameters.items():  # given any, the CLI ignores those of the project's config.json
             yield from ("--parameter", name, value)
-
-    @contextmanager
-    def _private_config(self, data_folder: Path) -> Iterator[Path]:
-        values = {key: value for key, value in read_lean_json(self._lean_config).items() if key not in NOT_FOR_LEAN}
-        values["data-folder"] = str(data_folder.resolve())
-        folder = self._lean_config.resolve().parent
-        try:
-            handle, name = tempfile.mkstemp(prefix="lean-backtest-", suffix=".json", dir=folder)  # mode 0600
-        except OSError as error:
-            raise WriteFailedError(f"LEAN's CLI needs to write in {folder}: {error.strerror or error}") from error
-        path = Path(name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(mask_secrets(json.dumps(values, indent=4), self._options.secrets))
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
-
-    def _remove_container(self, output: Path) -> None:
-        """Remove the container of a CLI that was stopped, which it names in its file ``config``."""
-        docker = shutil.which("docker", path=self._environ.get("PATH", ""))
-        with suppress(OSError, ValueError, AttributeError):
-            container = json.loads((output / "config").read_text("utf-8")).get("container")
-            if docker and isinstance(container, str) and not container.startswith("-"):
-                call_docker(docker, "rm", "-f", container, environ=self._environ)
 
 
 def _project(request: EngineRequest, root: Path) -> Path:
@@ -203,6 +185,10 @@ def _project(request: EngineRequest, root: Path) -> Path:
     return project
 
 
-def _start_failure(outcome: CommandOutcome, data_folder: Path) -> BacktestServerError:
-    """The error for a CLI that could not start LEAN."""
+def _start_failure(outcome: CommandOutcome, data_folder: Path, results: Path) -> BacktestServerError:
+    """The error for a CLI that could not start LEAN, or whose exit code hides how LEAN ended."""
+    if (results / "log.txt").is_file():
+        return ToolFailedError(f"LEAN ended in its container without a result; see {results / 'log.txt'} for why")
+    if problem := machine_problem(outcome.lines):
+        return ToolMissingError(problem)
     return start_error(outcome, _START_FAILURES, "lean backtest", no_market_hours(data_folder))

@@ -98,13 +98,13 @@ def lean_config(
         "api-access-token": "",
         "job-organization-id": "",
         "python-additional-paths": [paths.launcher, *paths.libraries],
-        "environments": {"backtesting": _ENVIRONMENT},
+        "environments": {"backtesting": dict(BACKTESTING)},
         **({} if stream_port is None else {"desktop-http-port": str(stream_port)}),
         **({} if python_environment is None else {"python-venv": python_environment}),
     }
 
 
-_ENVIRONMENT = {
+BACKTESTING: Mapping[str, Any] = {
     "live-mode": False,
     "setup-handler": "QuantConnect.Lean.Engine.Setup.BacktestingSetupHandler",
     "result-handler": "QuantConnect.Lean.Engine.Results.BacktestingResultHandler",
@@ -113,3 +113,4 @@ _ENVIRONMENT = {
     "history-provider": [_HISTORY],
     "transaction-handler": "QuantConnect.Lean.Engine.TransactionHandlers.BacktestingTransactionHandler",
 }
+"""The handlers of a backtest."""

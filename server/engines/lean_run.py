@@ -27,12 +27,13 @@ from server.engines.lean_options import LeanOptions
 from server.engines.progress import follow_run
 from server.engines.results import LeanRun, RunState, read_run
 from server.engines.run_folder import STORAGE, RunFolder
+from server.lean.cli import INTERRUPT_GRACE, last_error
 
 NOT_FOR_LEAN_VARIABLES = frozenset({"BACKTEST_SERVER_TOKEN", "POLYGON_API_KEY", "MASSIVE_API_KEY"})
 """Variables that LEAN's environment does not have: the server's token and vendors' keys."""
 
 NATIVE_INTERRUPT_GRACE = 10.0
-CONTAINER_INTERRUPT_GRACE = 15.0
+CONTAINER_INTERRUPT_GRACE = INTERRUPT_GRACE
 TERMINATE_GRACE = 5.0
 """Seconds that LEAN has to end after SIGINT, natively and in a container, and after SIGTERM. Python algorithms need
 about 5 after their results are written; before its first bar LEAN ignores SIGINT."""
@@ -223,7 +224,8 @@ def start_error(
         if any(sign.lower() in printed for sign in failure.signs):
             return failure.kind(failure.advice)
     lines = [line.strip() for line in outcome.lines if not _HELP.match(line)]
-    last = unhandled_exception("\n".join(outcome.lines)) or (lines[-1] if lines else "it printed nothing")
+    printed_last = last_error(outcome.lines) or (lines[-1] if lines else "it printed nothing")
+    last = unhandled_exception("\n".join(outcome.lines)) or printed_last
     return ToolFailedError(f"{program} ended with exit code {outcome.exit_code}: {last}{hint}")
 
 

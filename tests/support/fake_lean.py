@@ -45,6 +45,8 @@ OTHER_OPTIONS = (
     "--lean-config",
 )
 WENT_WRONG = "Something went wrong while running the downloader data provider, see the logs above for more information"
+DATABASES = ("market-hours/market-hours-database.json", "symbol-properties/symbol-properties-database.csv")
+FETCHED = "fetched from GitHub"
 FLAGS = ("--no-update", "--update", "--verbose")
 
 
@@ -157,6 +159,7 @@ def main() -> None:
     refuse_leaks(config.get("polygon-api-key", ""))
     check_options(options, config)
     data = config_file.parent / config["data-folder"]
+    rewrite_files(config_file, config, data)
     mode = control.get("mode", "")
     if mode in MODES:
         MODES[mode](folder, config)
@@ -184,6 +187,20 @@ def note_call(folder: Path, config_file: Path, config: dict[str, Any]) -> None:
     }
     with (folder / CALLS).open("a") as file:
         file.write(json.dumps(call) + "\n")
+
+
+def rewrite_files(config_file: Path, config: dict[str, Any], data: Path) -> None:
+    """Make the lean.json readable, and overwrite both databases unless that was done today or is dated later."""
+    changes: dict[str, str] = {}
+    last = datetime.strptime(config.get("file-database-last-update", "01/01/2000 00:00:00"), "%m/%d/%Y %H:%M:%S")
+    if datetime.now() - last > timedelta(days=1):
+        changes["file-database-last-update"] = f"{datetime.now():%m/%d/%Y %H:%M:%S}"
+        for path in DATABASES:
+            (data / path).parent.mkdir(parents=True, exist_ok=True)
+            (data / path).write_text(FETCHED)
+    config_file.with_suffix(".new").write_text(json.dumps(config | changes))
+    config_file.with_suffix(".new").chmod(0o644)
+    config_file.with_suffix(".new").replace(config_file)
 
 
 def refuse_leaks(key: str) -> None:
@@ -275,6 +292,49 @@ def no_licence(folder: Path, config: dict[str, Any]) -> None:
     fail("Your organization does not have a subscription to the Polygon module")
 
 
+def no_image(folder: Path, config: dict[str, Any]) -> None:
+    fail(
+        "404 Client Error for http+docker://localhost/v1.47/images/quantconnect/lean:latest/json: Not Found "
+        '("No such image: quantconnect/lean:latest")'
+    )
+
+
+def no_modules(folder: Path, config: dict[str, Any]) -> None:
+    print("Traceback (most recent call last):\n  File models/__init__.py, line 52, in <module>", file=sys.stderr)
+    print(
+        "FileNotFoundError: Modules json not found in the given path /x/modules-1.14.json: no answer", file=sys.stderr
+    )
+    sys.exit(1)
+
+
+def no_network(folder: Path, config: dict[str, Any]) -> None:
+    print("HTTPSConnectionPool(host='raw.githubusercontent.com', port=443): Max retries exceeded", file=sys.stderr)
+    print("Error: HTTPSConnectionPool(host='www.quantconnect.com', port=443): Max retries exceeded", file=sys.stderr)
+    sys.exit("It looks like you don't have an internet connection, please check your system settings")
+
+
+def many_errors(folder: Path, config: dict[str, Any]) -> None:
+    """Lines without a cause, more than an error may quote, before the cause."""
+    for number in range(9):
+        print(f"error {number} of no account " + "x" * 380, flush=True)
+    print("Error: the cause is here", flush=True)
+    print("failed to show more " + "y" * 450, flush=True)
+    sys.exit(1)
+
+
+def slow_container(folder: Path, config: dict[str, Any]) -> None:
+    """After SIGINT, ending the container takes 2 seconds; SIGTERM meanwhile leaves it."""
+
+    def stop(number: int, frame: object) -> None:
+        time.sleep(2)
+        (folder / "container-removed").touch()
+        sys.exit(1)
+
+    signal.signal(signal.SIGINT, stop)
+    (folder / "ready").touch()
+    time.sleep(60)
+
+
 def crash(folder: Path, config: dict[str, Any]) -> None:
     fail(WENT_WRONG)
 
@@ -322,6 +382,11 @@ MODES = {
     "docker": no_docker,
     "login": no_login,
     "licence": no_licence,
+    "no-image": no_image,
+    "no-modules": no_modules,
+    "no-network": no_network,
+    "many-errors": many_errors,
+    "slow-container": slow_container,
     "crash": crash,
     "leak": leak,
     "hang": hang,

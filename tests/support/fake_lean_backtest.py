@@ -19,13 +19,20 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.support.stand_in_lean import cli_habits
+
 ID = "1234567890"
 STAMP = "20240201120000000"
 NEW_YORK = ZoneInfo("America/New_York")
 TROUBLES = {
     "no-docker": "Error: Please make sure Docker is installed and running",
     "no-login": "Error: Invalid credentials, please log in using `lean login`",
-    "no-image": "Error: Something went wrong while pulling quantconnect/lean:latest, see the logs above",
+    "no-image": f"Error: {cli_habits.no_image('quantconnect/lean:latest')}",
+    "no-modules": f"Traceback (most recent call last):\n  File x, line 1, in <module>\n{cli_habits.NO_MODULES}",
+    "no-network": f"Error: {cli_habits.NO_NETWORK}\n{cli_habits.OFFLINE}",
+    "early-errors": "\n".join(["Error: an early one"] + ["noise " * 20] * 30 + ["Error: the cause", "Visit a page"]),
 }
 
 
@@ -41,12 +48,16 @@ def main() -> int:
                 "argv": sys.argv[1:],
                 "config": config,
                 "mode": f"{config_path.stat().st_mode & 0o777:o}",
+                "folder_mode": f"{config_path.parent.stat().st_mode & 0o777:o}",
                 "cwd": str(Path.cwd()),
                 "environ": dict(os.environ),
             }
         )
     )
-    config_path.write_text(json.dumps(config | {"data-provider": "rewritten"}))
+    cli_habits.update_databases(config_path, config)
+    cli_habits.set_properties(config_path, {"data-provider": "rewritten"})
+    project = Path(arguments.project)
+    cli_habits.add_local_id((project if project.is_dir() else project.parent) / "config.json")
     if mode in TROUBLES:
         print(TROUBLES[mode])
         return 1
@@ -92,7 +103,7 @@ def run(mode: str, arguments: argparse.Namespace, data_folder: Path, output: Pat
     days = [day for day in days if day.weekday() < 5]
     found, missing = look(data_folder, given["backtest-symbols"].split(","), given["backtest-resolution"], days)
     project = Path(arguments.project)
-    shutil.copytree(project, output / "code", ignore=shutil.ignore_patterns("backtests"))
+    shutil.copytree(project, output / "code", ignore=shutil.ignore_patterns("backtests", "__pycache__"))
     (output / "config").write_text(json.dumps({"id": ID, "container": "lean_cli_x", "backtest-name": "Fake"}))
     (output / f"succeeded-data-requests-{STAMP}.txt").write_text("".join(f"{path}\n" for path in found))
     (output / f"failed-data-requests-{STAMP}.txt").write_text("".join(f"{path}\n" for path in missing))

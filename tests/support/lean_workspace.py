@@ -38,3 +38,10 @@ def write_hours(data: Path, symbol: str, days: tuple[date, ...]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = "\n".join(f"{day:%Y%m%d} 10:00,1,1,1,1,1" for day in days)
     path.write_bytes(zip_bytes(f"{symbol}.csv", rows.encode()))
+
+
+def workspace_files(root: Path) -> list[str]:
+    """The names in a workspace; an error where the folder of the private folders has one of them left."""
+    left = [path.name for path in root.glob(".backtest-server-runs/*") if path.name != "sweep.lock"]
+    assert left == []
+    return sorted(path.name for path in root.iterdir())

@@ -16,6 +16,7 @@ from attrs import frozen
 from server.core.errors import BacktestServerError, ToolFailedError, ToolMissingError
 from server.core.subprocess_runner import CommandOutcome
 from server.data_download.errors import AuthenticationError, NotPublishedError, PlanLimitError
+from server.lean.cli import last_error, machine_problem
 from server.lean.series import Series
 from server.plugins.lean_cli_provider.config import TIME_LIMIT_VARIABLE
 
@@ -23,6 +24,7 @@ TOOL = "the LEAN CLI"
 
 INSTALL = "install it with `pip install lean` and log in with `lean login`, or set providers.lean-cli.executable"
 
+_QUOTED_LINES = 3
 _QUOTED_LENGTH = 400
 
 
@@ -111,6 +113,8 @@ def fatal_error(outcome: CommandOutcome, time_limit: float) -> BacktestServerErr
         )
     if outcome.exit_code == 0:
         return None
+    if problem := machine_problem(outcome.lines):
+        return ToolMissingError(problem)
     for rule in _RULES:
         matching = [line for line in outcome.lines if rule.pattern.search(line)]
         if matching:
@@ -138,6 +142,9 @@ def days_error(
     about = re.compile(rf"(?<![\w.]){re.escape(series.ticker)}(?!\w|\.\w)", re.IGNORECASE)
     informative = [line for line in outcome.lines if _INFORMATIVE.search(line)]
     lines = [line for line in informative if about.search(line)] or informative or outcome.lines
+    cause = last_error(outcome.lines)
+    if outcome.exit_code != 0 and cause:
+        lines = [*(line for line in lines if cause not in line), cause]
     if outcome.exit_code == 0:
         how = "ended without an error, which is no proof that nothing was traded, but brought no bars"
     elif outcome.exit_code < 0:
@@ -158,8 +165,11 @@ def _span(days: Sequence[date]) -> str:
 
 
 def _quoted(lines: Sequence[str]) -> str:
-    """The last three lines, on one line."""
-    text = " / ".join(" ".join(line.split()) for line in lines[-3:])
-    if not text:
-        return ""
-    return "; it said: " + (text if len(text) <= _QUOTED_LENGTH else text[: _QUOTED_LENGTH - 3] + "...")
+    """The last three lines, on one line, or as many of them as are short enough: the cause of a failure comes last."""
+    text = ""
+    for line in reversed(lines[-_QUOTED_LINES:]):
+        one = " ".join(line.split())
+        if text and len(one) + len(text) > _QUOTED_LENGTH:
+            break
+        text = f"{one} / {text}" if text else one if len(one) <= _QUOTED_LENGTH else one[: _QUOTED_LENGTH - 3] + "..."
+    return f"; it said: {text}" if text else ""

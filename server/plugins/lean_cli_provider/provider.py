@@ -16,6 +16,7 @@ from server.core.subprocess_runner import CommandOutcome, CommandRequest, displa
 from server.data_download.availability import Gap
 from server.data_download.errors import BadResponseError
 from server.data_download.provider import Capabilities, DataSink, ProviderContext
+from server.lean.cli import INTERRUPT_GRACE, container_notice, remove_container
 from server.lean.errors import FormatError
 from server.lean.layout import layout_of
 from server.lean.series import Series
@@ -79,12 +80,25 @@ class LeanCliProvider:
                 return
             message = f"LEAN CLI, run {number} of {len(runs)}: {run.title}"
             sink.events.emit(Event(kind="notice", message=message))
-            with open_staging(self._context.state_folder / "staging", settings) as staging:
+            keeps = container_notice(
+                self._environment, lambda text: sink.events.emit(Event(kind="notice", message=text))
+            )
+            with open_staging(self._context.state_folder / "staging", settings, keeps=keeps) as staging:
                 prepare_data_folder(staging, run.wanted, self._context.data_folder)
-                outcome = run_command(self._request(executable, run, staging), cancel=sink, on_line=self._log.debug)
+                outcome = self._run(self._request(executable, run, staging), staging, sink)
                 self._log.debug(f"ended with exit code {outcome.exit_code} after {outcome.elapsed:.1f} s")
                 if not outcome.cancelled:
                     self._deliver(run, staging.data, outcome, sink)
+
+    def _run(self, request: CommandRequest, staging: StagingFolder, sink: DataSink) -> CommandOutcome:
+        """Run the CLI, whose container does not exist afterwards."""
+        outcome = None
+        try:
+            outcome = run_command(request, cancel=sink, on_line=self._log.debug)
+            return outcome
+        finally:
+            if outcome is None or outcome.cancelled or outcome.timed_out or outcome.exit_code < 0:
+                remove_container(staging.container, request.env)
 
     def close(self) -> None:
         """Do nothing: no resource is open between runs."""
@@ -105,7 +119,7 @@ class LeanCliProvider:
                 f"{where} a QuantConnect organization, without which the LEAN CLI does nothing; run `lean init` in "
                 "your LEAN folder and set BACKTEST_SERVER_LEAN_CONFIG to the lean.json it writes"
             )
-        return private_settings(user, self._config.api_key, self._config.license_type)
+        return private_settings(user, self._config.api_key, self._config.license_type, self._context.data_folder)
 
     def _request(self, executable: str, run: Run, staging: StagingFolder) -> CommandRequest:
         secrets = (self._config.api_key,)
@@ -115,6 +129,7 @@ class LeanCliProvider:
             env=child_environment(self._environment, secrets, str(staging.scratch)),
             time_limit=self._config.time_limit,
             secrets=secrets,
+            interrupt_grace=INTERRUPT_GRACE,
         )
 
     def _deliver(self, run: Run, data: Path, outcome: CommandOutcome, sink: DataSink) -> None:

@@ -8,20 +8,17 @@ was killed leaves its folder behind; the next run removes it. A lock marks the f
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
-from filelock import FileLock, Timeout
-from loguru import logger
 
-from server.core.errors import WriteFailedError
+from server.core.private_folder import private_folder, write_private_file, writing_private_files
 from server.core.secret import Secret
+from server.lean.cli import FRESH_DATABASES, container_name
 from server.lean.layout import EQUITY_USA, layout_of
 from server.lean.series import Series
 
@@ -32,10 +29,10 @@ REFERENCE_FILES = (
     "market-hours/market-hours-database.json",
     "symbol-properties/symbol-properties-database.csv",
 )
-"""Files that LEAN's downloader needs (LEAN: ``MarketHoursDatabase.FromDataFolder``). The CLI fetches them when it is
-online; otherwise the user's are used."""
+"""Files that LEAN's downloader needs (LEAN: ``MarketHoursDatabase.FromDataFolder``). The user's are used; the CLI
+fetches both where one of them is missing."""
 
-_SWEEP_LOCK = "sweep.lock"
+_USED_FOR = "the LEAN CLI"
 
 
 @frozen
@@ -55,43 +52,58 @@ class StagingFolder:
         return self.root / "data"
 
     @property
+    def container(self) -> str:
+        """The name of the container that the CLI starts."""
+        return container_name(self.root.name)
+
+    @property
     def scratch(self) -> Path:
         """The folder of the CLI's temporary files, one of which contains the key."""
         return self.root / "tmp"
 
 
-def private_settings(user: Mapping[str, Any], key: Secret, license_type: str) -> dict[str, Any]:
+def private_settings(user: Mapping[str, Any], key: Secret, license_type: str, user_data: Path) -> dict[str, Any]:
     """The lean.json of a staging folder: the user's organization and Polygon settings, the key, and a data folder.
 
     Nothing else of the user's lean.json is copied, since it may contain other secrets.
+
+    Args:
+        user: The user's lean.json.
+        key: The vendor's key.
+        license_type: The kind of licence.
+        user_data: The user's data folder; where it has both reference files, the CLI does not fetch them.
     """
     kept = {name: value for name, value in user.items() if name in ORGANIZATION_KEYS or name.startswith("polygon-")}
     return kept | {
         "data-folder": "data",  # relative to the lean.json (lean-cli: lean_config_manager.py)
         "polygon-api-key": key.reveal(),
         "polygon-license-type": license_type,
+        **(FRESH_DATABASES if all((user_data / name).is_file() for name in REFERENCE_FILES) else {}),
     }
 
 
 @contextmanager
-def open_staging(parent: Path, settings: Mapping[str, Any]) -> Iterator[StagingFolder]:
+def open_staging(
+    parent: Path, settings: Mapping[str, Any], *, keeps: Callable[[str], bool] = lambda name: False
+) -> Iterator[StagingFolder]:
     """Create a staging folder below `parent`, and remove it afterwards, also after an error.
+
+    Args:
+        parent: The folder of the staging folders.
+        settings: The content of its lean.json, to which the name of the container is added.
+        keeps: Looks after what a killed run left (see `private_folder`).
 
     Raises:
         WriteFailedError: It cannot be created.
     """
-    with _translated(parent):
-        lock, staging = _create(parent)
-    try:
-        with _translated(parent):
+    with private_folder(parent, used_for=_USED_FOR, first="lean.json", keeps=keeps) as root:
+        staging = StagingFolder(root)
+        with writing_private_files(parent, _USED_FOR):
             staging.data.mkdir()
             staging.scratch.mkdir()
-            _write_private(staging.lean_config, json.dumps(settings, indent=4))
+            text = json.dumps({**settings, "container-name": staging.container}, indent=4)
+            write_private_file(staging.lean_config, text)
         yield staging
-    finally:
-        _remove(staging.root)
-        lock.release()
-        _unlink(Path(lock.lock_file))
 
 
 def prepare_data_folder(staging: StagingFolder, wanted: Iterable[Series], user_data: Path) -> None:
@@ -103,7 +115,7 @@ def prepare_data_folder(staging: StagingFolder, wanted: Iterable[Series], user_d
     Raises:
         WriteFailedError: A file cannot be written.
     """
-    with _translated(staging.data):
+    with writing_private_files(staging.data, _USED_FOR):
         (staging.data / EQUITY_USA / "map_files").mkdir(parents=True)
         for series in wanted:
             (staging.data / layout_of(series).folder).mkdir(parents=True, exist_ok=True)
@@ -112,65 +124,3 @@ def prepare_data_folder(staging: StagingFolder, wanted: Iterable[Series], user_d
             target.parent.mkdir(parents=True)
             with suppress(FileNotFoundError):
                 shutil.copyfile(user_data / name, target)
-
-
-def _create(parent: Path) -> tuple[FileLock, StagingFolder]:
-    """Create a locked, empty folder. One lock covers sweeping and creating: no folder is swept before it is locked."""
-    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with FileLock(parent / _SWEEP_LOCK, mode=0o600):
-        _sweep(parent)
-        name = uuid.uuid4().hex
-        lock = FileLock(parent / f"{name}.lock", mode=0o600)
-        lock.acquire()
-        try:
-            (parent / name).mkdir(mode=0o700)
-        except BaseException:
-            lock.release()
-            _unlink(Path(lock.lock_file))
-            raise
-    return lock, StagingFolder((parent / name).absolute())
-
-
-def _sweep(parent: Path) -> None:
-    for name in {entry.name.removesuffix(".lock") for entry in parent.iterdir() if entry.name != _SWEEP_LOCK}:
-        lock = FileLock(parent / f"{name}.lock", mode=0o600)
-        try:
-            lock.acquire(blocking=False)
-        except (Timeout, OSError):
-            continue
-        try:
-            _remove(parent / name)
-        finally:
-            lock.release()
-            _unlink(Path(lock.lock_file))
-
-
-def _write_private(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-
-
-def _remove(root: Path) -> None:
-    _unlink(root / "lean.json")  # the key first
-    shutil.rmtree(root, ignore_errors=True)
-    if root.exists():
-        logger.bind(component="lean-cli").warning(
-            f"{root} could not be removed completely; it no longer contains the key"
-        )
-
-
-def _unlink(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _translated(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise WriteFailedError(
-            f"the private folder for the LEAN CLI cannot be made in {folder}: {error.strerror or error}; "
-            "free some space or correct its permissions"
-        ) from error

@@ -218,7 +218,7 @@ def test_ctrl_c_while_bars_run(command: CommandLine, served: Serve, stand_in: St
     def running() -> bool:
         return any(
             json.loads(path.read_text()).get("state", {}).get("Status") == "Running"
-            for path in backtests.glob("*/1*.json")
+            for path in command.folder.rglob("backtests/*/1*.json")
             if path.stat().st_size and "-" not in path.stem and path.read_text().endswith("}")
         )
 

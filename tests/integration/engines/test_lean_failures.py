@@ -18,7 +18,7 @@ from server.core.errors import (
     ToolFailedError,
     ToolMissingError,
 )
-from tests.support.lean_workspace import write_program
+from tests.support.lean_workspace import workspace_files, write_program
 from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for lean is a script")
@@ -29,7 +29,15 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in fo
     [
         ("no-docker", ToolMissingError, "Docker is not running; start it"),
         ("no-login", ToolMissingError, "LEAN's CLI is not logged in; run: lean login"),
-        ("no-image", ToolMissingError, "run: docker pull quantconnect/lean:latest"),
+        (
+            "no-image",
+            ToolMissingError,
+            "LEAN's image quantconnect/lean:latest is not on this machine, and a run never fetches it; "
+            "run: docker pull quantconnect/lean:latest",
+        ),
+        ("no-modules", ToolMissingError, "LEAN's CLI has no list of modules and could not fetch it (HTTPSConnection"),
+        ("no-network", ToolMissingError, "LEAN's CLI could not reach www.quantconnect.com (HTTPSConnectionPool("),
+        ("early-errors", ToolFailedError, "lean backtest ended with exit code 1: the cause"),
         ("no-results", ToolFailedError, "LEAN left no results in"),
         ("runtime-error", ToolFailedError, "the algorithm failed: 'NoneType' object (main.py, line 12)"),
         ("interrupted", ToolFailedError, "LEAN was interrupted before the algorithm's last day, so this is no result"),
@@ -45,7 +53,7 @@ def test_each_failure_says_what_to_do(
 
     assert text in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert sorted(path.name for path in workspace.root.iterdir()) == ["Strategy", "lean.json"]
+    assert workspace_files(workspace.root) == [".backtest-server-runs", "Strategy", "lean.json", "storage"]
 
 
 def test_an_unexplained_failure_shows_the_last_line(run, workspace: SimpleNamespace) -> None:

@@ -4,40 +4,86 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from server.core.json import to_json
 from server.core.secret import Secret
-from tests.support.lean_workspace import DAYS, LEAN_JSON, write_minute
+from tests.support.lean_workspace import DAYS, LEAN_JSON, workspace_files, write_minute
+from tests.support.stand_in_lean.reference_files import write_reference_files
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for lean is a script")
 
 
 def test_the_command_is_leans_own(run, workspace: SimpleNamespace) -> None:
-    """Project, output and lean.json lie below one folder; data is local; nothing is updated or asked."""
+    """Project, output and lean.json lie below one private folder; data is local; nothing is updated or asked."""
     result = run()
 
     seen = json.loads(workspace.seen.read_text())
-    argv = seen["argv"]
-    assert argv[:2] == ["backtest", str(workspace.project)]
-    assert argv[argv.index("--output") + 1] == str(workspace.project / "backtests" / "2024-02-01_12-30-15")
+    argv, private = seen["argv"], Path(seen["cwd"])
+    assert private.parent == workspace.root / ".backtest-server-runs"
+    assert argv[:2] == ["backtest", str(private / "Strategy")]
+    assert argv[argv.index("--output") + 1] == str(private / "Strategy/backtests/2024-02-01_12-30-15")
+    assert argv[argv.index("--lean-config") + 1] == str(private / "lean.json")
     assert argv[argv.index("--data-provider-historical") + 1] == "Local"
     assert "--no-update" in argv
-    assert seen["cwd"] == str(workspace.root)
+    assert seen["environ"]["TMPDIR"] == str(private / "tmp")
     assert result.results_folder == workspace.project / "backtests" / "2024-02-01_12-30-15"
+    assert (result.results_folder / "log.txt").is_file()
+    assert result.results_folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_the_users_lean_json_is_left_alone(run, workspace: SimpleNamespace) -> None:
-    """The CLI rewrites the file it is given: it gets a private copy, with this data folder and without keys."""
+    """The CLI makes the file it is given readable: it gets one without keys, in a folder that only the user enters."""
+    mine = LEAN_JSON.replace(
+        '"organization-id"',
+        '"ib-password": "hunter2", "tradier-access-token": "t0", "symbol-tick-limit": 7,\n    "organization-id"',
+    )
+    (workspace.root / "lean.json").write_text(mine)
+    (workspace.root / "lean.json").chmod(0o600)
+
     run()
 
     seen = json.loads(workspace.seen.read_text())
-    assert (workspace.root / "lean.json").read_text() == LEAN_JSON
-    assert seen["config"] == {"data-folder": str(workspace.data), "organization-id": "abc"}
-    assert seen["mode"] == "600"
-    assert sorted(path.name for path in workspace.root.iterdir()) == ["Strategy", "lean.json"]
+    assert (workspace.root / "lean.json").read_text() == mine
+    assert (workspace.root / "lean.json").stat().st_mode & 0o777 == 0o600
+    config = seen["config"]
+    assert config.pop("environments").keys() == {"backtesting"}
+    assert config == {
+        "data-folder": str(workspace.data),
+        "job-organization-id": "abc",
+        "symbol-tick-limit": 7,
+        "container-name": f"backtest-server-cli-{Path(seen['cwd']).name}",
+        "file-database-last-update": "12/31/9999 00:00:00",
+    }
+    assert (seen["mode"], seen["folder_mode"]) == ("600", "700")
+    assert workspace_files(workspace.root) == [".backtest-server-runs", "Strategy", "lean.json", "storage"]
+
+
+@pytest.mark.parametrize("text", ['{"parameters": {"a": "b"}}', '{"parameters": {}} // mine', None])
+def test_the_users_project_is_left_alone(run, workspace: SimpleNamespace, text: str | None) -> None:
+    """The CLI adds a local-id to config.json and deletes one with comments; only its copy is touched."""
+    config = workspace.project / "config.json"
+    if text is not None:
+        config.write_text(text)
+
+    run()
+
+    assert (config.read_text() if config.exists() else None) == text
+    assert not list(workspace.project.rglob("__pycache__"))
+
+
+def test_the_users_market_hours_are_left_alone(run, workspace: SimpleNamespace) -> None:
+    """When online, the CLI overwrites them and the symbol properties in the data folder once a day."""
+    write_reference_files(workspace.data)
+    before = {path: path.read_bytes() for path in workspace.data.glob("*/*-database.*")}
+    assert len(before) == 2
+
+    run()
+
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_the_algorithm_gets_the_request_as_parameters(run, workspace: SimpleNamespace) -> None:

@@ -16,7 +16,9 @@ import pytest
 
 from server.engines.results import RunState
 from tests.support.patience import PATIENCE
+from tests.support.stand_in_lean.cli_habits import FETCHED
 from tests.support.stand_in_lean.install import StandIn
+from tests.support.stand_in_lean.reference_files import HOURS, hours_text
 from tests.support.stand_in_runs import DAILY, DAYS, MINUTES, LauncherRun, interrupt, wait_until, write_project
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in's programs are scripts")
@@ -217,31 +219,41 @@ def test_a_csharp_project_is_built_and_run(stand_in: StandIn, reference_data: Pa
     assert (built.returncode, b"error CS0103" in built.stdout) == (1, True)
 
 
+FRESH = {"file-database-last-update": "12/31/9999 00:00:00"}
+
+
 def test_leans_cli(stand_in: StandIn, reference_data: Path, tmp_path: Path) -> None:
-    """It rewrites its lean.json, leaves the id in ``config``, and fails after the run where the output lies outside."""
+    """It rewrites lean.json, config.json and the data's databases, and fails after a run whose output lies outside."""
     write_project(tmp_path / "project", DAILY)
+    own = tmp_path / "project/config.json"
+    own.write_text('{"parameters": {}} // mine')
     lean_json = tmp_path / "lean.json"
     output = tmp_path / "project/backtests/1"
 
-    def lean(to: Path) -> subprocess.CompletedProcess[str]:
-        lean_json.write_text(json.dumps({"data-folder": "data"}))
+    def lean(to: Path, **keys: str) -> subprocess.CompletedProcess[str]:
+        lean_json.write_text(json.dumps({"data-folder": "data", **keys}))
+        lean_json.chmod(0o600)
         options = ["--output", str(to), "--lean-config", str(lean_json), "--data-provider-historical", "Local"]
         command = [str(stand_in.bin / "lean"), "backtest", str(tmp_path / "project"), *options, "--no-update"]
         return subprocess.run(
             [*command, "--parameter", "a", "b"], capture_output=True, text=True, timeout=PATIENCE, check=False
         )
 
-    assert lean(output).returncode == 0
-    assert json.loads(lean_json.read_text())["data-provider"] == "rewritten"
+    assert lean(output, **FRESH).returncode == 0
+    assert (reference_data / HOURS).read_text() == hours_text()
+    assert lean_json.stat().st_mode & 0o777 == 0o644
+    assert json.loads(own.read_text()).keys() == {"local-id"}
     identifier = json.loads((output / "config").read_text())["id"]
     result = json.loads((output / f"{identifier}.json").read_text())
     assert result["algorithmConfiguration"]["parameters"] == {"a": "b"}
     assert (output / "code/main.py").is_file()
-    assert stand_in.calls_of("lean")[0]["config"] == {"data-folder": "data"}
+    assert stand_in.calls_of("lean")[0]["config"] == {"data-folder": "data", **FRESH}
 
     elsewhere = Path(os.path.realpath(tmp_path)).parent / f"{tmp_path.name}-outside"
     try:
-        assert lean(elsewhere).returncode == 1
+        assert lean(elsewhere, **FRESH).returncode == 1
+        lean(output)
+        assert (reference_data / HOURS).read_text() == FETCHED
     finally:
         shutil.rmtree(elsewhere)
 

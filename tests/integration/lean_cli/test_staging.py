@@ -41,7 +41,9 @@ def test_the_key_is_in_the_private_lean_json_alone(setup: Setup) -> None:
     assert call["config"]["polygon-api-key"] == KEY
     assert KEY not in str(call["argv"]) + str(call["environment"])
     assert (call["config_mode"], call["folder_mode"]) == (0o600, 0o700)
-    assert {"organization-id", "data-folder", "polygon-api-key", "polygon-license-type"} == set(call["config"])
+    assert {"organization-id", "data-folder", "polygon-api-key", "polygon-license-type", "container-name"} == set(
+        call["config"]
+    )
     assert call["environment"]["TMPDIR"].startswith(call["cwd"])
     assert setup.left_over == []
 

@@ -20,6 +20,7 @@ from server.core.errors import (
 from server.core.secret import Secret
 from server.data_download.errors import AuthenticationError
 from server.lean.series import Resolution
+from server.plugins.lean_cli_provider import provider
 from tests.support import fake_lean
 from tests.support.lean_cli_setup import (
     JULY,
@@ -44,6 +45,13 @@ def test_a_missing_tool_says_how_to_install_it(setup: Setup) -> None:
         ("docker", ToolMissingError, "needs Docker, which is not installed or not running"),
         ("login", ToolFailedError, "run `lean login`"),
         ("licence", ToolFailedError, "licence for the Polygon module"),
+        (
+            "no-image",
+            ToolMissingError,
+            r"quantconnect/lean:latest is not .*; run: docker pull quantconnect/lean:latest",
+        ),
+        ("no-modules", ToolMissingError, r"has no list of modules and could not fetch it \(no answer\); run any lean"),
+        ("no-network", ToolMissingError, r"could not reach www\.quantconnect\.com .*check the network connection"),
     ],
 )
 def test_a_tool_that_is_not_ready_says_what_to_do(
@@ -106,8 +114,9 @@ def test_the_lean_json_of_the_settings_is_the_one_that_counts(setup: Setup, tmp_
 
 
 @pytest.mark.parametrize("mode", ["hang", "stubborn", "hanging-grandchild", "escaped-grandchild"])
-def test_a_cancel_ends_the_run(setup: Setup, mode: str) -> None:
+def test_a_cancel_ends_the_run(setup: Setup, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the tool does about it; nothing is handed over, and nothing is left behind."""
+    monkeypatch.setattr(provider, "INTERRUPT_GRACE", 0.3)
     setup.lean.behave(mode)
     cancelled_at: list[float] = []
 

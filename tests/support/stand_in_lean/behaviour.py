@@ -45,6 +45,8 @@ DEFAULTS: dict[str, Any] = {
     "docker": "running",  # or "stopped"
     "images": [IMAGE],
     "pull": True,  # whether `docker pull` succeeds
+    "online": True,  # whether `lean` can fetch market hours and symbol properties
+    "container_kill_takes": 0,  # seconds that `lean` needs after SIGINT to end its container
 }
 
 _MARKER = re.compile(r"(?:#|//)\s*stand-in:\s*([\w-]+)[ \t]*([^\r\n]*)")

@@ -1,21 +1,26 @@
-"""``lean backtest`` of LEAN's CLI: rewrites its lean.json and runs the launcher as if in a container."""
+"""``lean backtest`` of LEAN's CLI 1.0.230, with its habits (see `cli_habits`) and the launcher in a container."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import random
 import shutil
 import signal
-import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tests.support.stand_in_lean import behaviour, config_check, docker
+from tests.support.stand_in_lean import behaviour, cli_habits, config_check, docker
+from tests.support.stand_in_lean.docker_container import Container
+from tests.support.stand_in_lean.docker_options import run_options
 from tests.support.stand_in_lean.launcher import ASSEMBLY
 
 HANDLERS = {
@@ -45,36 +50,56 @@ def main(folder: Path, argv: Sequence[str]) -> int:
     """Run the program; returns the exit code."""
     environ = dict(os.environ)
     if list(argv) == ["--version"]:
-        print("lean 1.0.221")
+        print("lean 1.0.230")
         return 0
     arguments = _parse(argv)
-    lean_json = Path(arguments.lean_config)
+    lean_json = Path(arguments.lean_config).resolve()
     values = json.loads(lean_json.read_text("utf-8"))
-    behaviour.note_call(folder, "lean", argv, environ, config=values, mode=f"{lean_json.stat().st_mode & 0o777:o}")
+    behaviour.note_call(
+        folder,
+        "lean",
+        argv,
+        environ,
+        config=values,
+        mode=f"{lean_json.stat().st_mode & 0o777:o}",
+        folder_mode=f"{lean_json.parent.stat().st_mode & 0o777:o}",
+    )
     behaviour.refuse_vendor_keys(environ)
-    lean_json.write_text(json.dumps(values | {"data-provider": "rewritten"}, indent=4))
+    settings = behaviour.read_settings(folder)
+    if settings["online"]:
+        cli_habits.update_databases(lean_json, values)
     if keys := config_check.vendor_keys(values):
         behaviour.refuse(f"{lean_json} has {', '.join(keys)}, which LEAN must not get")
-    if behaviour.read_settings(folder)["docker"] != "running":
+    if settings["docker"] != "running":
         print(f"Error: Please make sure Docker is installed and running\n{docker.NO_DAEMON}")
         return 1
     project, output = Path(arguments.project), Path(arguments.output)
     root = project if project.is_dir() else project.parent
-    output.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(root, output / "code", ignore=shutil.ignore_patterns("backtests"), dirs_exist_ok=True)
-    identifier = f"1{random.randrange(10**9):09}"
-    facts = {"id": identifier, "container": f"lean_cli_{identifier}", "backtest-name": root.name}
-    (output / "config").write_text(json.dumps(facts))
-    with tempfile.TemporaryDirectory(prefix="stand-in-") as scratch:
-        config = _config(Path(scratch), identifier, arguments, values, lean_json.resolve().parent)
-        code = _run(folder, config, environ)
-    if code:
-        print(f"Error: Something went wrong while running '{arguments.project}' in the 'backtesting' environment")
+    cli_habits.add_local_id(root / "config.json")
+    image = arguments.image or behaviour.IMAGE
+    if image not in settings["images"]:
+        print(f"Error: {cli_habits.no_image(image)}")
         return 1
-    stored = output.resolve().relative_to(lean_json.resolve().parent)  # fails after the run, as with the CLI
-    print(
-        f"Successfully ran '{arguments.project}' in the 'backtesting' environment and stored the output in '{stored}'"
+    cli_habits.set_properties(lean_json, {"data-provider": "QuantConnect.Lean.Engine.DataFeeds.DefaultDataProvider"})
+    output.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(
+        root, output / "code", ignore=shutil.ignore_patterns("backtests", "__pycache__"), dirs_exist_ok=True
     )
+    identifier = f"1{random.randrange(10**9):09}"
+    name = values.get("container-name", f"lean_cli_{os.urandom(16).hex()}")
+    (output / "config").write_text(json.dumps({"id": identifier, "container": name, "backtest-name": root.name}))
+    with tempfile.TemporaryDirectory(prefix="lean-cli-") as scratch:
+        _config(Path(scratch), identifier, arguments, values)
+        code = _run(folder, name, image, Path(scratch), lean_json.parent, arguments, values["data-folder"])
+    stored = output.resolve().relative_to(lean_json.parent)  # fails after the run, as with the CLI
+    shown = root.resolve().relative_to(lean_json.parent)
+    if code:
+        print(
+            f"Error: Something went wrong while running '{shown}' in the 'backtesting' environment, the output is "
+            f"stored in '{stored}'"
+        )
+        return 1
+    print(f"Successfully ran '{shown}' in the 'backtesting' environment and stored the output in '{stored}'")
     return 0
 
 
@@ -93,11 +118,10 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _config(scratch: Path, identifier: str, arguments: argparse.Namespace, values: dict[str, Any], root: Path) -> Path:
-    """Write the launcher's configuration."""
+def _config(scratch: Path, identifier: str, arguments: argparse.Namespace, values: dict[str, Any]) -> None:
+    """Write the launcher's configuration, whose paths are those of the container."""
     project = Path(arguments.project).resolve()
     language, location = _algorithm(project, scratch)
-    storage = root / "storage"
     config = {
         **HANDLERS,
         "environment": "backtesting",
@@ -106,14 +130,14 @@ def _config(scratch: Path, identifier: str, arguments: argparse.Namespace, value
         "show-missing-data-logs": True,
         "algorithm-type-name": project.stem if project.is_file() else project.name,
         "algorithm-language": language,
-        "algorithm-location": str(location),
-        "data-folder": str(root / values["data-folder"]),
-        "results-destination-folder": str(Path(arguments.output).resolve()),
+        "algorithm-location": location,
+        "data-folder": "/Lean/Data",
+        "results-destination-folder": "/Results",
         "algorithm-id": identifier,
         "backtest-name": project.name,
         "close-automatically": True,
         "parameters": dict(arguments.parameter),
-        "object-store-root": str(storage),
+        "object-store-root": "/Storage",
         "job-user-id": "0",
         "api-access-token": "",
         "job-organization-id": str(values.get("job-organization-id", "")),
@@ -121,34 +145,51 @@ def _config(scratch: Path, identifier: str, arguments: argparse.Namespace, value
         "environments": {"backtesting": ENVIRONMENT},
         **dict(arguments.extra_config),
     }
-    path = scratch / "config.json"
-    path.write_text(json.dumps(config))
-    return path
+    (scratch / "config.json").write_text(json.dumps(config))
 
 
-def _algorithm(project: Path, scratch: Path) -> tuple[str, Path]:
-    """The language and file of a project; C# is compiled."""
+def _algorithm(project: Path, scratch: Path) -> tuple[str, str]:
+    """The language and the file in the container of a project; C# is compiled."""
     file = project if project.is_file() else project / "main.py"
     if file.suffix == ".py" and file.exists():
-        return "Python", file
+        return "Python", f"/LeanCLI/{file.name}"
     sources = sorted(project.glob("*.cs")) if project.is_dir() else [project]
     dll = scratch / f"{project.stem}.dll"
     dll.write_text(ASSEMBLY + "\n".join(path.read_text("utf-8-sig") for path in sources), "utf-8")
-    return "CSharp", dll
+    return "CSharp", f"/Scratch/{dll.name}"
 
 
-def _run(folder: Path, config: Path, environ: dict[str, str]) -> int:
-    """Run the launcher outside this process's group, as a container's; SIGINT and SIGTERM are passed on."""
-    process = subprocess.Popen(
-        [str(folder / "bin/dotnet"), str(folder / "launcher/QuantConnect.Lean.Launcher.dll"), "--config", str(config)],
-        env={**environ, "PYTHONNET_PYDLL": str(folder / "libpython3.11.so")},
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+def _run(
+    folder: Path, name: str, image: str, scratch: Path, root: Path, arguments: argparse.Namespace, data: str
+) -> int:
+    """Run the launcher in a container; after SIGINT the container is killed and removed, after SIGTERM it is left."""
+    project = Path(arguments.project).resolve()
+    storage = root / "storage"
+    if not storage.exists():
+        storage.mkdir(parents=True)
+    volumes = {
+        project if project.is_dir() else project.parent: "/LeanCLI",
+        root / data: "/Lean/Data",
+        Path(arguments.output).resolve(): "/Results",
+        storage: "/Storage",
+        scratch: "/Scratch",
+    }
+    mounted = [part for source, target in volumes.items() for part in ("-v", f"{source}:{target}")]
+    options = run_options(["--name", name, *mounted, image, "--config", "/Scratch/config.json"])
+    container = Container.create(folder, options)
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        process.send_signal(number)
+    def kill(number: int, frame: FrameType | None) -> None:
+        time.sleep(behaviour.seconds(behaviour.read_settings(folder), "container_kill_takes"))
+        container.kill(signal.SIGKILL)
+        container.wait(10)
+        container.remove()
+        (folder / "container-removed").touch()
+        sys.exit(1)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, pass_on)
-    return process.wait()
+    with contextlib.redirect_stdout(io.StringIO()):
+        container.run(detached=True)
+    signal.signal(signal.SIGINT, kill)
+    container.relay(follow=True)
+    code = container.exit_code or 0
+    container.remove()
+    return code

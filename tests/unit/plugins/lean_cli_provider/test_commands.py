@@ -194,7 +194,7 @@ def test_the_environment_is_the_users_without_the_key() -> None:
     assert made["HOME"] == "/home/me"
 
 
-def test_the_private_lean_json_takes_over_what_is_needed_and_no_more() -> None:
+def test_the_private_lean_json_takes_over_what_is_needed_and_no_more(tmp_path: Path) -> None:
     """The organization, Polygon's settings, the key; no other secret of the user's."""
     user = {
         "organization-id": "abc",
@@ -205,7 +205,7 @@ def test_the_private_lean_json_takes_over_what_is_needed_and_no_more() -> None:
         "ib-password": "hunter2",
     }
 
-    assert private_settings(user, Secret(KEY), "Business") == {
+    assert private_settings(user, Secret(KEY), "Business", tmp_path) == {
         "organization-id": "abc",
         "job-organization-id": "def",
         "polygon-api-url": "https://api.massive.com",
