@@ -15,6 +15,7 @@ from requests.utils import get_environ_proxies, select_proxy
 from server import __version__
 from server.core.secret import Secret
 from server.plugins.polygon_provider.config import is_this_machine
+from server.plugins.polygon_provider.open_requests import watch_connections
 
 _PROXY_PORTS = {"http": 80, "https": 443}
 """The ports of proxies whose address has none; SOCKS has 1080."""
@@ -37,6 +38,21 @@ class BearerAuth(AuthBase):
         return request
 
 
+class _Adapter(HTTPAdapter):
+    """Opens connections that are closed at the deadline of their request."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        watch_connections(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        known = proxy in self.proxy_manager
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not known:
+            watch_connections(manager)
+        return manager
+
+
 class PolygonSession(requests.Session):
     """Connections to the vendor. Retries, caching and the request budget belong to its caller.
 
@@ -57,7 +73,7 @@ class PolygonSession(requests.Session):
         self.proxy = proxy_text(select_proxy(base_url, self.proxies))
         self.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         self.headers.update({"Accept-Encoding": "gzip", "User-Agent": f"backtest-server/{__version__}"})
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
+        adapter = _Adapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 

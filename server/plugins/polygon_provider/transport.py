@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -15,6 +14,7 @@ from server.data_download.errors import ProviderUnavailable
 from server.plugins.polygon_provider.budget import RequestBudget, concurrency_limit
 from server.plugins.polygon_provider.config import PolygonConfig
 from server.plugins.polygon_provider.errors import RetryableError, never_sent, quotes_proxy, reason, unavailable
+from server.plugins.polygon_provider.open_requests import OpenRequest, OpenRequests
 from server.plugins.polygon_provider.requests import Request
 from server.plugins.polygon_provider.session import BearerAuth, PolygonSession
 
@@ -24,8 +24,8 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 """Time limit for the first byte of a response, and between two of them."""
 
-BODY_SECONDS = 120.0
-"""Time limit for the whole body."""
+REQUEST_SECONDS = 60.0
+"""Time limit for a whole request, from connecting to the last byte of its response."""
 
 UNREACHED_ATTEMPTS = 4
 """Attempts at a host that cannot be reached."""
@@ -59,6 +59,7 @@ class Transport:
         self._budget = budget
         self._events = events
         self._cancelled = cancelled
+        self._open = OpenRequests(cancelled)
         self._auth = BearerAuth(config.api_key, config.api_url)
 
     @property
@@ -79,7 +80,7 @@ class Transport:
         """
         with concurrency_limit(self._cancelled):
             self._budget.acquire()
-            with self._translated(request):
+            with self._open.request(REQUEST_SECONDS) as attempt, self._translated(request, attempt):
                 response = self._session.get(
                     self._config.api_url + target,
                     auth=self._auth,
@@ -93,10 +94,8 @@ class Transport:
 
     def _receive(self, response: requests.Response, request: Request) -> bytes:
         """Read the body as it is, so that it can be cached compressed."""
-        deadline = time.monotonic() + BODY_SECONDS
         chunks = []
-        # read1 returns what has arrived, so that the deadline is checked however slowly the bytes arrive; only
-        # urllib3's own responses have it, recorded ones do not.
+        # read1 returns what has arrived; only urllib3's own responses have it, recorded ones do not.
         recorded = not isinstance(response.raw, urllib3.response.HTTPResponse)
         read = response.raw.read if recorded else response.raw.read1
         while chunk := read(_CHUNK, decode_content=False):
@@ -104,29 +103,32 @@ class Transport:
             if self._cancelled():
                 response.close()
                 raise Cancelled("cancelled while a response was received")
-            if time.monotonic() > deadline:
-                response.close()
-                raise RetryableError(self._unavailable(request, f"its answer took longer than {BODY_SECONDS:.0f} s"))
         body = b"".join(chunks)
         response._content = body
         response._content_consumed = True  # type: ignore[attr-defined]
         return body
 
     @contextmanager
-    def _translated(self, request: Request) -> Iterator[None]:
+    def _translated(self, request: Request, attempt: OpenRequest) -> Iterator[None]:
         """The one place that translates errors of requests and urllib3. They may contain the URL, never the key."""
+        failure: Exception | None = None
         try:
             yield
-        except RetryableError:
-            self._emit(request, api_calls=1)
-            raise
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            sent = not never_sent(error)
-            self._emit(request, api_calls=int(sent))
-            raise RetryableError(
-                self._unavailable(request, reason(error, CONNECT_SECONDS, READ_SECONDS)),
-                attempts=None if sent else UNREACHED_ATTEMPTS,
-            ) from (None if quotes_proxy(error) else error)
+            failure = error
+        if failure is None and not attempt.ended:  # a response that was ended may look whole
+            return
+        sent = failure is None or not never_sent(failure)
+        self._emit(request, api_calls=int(sent))
+        if attempt.ended and self._cancelled():
+            raise Cancelled("cancelled while a response was awaited")
+        if failure is None or attempt.ended:
+            what = f"its answer took longer than {REQUEST_SECONDS:.0f} s"
+        else:
+            what = reason(failure, CONNECT_SECONDS, READ_SECONDS)
+        raise RetryableError(self._unavailable(request, what), attempts=None if sent else UNREACHED_ATTEMPTS) from (
+            None if failure is None or quotes_proxy(failure) else failure
+        )
 
     def _unavailable(self, request: Request, what: str) -> ProviderUnavailable:
         return unavailable(self._config.api_url, request, what, proxy=self.proxy)
