@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,6 +37,13 @@ class RetryableError(Exception):
         self.error = error
         self.attempts = attempts
         self.wait = wait
+
+
+def release_responses(error: BaseException | None) -> None:
+    """Clear the local variables in the tracebacks of an error, which hold responses as long as the error exists."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def refusal(

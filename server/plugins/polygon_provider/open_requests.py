@@ -198,7 +198,7 @@ class _WatchedConnection(HTTPConnection):
         return new
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        if self.sock is not None:  # it was kept open
+        if hasattr(self.sock, "sendall"):  # it was kept open; that of a recorded response is not a socket
             _CURRENT.get().use(self.sock)
         super().request(*args, **kwargs)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from io import BytesIO
 
 import requests
 import urllib3
@@ -11,6 +12,7 @@ import urllib3
 from server.core.errors import Cancelled
 from server.core.events import Event, EventStream
 from server.data_download.errors import ProviderUnavailable
+from server.plugins.polygon_provider.bodies import LARGE_BYTES, MAX_BYTES, check_size, one_large_body
 from server.plugins.polygon_provider.budget import RequestBudget, concurrency_limit
 from server.plugins.polygon_provider.config import PolygonConfig
 from server.plugins.polygon_provider.errors import RetryableError, never_sent, quotes_proxy, reason, unavailable
@@ -67,15 +69,17 @@ class Transport:
         """Host and port of the proxy that requests are sent through; None without one."""
         return self._session.proxy
 
-    def send(self, request: Request, target: str) -> requests.Response:
+    def send(self, request: Request, target: str, alone: ExitStack) -> requests.Response:
         """Send one request; return the response of any status, its content the body as received, not decompressed.
 
         Args:
             request: What is requested, for messages.
             target: Path and query.
+            alone: Until it ends, a large response is the only one of this process.
 
         Raises:
             RetryableError: The connection failed or broke, or a time limit was exceeded.
+            ExcessiveResponseError: The body is too large.
             Cancelled: The run was cancelled.
         """
         with concurrency_limit(self._cancelled):
@@ -88,22 +92,29 @@ class Transport:
                     timeout=(CONNECT_SECONDS, READ_SECONDS),
                     allow_redirects=False,
                 )
-                body = self._receive(response, request)
+                body = self._receive(response, request, attempt, alone)
         self._emit(request, api_calls=1, bytes=len(body), status=response.status_code)
         return response
 
-    def _receive(self, response: requests.Response, request: Request) -> bytes:
+    def _receive(self, response: requests.Response, request: Request, attempt: OpenRequest, alone: ExitStack) -> bytes:
         """Read the body as it is, so that it can be cached compressed."""
-        chunks = []
         # read1 returns what has arrived; only urllib3's own responses have it, recorded ones do not.
         recorded = not isinstance(response.raw, urllib3.response.HTTPResponse)
         read = response.raw.read if recorded else response.raw.read1
+        received, size = BytesIO(), 0
         while chunk := read(_CHUNK, decode_content=False):
-            chunks.append(chunk)
+            size += received.write(chunk)
+            if size - len(chunk) <= LARGE_BYTES < size:
+                alone.enter_context(one_large_body(lambda: attempt.ended))
             if self._cancelled():
                 response.close()
                 raise Cancelled("cancelled while a response was received")
-        body = b"".join(chunks)
+            if size > MAX_BYTES:
+                response.close()
+                received.close()  # the traceback of the error refers to it
+                self._emit(request, api_calls=1, bytes=size, status=response.status_code)
+                check_size(size, request)
+        body = received.getvalue()
         response._content = body
         response._content_consumed = True  # type: ignore[attr-defined]
         return body
