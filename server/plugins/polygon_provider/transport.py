@@ -15,7 +15,8 @@ from server.data_download.errors import ProviderUnavailable
 from server.plugins.polygon_provider.bodies import LARGE_BYTES, MAX_BYTES, check_size, one_large_body
 from server.plugins.polygon_provider.budget import RequestBudget, concurrency_limit
 from server.plugins.polygon_provider.config import PolygonConfig
-from server.plugins.polygon_provider.errors import RetryableError, never_sent, quotes_proxy, reason, unavailable
+from server.plugins.polygon_provider.connection_errors import never_sent, quotes_proxy, reason
+from server.plugins.polygon_provider.errors import RetryableError, unavailable
 from server.plugins.polygon_provider.open_requests import OpenRequest, OpenRequests
 from server.plugins.polygon_provider.requests import Request
 from server.plugins.polygon_provider.session import BearerAuth, PolygonSession
@@ -136,7 +137,8 @@ class Transport:
         if failure is None or attempt.ended:
             what = f"its answer took longer than {REQUEST_SECONDS:.0f} s"
         else:
-            what = reason(failure, CONNECT_SECONDS, READ_SECONDS)
+            plain = self._config.api_url.startswith("http:")
+            what = reason(failure, CONNECT_SECONDS, READ_SECONDS, plain=plain)
         raise RetryableError(self._unavailable(request, what), attempts=None if sent else UNREACHED_ATTEMPTS) from (
             None if failure is None or quotes_proxy(failure) else failure
         )
