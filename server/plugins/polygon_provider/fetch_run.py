@@ -13,6 +13,7 @@ from attrs import evolve
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError
 from server.core.events import Event
+from server.core.os_threads import start_thread
 from server.data_download.errors import BadResponseError, PlanLimitError, SymbolNotFoundError
 from server.data_download.provider import DataSink
 from server.data_download.workers import Task, WorkerLost, Workers, deliver
@@ -83,7 +84,12 @@ class FetchRun:
         """Fetch all windows, until the run is cancelled or an error concerns all of them."""
         self._workers.start(_PRELOAD)
         for number in range(min(threads, len(self._pending))):
-            threading.Thread(target=self._work, name=f"polygon-{number}", daemon=True).start()
+            try:
+                start_thread(threading.Thread(target=self._work, name=f"polygon-{number}", daemon=True))
+            except BacktestServerError:
+                if number == 0:
+                    raise
+                break  # those that were started do all of the work
         with self._changed:
             while (self._pending or self._busy) and not self._sink.cancelled:
                 if self._fatal is not None and not self._busy:

@@ -21,6 +21,8 @@ from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NameReso
 from urllib3.poolmanager import PoolManager, ProxyManager
 from urllib3.util.connection import allowed_gai_family
 
+from server.core.os_threads import start_thread
+
 POLL_SECONDS = 0.1
 """How often the watcher looks whether the run was cancelled."""
 
@@ -114,7 +116,7 @@ class OpenRequest:
         with self._lock:
             self._check()
             self._address = found
-        threading.Thread(target=_resolve, args=(found, host, port), name="polygon-resolve", daemon=True).start()
+        start_thread(threading.Thread(target=_resolve, args=(found, host, port), name="polygon-resolve", daemon=True))
         try:
             return found.result()
         except CancelledError:
@@ -161,7 +163,7 @@ class OpenRequests:
         request = OpenRequest(seconds)
         with self._lock:
             if not self._watched:
-                threading.Thread(target=self._watch, name="polygon-watch", daemon=True).start()
+                start_thread(threading.Thread(target=self._watch, name="polygon-watch", daemon=True))
                 self._watched = True
             self._open.add(request)
         token = _CURRENT.set(request)

@@ -73,14 +73,14 @@ def failing(name: str, number: int, *, after: int = 0) -> Callable[[pytest.Monke
 FAULTS = [
     ("write", errno.ENOSPC, "the disk is full; free some space"),
     ("write", errno.EDQUOT, "the disk quota is used up"),
-    ("write", errno.EIO, "Input/output error"),
+    ("write", errno.EIO, "Input/output error; check the disk"),
     ("fsync", errno.ENOSPC, "the disk is full; free some space"),
-    ("fsync", errno.EIO, "Input/output error"),
+    ("fsync", errno.EIO, "Input/output error; check the disk"),
     ("replace", errno.EACCES, "you may not write there"),
     ("replace", errno.EROFS, "the file system is read-only"),
     ("open", errno.EROFS, "the file system is read-only"),
-    ("open", errno.EMFILE, "Too many open files"),
-    ("read", errno.EIO, "Input/output error"),
+    ("open", errno.EMFILE, r"Too many open files; raise the limit of this process \(ulimit -n\)"),
+    ("read", errno.EIO, "Input/output error; check the disk"),
 ]
 
 
