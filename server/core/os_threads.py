@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 
+from server.core.errors import BacktestServerError
+
 
 def load_numpy() -> None:
     """Import numpy without the threads of its linear algebra, which nothing here uses."""
@@ -15,6 +17,21 @@ def load_numpy() -> None:
             import numpy  # noqa: F401
         finally:
             del os.environ[name]
+
+
+def start_thread(thread: threading.Thread) -> None:
+    """Start a thread.
+
+    Raises:
+        BacktestServerError: The system allows no more threads.
+    """
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise BacktestServerError(
+            f"the system allows this process no more threads ({error}); raise its limit (ulimit -u, or the container's "
+            "limit of processes) or end other programs"
+        ) from error
 
 
 def os_threads() -> int:

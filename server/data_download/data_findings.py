@@ -25,6 +25,7 @@ FindingKind = Literal[
     "empty_member",
     "foreign_member",
     "unreadable_rows",
+    "implausible_rows",
     "other_lines",
     "rows_out_of_order",
     "repeated_rows",
@@ -56,6 +57,7 @@ FETCHED_AGAIN: frozenset[FindingKind] = frozenset(
         "foreign_member",
         "unreadable_file",
         "unreadable_rows",
+        "implausible_rows",
         "ends_early",
     }
 )

@@ -25,10 +25,10 @@ from server.trading_calendar import USEquityTradingCalendar
 if TYPE_CHECKING:
     from server.data_download.sink import Deliveries
 
-_MOST_LOCKS = 200
+_MOST_LOCKS = 64
 """Series fetched under one set of locks; each lock is an open file."""
 
-_FILES_PER_LOCK = 4
+_FILES_PER_LOCK = 8
 """Of the files that the process may open, one in this many may be a lock."""
 
 _LOCK_POLL_SECONDS = 0.1
@@ -187,10 +187,20 @@ class Execution:
             there &= run.responded(gap.series)
         empty = (days - state.on_disk - state.damaged) & state.empty.keys()
         reasons = run.deliveries.reasons[gap.series]
-        failed = {day: reasons.get(day) or self._unexplained(gap.series, run) for day in days - there - empty}
+        written = run.deliveries.delivered[gap.series]
+        failed = {
+            day: reasons.get(day) or self._unexplained(gap.series, run, was_written=day in written)
+            for day in days - there - empty
+        }
         return GapResult(downloaded=downloaded, present=there - downloaded, empty=frozenset(empty), failed=failed)
 
-    def _unexplained(self, series: Series, run: _Run) -> BacktestServerError:
+    def _unexplained(self, series: Series, run: _Run, *, was_written: bool) -> BacktestServerError:
+        if was_written:
+            return DownloadError(
+                f"{series}: the files of these days were written to {self.folder.path} and are gone or changed since; "
+                "see what removes or changes files there, and run again",
+                series=series,
+            )
         if self.cancel.cancelled:
             return Cancelled("the run was stopped before this was fetched; run it again to go on")
         return DownloadError(

@@ -60,6 +60,7 @@ class FileCheck:
         irregular: What of it LEAN would not have written, as one sentence; empty where it is damaged, too.
         is_as_written: Whether it is as LEAN writes it, line ends and encoding apart.
         is_read_whole: Whether LEAN reads all of its rows.
+        is_rewritable: Whether a rewrite changes it; rows that are not plausible stay until their day is fetched again.
         findings: What LEAN does not read of it, or not as it is, and what is irregular.
     """
 
@@ -70,6 +71,7 @@ class FileCheck:
     irregular: str = ""
     is_as_written: bool = False
     is_read_whole: bool = True
+    is_rewritable: bool = True
     findings: tuple[DataFinding, ...] = ()
 
     @property
@@ -88,12 +90,14 @@ def check_file(layout: Layout, data: bytes, day: date | None) -> FileCheck:
     """
     from server.lean.csv_lines import Irregularity, decoded
     from server.lean.errors import FormatError
-    from server.lean.irregular import read_file
+    from server.lean.irregular import FileReading, read_file
+    from server.lean.row_checks import row_faults
     from server.lean.trade_csv import normalized
 
     try:
         content = layout.member_content(data, day)
-        found = layout.check_rows(normalized(content), day)
+        plain = normalized(content)
+        found = layout.check_rows(plain, day)
     except FormatError:
         try:
             return _checked(layout, read_file(layout, data, day), data, day)
@@ -101,6 +105,9 @@ def check_file(layout: Layout, data: bytes, day: date | None) -> FileCheck:
             kind = _kind_of_unread(data)
             return FileCheck(fault=str(error), findings=(file_finding(layout, day, kind, str(error)),))
     notices = [Irregularity("form", text) for text in decoded(content)[1]]
+    if row_faults(plain, dated=layout.one_file):
+        reading = FileReading(rows=layout.rows_by_day(plain, day), irregularities=tuple(notices))
+        return _checked(layout, reading, data, day)
     return FileCheck(
         rows=found.rows,
         days=found.days,
@@ -144,7 +151,13 @@ def closed_days(layout: Layout, days: Iterable[date], sessions: Collection[date]
 
 
 def _checked(layout: Layout, reading: FileReading, data: bytes, day: date | None) -> FileCheck:
+    from server.lean.row_checks import implausible_days
+
     findings = () if reading.is_unread else _irregularities(layout, day, reading.irregularities)
+    implausible = implausible_days(reading.rows, dated=layout.one_file)
+    first = next(iter(implausible.values()), None)
+    if first:
+        findings = (file_finding(layout, day, "implausible_rows", first, implausible), *findings)
     if reading.fault:
         kind: FindingKind = _kind_of_unread(data) if reading.is_unread else "unreadable_rows"
         days = reading.damaged_days | reading.lost_days
@@ -152,11 +165,12 @@ def _checked(layout: Layout, reading: FileReading, data: bytes, day: date | None
         findings = (file_finding(layout, day, kind, reading.fault, days, rows=lost), *findings)
     return FileCheck(
         rows=reading.count,
-        days=tuple(reading.days),
-        damaged_days=reading.damaged_days,
-        fault=reading.fault,
-        irregular="" if reading.fault else reading.notice,
-        is_read_whole=not (reading.fault or reading.lost),
+        days=tuple(found for found in reading.days if found not in implausible),
+        damaged_days=reading.damaged_days | implausible.keys(),
+        fault=reading.fault or first,
+        irregular="" if reading.fault or first else reading.notice,
+        is_read_whole=not (reading.fault or first or reading.lost),
+        is_rewritable=reading.is_changed_by_rewriting,
         findings=findings,
     )
 

@@ -12,6 +12,8 @@ import itertools
 import os
 import shutil
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +26,11 @@ _numbers = itertools.count()
 
 _BATCH = 32 if sys.platform == "linux" else 8
 """Files that one thread holds open at a time."""
+
+_FEW_FILES = threading.Lock()
+"""Held while a thread writes file after file, since the process may not open more."""
+
+_FEW_FILES_ATTEMPTS, _FEW_FILES_SECONDS = 50, 0.02
 
 
 class ZipToWrite(NamedTuple):
@@ -53,7 +60,29 @@ def put_zips(folder: str, prefix: str, zips: Sequence[ZipToWrite]) -> list[tuple
     """
     marks: list[tuple[int, int]] = []
     for first in range(0, len(zips), _BATCH):
-        marks += _put_batch(folder, prefix, zips[first : first + _BATCH])
+        batch = zips[first : first + _BATCH]
+        try:
+            marks += _put_batch(folder, prefix, batch)
+        except OSError as error:
+            if error.errno != errno.EMFILE:
+                raise
+            marks += _put_singly(folder, prefix, batch)
+    return marks
+
+
+def _put_singly(folder: str, prefix: str, zips: Sequence[ZipToWrite]) -> list[tuple[int, int]]:
+    """Write file after file, one thread at a time, while others close what they have open."""
+    marks: list[tuple[int, int]] = []
+    with _FEW_FILES:
+        for item in zips:
+            for attempt in range(_FEW_FILES_ATTEMPTS):
+                try:
+                    marks += _put_batch(folder, prefix, [item])
+                    break
+                except OSError as error:
+                    if error.errno != errno.EMFILE or attempt + 1 == _FEW_FILES_ATTEMPTS:
+                        raise
+                time.sleep(_FEW_FILES_SECONDS)
     return marks
 
 
@@ -152,6 +181,13 @@ _ADVICE = {
     errno.EISDIR: "a folder is in the place of a file; move it away",
 }
 
+_ADVICE_AFTER_CAUSE = {
+    errno.EIO: "check the disk and its connection, or choose another data folder",
+    errno.EMFILE: "raise the limit of this process (ulimit -n)",
+    errno.ENFILE: "end other programs or raise the limit of the system",
+}
+"""Advice after the system's own text, which says the cause."""
+
 
 @contextmanager
 def translate_os_errors(path: Path, subject: Series | str, *, is_symbol: bool = True) -> Iterator[None]:
@@ -165,7 +201,8 @@ def translate_os_errors(path: Path, subject: Series | str, *, is_symbol: bool = 
     try:
         yield
     except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, f"{error.strerror or error}")
+        cause, after = f"{error.strerror or error}", _ADVICE_AFTER_CAUSE.get(error.errno or 0)
+        advice = _ADVICE.get(error.errno or 0, f"{cause}; {after}" if after else cause)
         series = subject if isinstance(subject, Series) else None
         raise WriteFailedError(
             f"{subject} could not be written to {error.filename or path}: {advice}",

@@ -195,6 +195,8 @@ class HostSink:
         if without:
             found = self._clear_damaged(series, without, damaged)
             kept, salvaged, without = found.kept(through), found.salvaged(through), found.without_file
+            left = f"{self.provider} has no bars of {{}}; the file with numbers that cannot be right stays"
+            self._not_yet(series, found.still_damaged, left)
             self._report_remaining(series, found.present(through), salvaged)
         settled = [day for day in written if day <= through]
         empty = [day for day in without if day <= through]
@@ -261,11 +263,18 @@ class _DaysWithoutBars:
 
     @property
     def without_file(self) -> list[date]:
-        return [day for day, state in self.states.items() if state not in (DayState.PRESENT, DayState.PROVISIONAL)]
+        there = (DayState.PRESENT, DayState.PROVISIONAL, DayState.DAMAGED)
+        return [day for day, state in self.states.items() if state not in there]
+
+    @property
+    def still_damaged(self) -> list[date]:
+        """Days whose damaged rows remain."""
+        return [day for day, state in self.states.items() if state is DayState.DAMAGED]
 
     def salvaged(self, through: date) -> list[date]:
         """Settled days whose readable rows remain."""
-        return sorted(self.damaged.difference(self.without_file).intersection(self._settled(through)))
+        gone = {*self.without_file, *self.still_damaged}
+        return sorted((self.damaged - gone).intersection(self._settled(through)))
 
     def present(self, through: date) -> list[date]:
         """Settled days whose bars are whole."""

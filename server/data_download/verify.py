@@ -28,7 +28,7 @@ class VerifyResult:
 
     Attributes:
         files: The number of files.
-        damaged: Files of which LEAN cannot read all rows.
+        damaged: Files of which LEAN cannot read all rows, or with numbers that cannot be right.
         gaps: The days of the damaged files, as far as they are known.
         irregular: Files of which all rows can be read, but which are not as LEAN writes them.
         to_rewrite: The series and day (None: all days) of the files that a rewrite puts into LEAN's form.
@@ -143,11 +143,11 @@ def _check_file(folder: DataFolder, path: Path, series: Series, day: date | None
         found.days[series] |= checked.damaged_days
         if checked.is_damaged_whole:
             found.days[series] |= folder.catalog.days_once_held(series, day)
-        if day and not checked.rows:
+        if day:  # so that the next download opens it, too
             folder.ledger.forget_file(series, day)
     elif checked.irregular:
         found.irregular.append(IrregularFile(path=path, reason=checked.irregular, is_read_whole=checked.is_read_whole))
-    if checked.rows and (checked.fault or checked.irregular):
+    if checked.rows and (checked.fault or checked.irregular) and checked.is_rewritable:
         found.to_rewrite.append((series, day))
 
 

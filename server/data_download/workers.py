@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from server.core.errors import Cancelled
-from server.core.os_threads import os_threads
+from server.core.errors import BacktestServerError, Cancelled
+from server.core.os_threads import os_threads, start_thread
 
 if TYPE_CHECKING:
     from datetime import date
@@ -122,17 +122,22 @@ class Workers:
         Args:
             preload: Modules that the fork server imports once, if there are threads already.
         """
-        if self.wanted and os_threads() > 1:
-            threading.Thread(target=self._start, args=("forkserver", preload), daemon=True).start()
-        else:
+        if not (self.wanted and os_threads() > 1):
             self._start("fork", ())
+            return
+        try:
+            start_thread(threading.Thread(target=self._start, args=("forkserver", preload), daemon=True))
+        except BacktestServerError:  # no more threads allowed: the calling threads do the work
+            self._started.set()
 
     def _start(self, method: str, preload: Sequence[str]) -> None:
-        with suppress(OSError, EOFError):  # no more processes or files allowed: those that exist suffice
-            while len(self.processes) < self.wanted and not self._closed.is_set():
-                self.processes.append(WorkerProcess(method, preload))
-                self._free.put(self.processes[-1])
-        self._started.set()
+        try:
+            with suppress(OSError, EOFError):  # no more processes or files allowed: those that exist suffice
+                while len(self.processes) < self.wanted and not self._closed.is_set():
+                    self.processes.append(WorkerProcess(method, preload))
+                    self._free.put(self.processes[-1])
+        finally:
+            self._started.set()  # else tasks would wait without end
 
     def task(self) -> Task:
         """Create a task."""
@@ -146,7 +151,8 @@ class Workers:
         for worker in list(self.processes):
             worker.kill()
         if self.wanted:  # the system frees their memory meanwhile, for which the caller need not wait
-            threading.Thread(target=self._join, name="join-workers", daemon=True).start()
+            with suppress(BacktestServerError):  # without it they are joined at the end of this process
+                start_thread(threading.Thread(target=self._join, name="join-workers", daemon=True))
 
     def _join(self) -> None:
         self._started.wait()

@@ -92,6 +92,8 @@ class SeriesWriter:
     def clear_damaged(self, series: Series, day: date | None) -> Path | None:
         """Leave of a damaged file what LEAN can use: its readable rows, or no file.
 
+        Rows with numbers that cannot be right stay until their day is fetched again.
+
         Returns:
             The name of a copy of the damaged file; None if there was no file, or all of it is still in place.
 
@@ -100,6 +102,8 @@ class SeriesWriter:
         """
         file_day = None if layout_of(series).one_file else day
         previous = self._previous(series, file_day)
+        if previous.rows and not previous.is_changed_by_rewriting:
+            return None
         if previous.rows:
             return self._rewrite(series, file_day, previous.rows, previous)
         return self.set_aside(series, day)
@@ -203,18 +207,24 @@ class SeriesWriter:
         fetched: AbstractSet[date] = frozenset(),
     ) -> Path | None:
         """Put a file in place of the previous one; keep a copy of that if it has more than the new one has."""
+        from server.lean.row_checks import implausible_days
+
         layout = layout_of(series)
         path = self.root / layout.path(day)
         content = b"\n".join(rows[found] for found in sorted(rows))
+        implausible = implausible_days(previous.rows, dated=layout.one_file).keys()
         aside = None
         with translate_os_errors(path, series):
             lost = self._rows_lost(series, day, previous, fetched)
-            if previous.fault or previous.has_other_members:
+            if previous.fault or previous.has_other_members or implausible & fetched:
                 aside = keep_copy(write_target(path), damaged_path)
             partial = sorted(previous.partial_days & rows.keys() - fetched)
             if partial:  # before the file, so that these days are still fetched if the vendor can be asked
                 self.ledger.record_days(series, now=datetime.now(UTC), provisional=partial)
             (mark,) = _put(self.root, series, [ZipToWrite(layout.zip_name(day), layout.member(day), content)])
+        if implausible - fetched:  # not recorded, so that each scan finds these days
+            self.ledger.forget_file(series, day)
+            return aside
         days = () if day else tuple(sorted(rows))
         self.ledger.record_files(series, [(day, FileMark(*mark, content.count(b"\n") + 1, days, pack_findings(lost)))])
         return aside

@@ -53,6 +53,12 @@ def without_bad_days(bars: Bars, days: Sequence[date]) -> tuple[Bars, dict[date,
     return bars[~np.isin(place, bad_places)], reasons
 
 
+def implausible_rows(bars: Bars) -> dict[int, str]:
+    """Return what is wrong with each bar that is not plausible, by its position: ``has low 2 above high 1``."""
+    rows = np.flatnonzero(~_plausible(bars)) if len(bars) else ()
+    return {int(row): _fault(_numbers(bars, int(row))) for row in rows}
+
+
 def _plausible(bars: Bars) -> npt.NDArray[np.bool_]:
     """Return for each bar whether its numbers are plausible; a comparison with NaN is false."""
     low, high, volume = bars.low, bars.high, bars.volume
@@ -65,8 +71,11 @@ def _plausible(bars: Bars) -> npt.NDArray[np.bool_]:
 
 
 def _reason(bars: Bars, row: int) -> str:
-    numbers = {name: float(getattr(bars, name)[row]) for name in (*PRICES, "volume")}
-    return f"the bar of {instant_text(int(bars.time[row]))} {_fault(numbers)}"
+    return f"the bar of {instant_text(int(bars.time[row]))} {_fault(_numbers(bars, row))}"
+
+
+def _numbers(bars: Bars, row: int) -> dict[str, float]:
+    return {name: float(getattr(bars, name)[row]) for name in (*PRICES, "volume")}
 
 
 def _fault(numbers: dict[str, float]) -> str:

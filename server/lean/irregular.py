@@ -70,6 +70,11 @@ class FileReading:
         """What is irregular, as one sentence."""
         return with_lost_rows(", ".join(self.notices), self.lost)
 
+    @property
+    def is_changed_by_rewriting(self) -> bool:
+        """Whether the file has anything that a rewrite removes or puts in order."""
+        return bool(self.fault or self.irregularities or self.lost or self.has_other_members)
+
     def days_lost_by_rewriting(self) -> frozenset[date]:
         """The days of which a rewrite of the file does not have all rows."""
         return (self.damaged_days - self.rows.keys()) | self.partial_days

@@ -86,7 +86,7 @@ def test_an_answer_that_never_ends_is_given_up(
     polygon_server: Serve, tmp_path: Path, clockwork: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A body that comes a few bytes at a time is not waited for beyond the limit, and counts as a request."""
-    monkeypatch.setattr(transport, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(transport, "REQUEST_SECONDS", 0.3)
     server = polygon_server(MARKET, faults=[faults.trickling(20)])
     rig = rig_for(server, tmp_path, clockwork)
 

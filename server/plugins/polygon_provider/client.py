@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
@@ -20,13 +21,15 @@ from server.core.errors import BacktestServerError, Cancelled
 from server.core.events import Event, EventStream
 from server.core.secret import mask_error
 from server.data_download.errors import BadResponseError, ProviderUnavailable, RateLimitError
+from server.plugins.polygon_provider.bodies import DAMAGED, LARGE_BYTES, read_body
 from server.plugins.polygon_provider.budget import FREE_PLAN, RequestBudget
 from server.plugins.polygon_provider.cache import ResponseCache
 from server.plugins.polygon_provider.cache_keys import cached_range
 from server.plugins.polygon_provider.config import PolygonConfig
-from server.plugins.polygon_provider.errors import RetryableError, refusal, unavailable
-from server.plugins.polygon_provider.requests import Request, bad_response
-from server.plugins.polygon_provider.responses import DAMAGED, decompressed, problem_of
+from server.plugins.polygon_provider.errors import RetryableError, refusal, release_responses, unavailable
+from server.plugins.polygon_provider.requests import ExcessiveResponseError, Request, bad_response
+from server.plugins.polygon_provider.responses import problem_of
+from server.plugins.polygon_provider.retries import give_up, retryable_of, wait_before_retry
 from server.plugins.polygon_provider.transport import Transport
 from server.plugins.polygon_provider.windows import CachedRange
 
@@ -34,7 +37,6 @@ EXPIRE_AFTER = timedelta(days=7)
 """How long responses with bars are cached. Their bars are on disk by then; the cache serves folders that lost them."""
 
 _GARBLED_ATTEMPTS = 3
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 
 Page = TypeVar("Page")
 
@@ -94,14 +96,14 @@ class PolygonClient:
     ) -> FetchedPage[Page]:
         """Fetch one page, and retry what may succeed later.
 
-        A page that `read` rejects is requested once more from the network, whatever the configured number of attempts
-        is: a response about something else may come from a cache or a proxy between here and the vendor.
+        A page that `read` rejects, other than for its size, is requested once more from the network, whatever the
+        configured number of attempts is: a response about something else may come from a cache or a proxy on the way.
 
         Args:
             request: What is requested.
             target: Path and query of the page.
             read: Decodes the page's JSON and validates it.
-            compressed: Pass the body to `read` as it was received (see `decompressed`).
+            compressed: Pass the body to `read` as it was received (see `read_body`).
             store: Cache the response as soon as it has arrived, and evict it if it is rejected: a run that is killed
                 in between need not fetch it again, and the next one validates it too.
 
@@ -113,15 +115,15 @@ class PolygonClient:
         too_long = stop_before_delay(self._config.retry_seconds)
         retrying = Retrying(
             retry=retry_if_exception_type(RetryableError),
-            wait=_wait,
+            wait=wait_before_retry,
             stop=lambda state: self._attempted_enough(state) or too_long(state),
             sleep=self._sleep,
             before_sleep=lambda state: self._announce(request, state),
-            retry_error_callback=_give_up,
+            retry_error_callback=give_up,
         )
 
         def read_decompressed(body: bytes) -> Page:
-            return read(decompressed(body))
+            return read_body(body, request, read)
 
         rejected: list[BadResponseError] = []
         fetched: FetchedPage[Page] = retrying(
@@ -130,8 +132,8 @@ class PolygonClient:
         return fetched
 
     def store(self, fetched: FetchedPage[Page], expire_after: timedelta = EXPIRE_AFTER) -> None:
-        """Cache a complete and validated page, unless it came from the cache."""
-        if not fetched.from_cache:
+        """Cache a complete and validated page, unless it came from the cache or is too large for it."""
+        if not fetched.from_cache and fetched.response.content:
             self._cache.store(fetched.response, expire_after)
 
     def evict(self, fetched: FetchedPage[Page]) -> None:
@@ -155,9 +157,11 @@ class PolygonClient:
             return cached or self._accepted_from_network(request, target, read, store, rejected)
         except RetryableError as retryable:
             mask_error(retryable.error, [self._config.api_key])
+            release_responses(retryable)
             raise
         except BacktestServerError as error:
             mask_error(error, [self._config.api_key])
+            release_responses(error)
             raise
 
     def _from_cache(
@@ -187,7 +191,7 @@ class PolygonClient:
             try:
                 return self._from_network(request, target, read, store)
             except BadResponseError as error:
-                if error.status is not None:  # a refusal, not a response about something else
+                if error.status is not None or isinstance(error, ExcessiveResponseError):
                     raise
                 rejected.append(error)
                 if len(rejected) > 1:
@@ -199,22 +203,27 @@ class PolygonClient:
             self._events.emit(Event(kind="retry", symbol=request.ticker, retries=1, message=message))
 
     def _from_network(self, request: Request, target: str, read: Read[Page], store: bool) -> FetchedPage[Page]:
-        response = self._transport.send(request, target)
-        stored = store and response.status_code == 200
-        if stored:
-            self._cache.store(response, EXPIRE_AFTER)
-        try:
-            return FetchedPage(self._page(response, request, read), response, from_cache=False)
-        except (RetryableError, BadResponseError):
+        with ExitStack() as alone:
+            response = self._transport.send(request, target, alone)
+            large = len(response.content) > LARGE_BYTES
+            stored = store and response.status_code == 200 and not large
             if stored:
-                self._cache.evict(response)
-            raise
+                self._cache.store(response, EXPIRE_AFTER)
+            try:
+                return FetchedPage(self._page(response, request, read), response, from_cache=False)
+            except (RetryableError, BadResponseError):
+                if stored:
+                    self._cache.evict(response)
+                raise
+            finally:
+                if large:
+                    response._content = b""
 
     def _page(self, response: requests.Response, request: Request, read: Read[Page]) -> Page:
         body = response.content
         try:
             if response.status_code != 200:
-                raise self._refused(response, decompressed(body), request)
+                raise read_body(body, request, lambda content: self._refused(response, content, request))
             return read(body)
         except DAMAGED as error:
             damaged = "an answer arrived damaged"
@@ -224,7 +233,7 @@ class PolygonClient:
         except msgspec.ValidationError as error:
             raise bad_response(request, f"it is not an answer about {request.subject} ({error})") from error
         except (msgspec.DecodeError, RecursionError) as error:
-            words, _ = problem_of(decompressed(body))
+            words, _ = read_body(body, request, problem_of)
             garbled = bad_response(request, f"it is not JSON but {words[:80]!r}" if words else "it is empty")
             raise RetryableError(garbled, attempts=_GARBLED_ATTEMPTS) from error
 
@@ -263,38 +272,14 @@ class PolygonClient:
 
     def _attempted_enough(self, state: RetryCallState) -> bool:
         limit = self._config.retry_attempts
-        return state.attempt_number >= min(_retryable(state).attempts or limit, limit)
+        return state.attempt_number >= min(retryable_of(state).attempts or limit, limit)
 
     def _sleep(self, seconds: float) -> None:
         if self._pause(seconds):
             raise Cancelled("cancelled while waiting for the next attempt")
 
     def _announce(self, request: Request, state: RetryCallState) -> None:
-        message = str(_retryable(state).error)
+        message = str(retryable_of(state).error)
         self._events.emit(
             Event(kind="retry", symbol=request.ticker, retries=1, wait_seconds=state.upcoming_sleep, message=message)
         )
-
-
-def _wait(state: RetryCallState) -> float:
-    wait = _retryable(state).wait
-    if wait is not None:
-        return wait
-    longest = min(_FIRST_WAIT * 2 ** (state.attempt_number - 1), _LONGEST_WAIT)
-    return random.uniform(longest / 2, longest)  # noqa: S311 - jitter
-
-
-def _retryable(state: RetryCallState) -> RetryableError:
-    assert state.outcome is not None  # noqa: S101 - tenacity asks only after an attempt
-    error = state.outcome.exception()
-    assert isinstance(error, RetryableError)  # noqa: S101
-    return error
-
-
-def _give_up(state: RetryCallState) -> None:
-    retryable = _retryable(state)
-    error, attempts = retryable.error, state.attempt_number
-    error.attempts = attempts
-    if attempts > 1:
-        error.args = (f"{error}; given up after {attempts} tries in {state.seconds_since_start or 0:.0f} s",)
-    raise error from retryable

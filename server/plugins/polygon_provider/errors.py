@@ -1,13 +1,11 @@
-"""The one translation of the vendor's refusals and of broken connections into our errors. Pure."""
+"""The one translation of the vendor's refusals into our errors. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
-
-import requests
-import urllib3
 
 from server.core.errors import BacktestServerError
 from server.data_download.errors import (
@@ -18,7 +16,7 @@ from server.data_download.errors import (
     RateLimitError,
     SymbolNotFoundError,
 )
-from server.plugins.polygon_provider.requests import Request, on_one_line
+from server.plugins.polygon_provider.requests import Request
 from server.plugins.polygon_provider.responses import problem_of
 
 
@@ -36,6 +34,13 @@ class RetryableError(Exception):
         self.error = error
         self.attempts = attempts
         self.wait = wait
+
+
+def release_responses(error: BaseException | None) -> None:
+    """Clear the local variables in the tracebacks of an error, which hold responses as long as the error exists."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def refusal(
@@ -116,80 +121,3 @@ def _host(url: str) -> str | None:
         return urlsplit(url).hostname
     except ValueError:
         return None
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        inner = getattr(error, "reason", None) or next((arg for arg in error.args if isinstance(arg, Exception)), None)
-        error = inner if isinstance(inner, BaseException) else error.__cause__
-
-
-_INVALID_PROXY = (
-    requests.exceptions.InvalidProxyURL,
-    requests.exceptions.InvalidSchema,
-    urllib3.exceptions.LocationParseError,
-    urllib3.exceptions.ProxySchemeUnknown,
-)
-"""Errors of the address of a proxy; that of the vendor was checked before."""
-
-_CHECK_PROXY = "check HTTPS_PROXY, ALL_PROXY and NO_PROXY"
-
-
-def quotes_proxy(error: Exception) -> bool:
-    """Return whether an error may contain the address of the proxy, whose password must not be shown."""
-    return any(isinstance(cause, _INVALID_PROXY) for cause in _chain(error))
-
-
-def never_sent(error: Exception) -> bool:
-    """Return whether a request failed before it left this machine."""
-    never = (
-        urllib3.exceptions.NewConnectionError,
-        urllib3.exceptions.ConnectTimeoutError,
-        urllib3.exceptions.ProxyError,
-        *_INVALID_PROXY,
-    )
-    return any(isinstance(cause, never) for cause in _chain(error))
-
-
-def reason(error: Exception, connect_seconds: float, read_seconds: float) -> str:
-    """Return the cause of a broken connection for people, without the URL.
-
-    Args:
-        error: The error of requests or urllib3.
-        connect_seconds: The time limit for a connection.
-        read_seconds: The time limit for the first byte of a response and between two of them.
-    """
-    causes = list(_chain(error))
-    if quotes_proxy(error):
-        socks = any(isinstance(cause, requests.exceptions.InvalidSchema) for cause in causes)
-        what = "SOCKS needs the package PySocks" if socks else "its address does not fit"
-        return f"the proxy cannot be used ({what}); {_CHECK_PROXY}"
-    if any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes):
-        return _proxy_reason(causes)
-    for cause in causes:
-        if isinstance(cause, urllib3.exceptions.NameResolutionError):
-            return "its name cannot be resolved; check the network and polygon-api-url"
-        if isinstance(cause, urllib3.exceptions.NewConnectionError):  # a base class of the next one
-            return "no connection; check the network and polygon-api-url"
-        if isinstance(cause, urllib3.exceptions.ConnectTimeoutError):
-            return f"no connection within {connect_seconds:.0f} s; check the network"
-        if isinstance(cause, (urllib3.exceptions.ReadTimeoutError, requests.ReadTimeout)):
-            return f"no answer within {read_seconds:.0f} s"
-        if isinstance(cause, urllib3.exceptions.IncompleteRead):
-            return "an answer broke off"
-        if isinstance(cause, urllib3.exceptions.SSLError):
-            return "its certificate is not accepted; check the clock and the proxy"
-    return f"the connection broke ({type(causes[-1]).__name__})"
-
-
-def _proxy_reason(causes: Sequence[BaseException]) -> str:
-    """Return the cause of a failed connection to a proxy, or of its refusal to connect to the vendor."""
-    for cause in causes:
-        if isinstance(cause, urllib3.exceptions.NameResolutionError):
-            return f"the name of the proxy cannot be resolved; {_CHECK_PROXY}"
-        if isinstance(cause, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)):
-            return f"no connection to the proxy; {_CHECK_PROXY}"
-        if isinstance(cause, urllib3.exceptions.SSLError):
-            return f"the proxy's certificate is not accepted, or it does not speak TLS; {_CHECK_PROXY}"
-    return f"the proxy does not connect to it ({on_one_line(str(causes[-1]))[:80]}); {_CHECK_PROXY}"

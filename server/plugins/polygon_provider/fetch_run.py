@@ -13,13 +13,15 @@ from attrs import evolve
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError
 from server.core.events import Event
+from server.core.os_threads import start_thread
 from server.data_download.errors import BadResponseError, PlanLimitError, SymbolNotFoundError
 from server.data_download.provider import DataSink
 from server.data_download.workers import Task, WorkerLost, Workers, deliver
 from server.lean.bars import no_bars
 from server.lean.series import Series
+from server.plugins.polygon_provider.bodies import check_size
 from server.plugins.polygon_provider.client import FetchedPage, PolygonClient
-from server.plugins.polygon_provider.requests import bad_response
+from server.plugins.polygon_provider.requests import ExcessiveResponseError, bad_response, check_pages
 from server.plugins.polygon_provider.responses import Page
 from server.plugins.polygon_provider.unknown_tickers import ListingLookup, SeriesDays, TickersWithoutBars
 from server.plugins.polygon_provider.windows import Window
@@ -82,7 +84,12 @@ class FetchRun:
         """Fetch all windows, until the run is cancelled or an error concerns all of them."""
         self._workers.start(_PRELOAD)
         for number in range(min(threads, len(self._pending))):
-            threading.Thread(target=self._work, name=f"polygon-{number}", daemon=True).start()
+            try:
+                start_thread(threading.Thread(target=self._work, name=f"polygon-{number}", daemon=True))
+            except BacktestServerError:
+                if number == 0:
+                    raise
+                break  # those that were started do all of the work
         with self._changed:
             while (self._pending or self._busy) and not self._sink.cancelled:
                 if self._fatal is not None and not self._busy:
@@ -140,7 +147,8 @@ class FetchRun:
             except BadResponseError as error:
                 self._evict(responses)
                 cached = any(response.from_cache for response in responses)
-                contradictory = error.status is None and error.attempts is None  # the client has not repeated it
+                excessive = isinstance(error, ExcessiveResponseError)
+                contradictory = error.status is None and error.attempts is None and not excessive  # not repeated yet
                 if window.once_more or not (cached or contradictory):
                     raise
                 message = f"{error}; it is requested once more"
@@ -192,6 +200,8 @@ class FetchRun:
             if following is None:
                 return
             targets.append(following)
+            check_pages(window, len(targets), responses[-1].page.request_id)
+            check_size(sum(len(one.response.content) for one in responses), window)
 
     def _unproven_days(self, window: Window, first: date | None) -> tuple[date, ...]:
         """The wanted days before the response's first bar, which the plan may have hidden.

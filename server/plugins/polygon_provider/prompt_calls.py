@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, Cancelled
+from server.core.os_threads import start_thread
 from server.core.secret import Secret, mask_error
 
 _POLL_SECONDS = 0.1
@@ -42,7 +43,7 @@ class PromptCalls:
     def start(self, call: Callable[[], Result]) -> Future[Result]:
         """Begin a call."""
         future: Future[Result] = Future()
-        threading.Thread(target=self._fulfil, args=(future, call), name="polygon-reference", daemon=True).start()
+        start_thread(threading.Thread(target=self._fulfil, args=(future, call), name="polygon-reference", daemon=True))
         return future
 
     def wait_for(self, *futures: Future[Any]) -> None:

@@ -58,7 +58,8 @@ class PolygonProvider:
             lookup.close()
 
     def close(self) -> None:
-        """Close the session, the cache and the budget's file."""
+        """End requests in progress, and close the session, the cache and the budget's file."""
+        self._stop.cancel()
         if self._connection is not None:
             self._connection.close()
 

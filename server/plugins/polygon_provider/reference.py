@@ -19,6 +19,7 @@ from server.data_download.errors import BadResponseError, PlanLimitError, Symbol
 from server.data_download.provider import ProviderContext
 from server.lean.days import midnight
 from server.lean.series import NEW_YORK, parse_symbol
+from server.plugins.polygon_provider.bodies import check_size
 from server.plugins.polygon_provider.client import PolygonClient
 from server.plugins.polygon_provider.config import PolygonConfig
 from server.plugins.polygon_provider.connection import Connection, reference_cache
@@ -38,10 +39,7 @@ from server.plugins.polygon_provider.reference_responses import (
     renames_of,
     splits_of,
 )
-from server.plugins.polygon_provider.requests import bad_response, next_page
-
-MAX_PAGES = 100
-"""Pages of one list at most; the events of any ticker fit far fewer."""
+from server.plugins.polygon_provider.requests import bad_response, check_pages, next_page
 
 _LASTING = timedelta(days=30)
 """How long the holder of a ticker on a past day is cached."""
@@ -235,8 +233,8 @@ class PolygonReference:
                 page: ReferencePage[list[Record]] = fetched[-1].page
                 after = next_page(request, page.next_url, path, self._config.api_url, targets, page.id)
                 targets += [after] if after is not None else []
-                if len(targets) > MAX_PAGES:
-                    raise bad_response(request, f"it goes on after {MAX_PAGES} pages", page.id)
+                check_pages(request, len(targets), page.id)
+                check_size(sum(len(one.response.content) for one in fetched), request)
         except BadResponseError:
             if not any(one.from_cache for one in fetched):
                 raise

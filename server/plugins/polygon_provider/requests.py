@@ -14,6 +14,14 @@ VENDOR_HOSTS = frozenset({"api.polygon.io", "api.massive.com"})
 """The vendor's two names for one service; its ``next_url`` may have either."""
 
 
+MAX_PAGES = 100
+"""Pages of one window or list at most; any valid one has far fewer."""
+
+
+class ExcessiveResponseError(BadResponseError):
+    """A response that is too large, or that has too many pages. It is not requested again."""
+
+
 class Request(Protocol):
     """What the client needs to know of a request."""
 
@@ -42,16 +50,19 @@ class Request(Protocol):
         """Whether the response must not come from the cache."""
 
 
-def bad_response(request: Request, what: str, request_id: str | None = None) -> BadResponseError:
+def bad_response(
+    request: Request, what: str, request_id: str | None = None, kind: type[BadResponseError] = BadResponseError
+) -> BadResponseError:
     """Return the error for a response that cannot be used.
 
     Args:
         request: The request that it answers.
         what: What is wrong with it, as the end of a sentence.
         request_id: The vendor's id of the request.
+        kind: The class of the error.
     """
     request_id = on_one_line(request_id) if request_id else None
-    return BadResponseError(
+    return kind(
         f"Polygon's answer about {request.about} cannot be used: {what}"
         + (f" (request id {request_id})" if request_id else ""),
         symbol=request.ticker,
@@ -59,6 +70,26 @@ def bad_response(request: Request, what: str, request_id: str | None = None) -> 
         days=request.days,
         request_id=request_id,
     )
+
+
+def excessive_response(request: Request, what: str, request_id: str | None = None) -> BadResponseError:
+    """Return the error for a response that is not requested again; see `bad_response`."""
+    return bad_response(request, what, request_id, ExcessiveResponseError)
+
+
+def check_pages(request: Request, pages: int, request_id: str | None) -> None:
+    """Reject a list that goes on after the last page that it may have.
+
+    Args:
+        request: The request whose pages are read.
+        pages: The number of pages, with the next one.
+        request_id: The vendor's id of the request, for messages.
+
+    Raises:
+        ExcessiveResponseError: It does.
+    """
+    if pages > MAX_PAGES:
+        raise excessive_response(request, f"it goes on after {MAX_PAGES} pages", request_id)
 
 
 def on_one_line(text: str) -> str:

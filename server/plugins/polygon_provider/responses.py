@@ -9,25 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import date, timedelta
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 from attrs import frozen
-from isal import isal_zlib
 
 from server.lean.bars import Bars
 from server.lean.days import midnight
 from server.plugins.polygon_provider.bar_times import days_of_misplaced_bars, misplaced_bars
+from server.plugins.polygon_provider.bodies import LARGE_BYTES
 from server.plugins.polygon_provider.requests import bad_response, next_page, on_one_line
-from server.plugins.polygon_provider.windows import Window
-
-DAMAGED = cast("type[Exception]", isal_zlib.error)
-"""What `decompressed` raises."""
-
-_LARGEST_BUFFER = 1 << 25
-"""Bytes to reserve at most for a body by the length that it states itself."""
+from server.plugins.polygon_provider.windows import LIMIT, Window
 
 _SUCCESS = ("OK", "DELAYED")
 _NAN = float("nan")
@@ -106,7 +100,7 @@ def decode_page(body: bytes) -> Page:
     try:
         return _page_decoder.decode(body)
     except (msgspec.DecodeError, RecursionError):
-        page = _decode_leniently(body)
+        page = _decode_leniently(body) if len(body) <= LARGE_BYTES else None
         if page is None:
             raise
         return page
@@ -149,18 +143,6 @@ def read_page(body: bytes, window: Window) -> Page:
     return page
 
 
-def decompressed(body: bytes) -> bytes:
-    """Decompress a body as it was received, if it is gzip.
-
-    Raises:
-        DAMAGED: It is gzip, and incomplete or damaged.
-    """
-    if not body.startswith(b"\x1f\x8b"):
-        return body
-    size = int.from_bytes(body[-4:], "little")  # gzip ends with the length of the content
-    return isal_zlib.decompress(body, 31, min(max(size, 1), _LARGEST_BUFFER))
-
-
 def problem_of(body: bytes) -> tuple[str, str | None]:
     """Return the text of an error body on one line, the title if it is HTML, and the request id."""
     try:
@@ -191,6 +173,8 @@ def check_page(page: Page, window: Window) -> None:
     if page.ticker is not None and page.ticker != window.ticker:
         raise bad_response(window, on_one_line(f"it is about {page.ticker or 'no ticker'}"), page.request_id)
     bars = len(page.results or ())
+    if bars > LIMIT:
+        raise bad_response(window, f"it has {bars:,} bars, but {LIMIT:,} at most were asked for", page.request_id)
     for name, count in (("resultsCount", page.results_count), ("count", page.count)):
         if count is not None and count != bars:
             raise bad_response(window, f"its {name} is {count:.15g}, but it has {bars} bars", page.request_id)

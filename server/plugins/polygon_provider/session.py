@@ -13,11 +13,16 @@ from requests.exceptions import InvalidProxyURL
 from requests.utils import get_environ_proxies, select_proxy
 
 from server import __version__
+from server.core.errors import ConfigurationError
 from server.core.secret import Secret
 from server.plugins.polygon_provider.config import is_this_machine
+from server.plugins.polygon_provider.open_requests import watch_connections
 
 _PROXY_PORTS = {"http": 80, "https": 443}
 """The ports of proxies whose address has none; SOCKS has 1080."""
+
+_CA_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Environment variables that name the certificates to trust; the first one counts."""
 
 _UNREADABLE = "with an unreadable address"
 """Instead of host and port, in messages."""
@@ -35,6 +40,21 @@ class BearerAuth(AuthBase):
         if urlsplit(request.url or "").netloc == self._host:
             request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
         return request
+
+
+class _Adapter(HTTPAdapter):
+    """Opens connections that are closed at the deadline of their request."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        watch_connections(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        known = proxy in self.proxy_manager
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not known:
+            watch_connections(manager)
+        return manager
 
 
 class PolygonSession(requests.Session):
@@ -55,9 +75,10 @@ class PolygonSession(requests.Session):
         self.trust_env = False  # a .netrc must not replace the key; the rest of the environment is read here
         self.proxies = {} if is_this_machine(base_url) else get_environ_proxies(base_url)
         self.proxy = proxy_text(select_proxy(base_url, self.proxies))
-        self.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+        self._bundle_variable = next((name for name in _CA_BUNDLES if os.environ.get(name)), None)
+        self.verify = os.environ[self._bundle_variable] if self._bundle_variable else True
         self.headers.update({"Accept-Encoding": "gzip", "User-Agent": f"backtest-server/{__version__}"})
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
+        adapter = _Adapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
@@ -66,7 +87,13 @@ class PolygonSession(requests.Session):
 
         Raises:
             InvalidProxyURL: It cannot be read; the text does not contain it.
+            ConfigurationError: The file of trusted certificates cannot be read.
         """
+        if self._bundle_variable and not os.access(str(self.verify), os.R_OK):
+            raise ConfigurationError(
+                f"the file of trusted certificates {self.verify} cannot be read; "
+                f"correct or remove the environment variable {self._bundle_variable}"
+            )
         if self.proxy == _UNREADABLE:
             raise InvalidProxyURL("the address of the proxy cannot be read")
         return super().send(request, **kwargs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from functools import partial
 
 import msgspec
 from attrs import frozen
@@ -11,10 +12,10 @@ from attrs import frozen
 from server.lean.bar_checks import without_bad_days
 from server.lean.bars import Bars
 from server.lean.days import select_days
+from server.plugins.polygon_provider.bodies import read_body
 from server.plugins.polygon_provider.responses import (
     Page,
     PageColumns,
-    decompressed,
     next_target,
     page_columns,
     read_page,
@@ -47,9 +48,9 @@ def read_response(
     """Parse the next page and hold its bars; the result is the page without them, its next_url as `next_target`.
 
     Raises:
-        DAMAGED, msgspec.DecodeError, BadResponseError: As `decompressed`, `read_page`, `page_columns`, `next_target`.
+        DAMAGED, msgspec.DecodeError, BadResponseError: As `read_body`, `read_page`, `page_columns`, `next_target`.
     """
-    page = read_page(decompressed(body), window)
+    page = read_body(body, window, partial(read_page, window=window))
     columns = page_columns(page, window)
     following = next_target(page, base_url, window, seen)
     return [*(held or ()), columns], msgspec.structs.replace(page, results=None, next_url=following)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -73,14 +74,14 @@ def failing(name: str, number: int, *, after: int = 0) -> Callable[[pytest.Monke
 FAULTS = [
     ("write", errno.ENOSPC, "the disk is full; free some space"),
     ("write", errno.EDQUOT, "the disk quota is used up"),
-    ("write", errno.EIO, "Input/output error"),
+    ("write", errno.EIO, "Input/output error; check the disk"),
     ("fsync", errno.ENOSPC, "the disk is full; free some space"),
-    ("fsync", errno.EIO, "Input/output error"),
+    ("fsync", errno.EIO, "Input/output error; check the disk"),
     ("replace", errno.EACCES, "you may not write there"),
     ("replace", errno.EROFS, "the file system is read-only"),
     ("open", errno.EROFS, "the file system is read-only"),
-    ("open", errno.EMFILE, "Too many open files"),
-    ("read", errno.EIO, "Input/output error"),
+    ("open", errno.EMFILE, r"Too many open files; raise the limit of this process \(ulimit -n\)"),
+    ("read", errno.EIO, "Input/output error; check the disk"),
 ]
 
 
@@ -154,3 +155,19 @@ def test_an_interrupt_in_the_middle_leaves_nothing(folder: DataFolder, monkeypat
 
     assert leftovers(folder.path) == []
     assert csv_of(folder.path) == {}
+
+
+def test_a_batch_that_does_not_fit_is_written_file_after_file(tmp_path: Path) -> None:
+    """With four descriptors left, 30 files are written, and nothing else is left behind."""
+    zips = [files.ZipToWrite(f"{day}_trade.zip", f"{day}.csv", b"34200000,1,1,1,1,1") for day in range(30)]
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.open(tmp_path, os.O_RDONLY)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free + 4, before[1]))
+    try:
+        marks = files.put_zips(str(tmp_path), ".spy~", zips)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+    assert [size for size, _ in marks] == [(tmp_path / item.name).stat().st_size for item in zips]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(item.name for item in zips)
