@@ -123,11 +123,7 @@ class SimulatedCancelToken(CancelToken):
 
     def child(self) -> CancelToken:
         """Create a token for a part of the work that waits on the same clock."""
-        child = SimulatedCancelToken(self._clock)
-        self._children.add(child)
-        if self.cancelled:
-            child.cancel()
-        return child
+        return self._adopt(SimulatedCancelToken(self._clock))
 
     def wait(self, seconds: float) -> bool:
         """Wait on the clock for this many seconds; return whether the token was cancelled."""

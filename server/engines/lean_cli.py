@@ -137,7 +137,7 @@ class CliEngine:
                 start_failure=partial(_start_failure, data_folder=request.data_folder, results=results.path),
             )
         finally:
-            results.clean()
+            results.end()
         return lean_result(request, run, engine=self.name, started_at=started_at, finished_at=self._clock())
 
     def _run(

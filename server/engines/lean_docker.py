@@ -137,7 +137,7 @@ class DockerEngine:
                 start_failure=partial(self._start_failure, data_folder=request.data_folder),
             )
         finally:
-            folder.clean()
+            folder.end()
         return lean_result(request, run, engine=self.name, started_at=started_at, finished_at=self._clock())
 
     def _mounts(self, request: EngineRequest, project: LeanProject, folder: RunFolder) -> list[Mount]:

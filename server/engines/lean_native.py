@@ -142,7 +142,7 @@ class NativeEngine:
                 start_failure=partial(_start_failure, data_folder=request.data_folder),
             )
         finally:
-            folder.clean()
+            folder.end()
         return lean_result(request, run, engine=self.name, started_at=started_at, finished_at=self._clock())
 
     def _command(self, arguments: tuple[str, ...], folder: RunFolder, environ: Mapping[str, str]) -> CommandRequest:

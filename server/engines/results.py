@@ -10,9 +10,7 @@ the id. Nothing but log.txt or ``<id>.json`` is needed.
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -43,9 +41,9 @@ from server.engines.results_files import (
     read_log,
     read_result,
 )
+from server.engines.run_folder import ENDED_FILE
 from server.engines.stored_check import StoredCheck, read_check
 from server.engines.verdict import verdict_text
-from server.lean.cli import container_name
 from server.trading_calendar import USEquityTradingCalendar
 
 FRESH_SECONDS = 120.0
@@ -141,7 +139,8 @@ def read_run(
     start, end = _range(result, log)
     equity = equity_of(get_mapping(result.values, "charts"))
     error = _error(result, log) or (None if result.status in _ENDED else abort)
-    fresh = not (ended or _was_moved(folder)) and (now.timestamp() - result.changed) < FRESH_SECONDS
+    ended = ended or (folder / ENDED_FILE).exists()
+    fresh = not ended and (now.timestamp() - result.changed) < FRESH_SECONDS
     early = not log.messages and _ends_early(equity, end, requests, calendar)
     state = run_state(result, error=error, cancelled=log.cancelled, fresh=fresh, ends_early=early)
     missing = missing_files(requests, start, end, calendar)
@@ -211,13 +210,6 @@ def run_state(result: ResultFile, *, error: str | None, cancelled: bool, fresh: 
     if error:
         return RunState.FAILED
     return RunState.RUNNING if result.id is not None and fresh else RunState.INTERRUPTED
-
-
-def _was_moved(folder: Path) -> bool:
-    """Whether these are results of LEAN's CLI that were moved here at the end of the run (see cli_workspace.py)."""
-    with suppress(OSError, ValueError, AttributeError):
-        return str(json.loads((folder / "config").read_text("utf-8")).get("container")).startswith(container_name(""))
-    return False
 
 
 def _range(result: ResultFile, log: LeanLog) -> tuple[date | None, date | None]:

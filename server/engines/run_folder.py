@@ -19,7 +19,10 @@ from server.core.errors import WriteFailedError
 CONFIG_FILE = "config.json"
 STORAGE = "storage"
 WORK = "work"
-_OURS = frozenset({CONFIG_FILE, STORAGE, WORK})
+ENDED_FILE = "run-ended"
+"""A file that is written when the process of a run has ended: a result with the state Running is of no run then."""
+
+_OURS = frozenset({CONFIG_FILE, STORAGE, WORK, ENDED_FILE})
 _MOST = 10_000
 """The number of runs that may begin in one second."""
 
@@ -90,8 +93,10 @@ class RunFolder:
         except OSError as error:
             raise WriteFailedError(f"{self.config} cannot be written: {error.strerror or error}") from error
 
-    def clean(self) -> None:
-        """Delete the output of a build, and the whole folder where LEAN wrote nothing into it."""
+    def end(self) -> None:
+        """Record that the process has ended, delete the output of a build, and the whole folder where LEAN wrote nothing."""
+        with suppress(OSError):
+            (self.path / ENDED_FILE).touch()
         for folder in (self.build, self.intermediate):
             shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):

@@ -95,8 +95,9 @@ class FetchRun:
                 if self._fatal is not None and not self._busy:
                     break
                 self._changed.wait(_POLL_SECONDS)
+            pending = list(self._pending)  # a thread that is still busy may add a window
         if isinstance(self._fatal, BacktestServerError):
-            for series, days in [(window.series, window.wanted) for window in self._pending] + self._tickers.take_all():
+            for series, days in [(window.series, window.wanted) for window in pending] + self._tickers.take_all():
                 self._sink.unavailable(series, days, self._fatal)
         elif self._fatal is not None:
             raise self._fatal

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from server.core import sqlite
-from server.core.sqlite import is_damage, open_database, readable_rows, set_aside, transaction
+from server.core.sqlite import is_damage, open_database, open_reader, readable_rows, set_aside, transaction
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS notes (text TEXT NOT NULL); CREATE INDEX IF NOT EXISTS by_text ON notes (text);"
 
@@ -280,3 +280,30 @@ def test_a_file_that_stays_locked_is_an_error(path: Path) -> None:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             open_database(path, schema=SCHEMA, version=1, warn=pytest.fail, busy_seconds=0)
+
+
+def test_a_transaction_whose_commit_fails_is_rolled_back(path: Path) -> None:
+    """The next one can begin."""
+    schema = "CREATE TABLE rows (key INTEGER PRIMARY KEY, other REFERENCES rows DEFERRABLE INITIALLY DEFERRED);"
+    with closing(open_database(path, schema=schema, version=1, warn=pytest.fail)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        with pytest.raises(sqlite3.IntegrityError), transaction(connection):
+            connection.execute("INSERT INTO rows VALUES (1, 2)")
+        with transaction(connection):
+            connection.execute("INSERT INTO rows VALUES (3, 3)")
+
+        assert connection.execute("SELECT key FROM rows").fetchall() == [(3,)]
+
+
+def test_a_reader_writes_nothing(path: Path) -> None:
+    """It has what was written, and text that is not UTF-8 with replacement characters."""
+    schema = "CREATE TABLE rows (text);"
+    with (
+        closing(open_database(path, schema=schema, version=1, warn=pytest.fail)) as writer,
+        closing(open_reader(path, 0)) as reader,
+    ):
+        writer.execute("INSERT INTO rows VALUES (CAST(x'61FF' AS TEXT))")
+
+        assert reader.execute("SELECT text FROM rows").fetchall() == [("a\ufffd",)]
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader.execute("DELETE FROM rows")

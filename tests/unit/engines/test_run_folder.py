@@ -75,7 +75,7 @@ def test_what_lean_wrote_is_kept(tmp_path: Path, written: str | None) -> None:
     if written:
         (run.path / written).touch()
 
-    run.clean()
+    run.end()
 
     assert run.path.exists() is (written is not None)
     assert not run.build.exists()
