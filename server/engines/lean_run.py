@@ -240,7 +240,12 @@ def _failure_text(run: LeanRun, folder: Path) -> str:
     advice = error_advice(run.error)
     reason = f"{run.error or 'LEAN names no reason'}{f'; {advice}' if advice else ''}"
     log = folder / "log.txt"
-    return f"the algorithm failed: {reason} (all of it in {log})" if log.is_file() else f"LEAN failed: {reason}"
+    if not log.is_file():
+        return f"LEAN failed: {reason}"
+    message = (run.error or "").partition(" (")[0]
+    # An abort of .NET is printed, and not logged.
+    logged = message in log.read_text("utf-8", "replace")
+    return f"the algorithm failed: {reason}{f' (all of it in {log})' if logged else ''}"
 
 
 def _ending(outcome: CommandOutcome) -> str:

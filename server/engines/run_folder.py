@@ -94,7 +94,7 @@ class RunFolder:
             raise WriteFailedError(f"{self.config} cannot be written: {error.strerror or error}") from error
 
     def end(self) -> None:
-        """Record that the process has ended, delete the output of a build, and the whole folder where LEAN wrote nothing."""
+        """Record that the process has ended; delete the output of a build, and a folder without output of LEAN."""
         with suppress(OSError):
             (self.path / ENDED_FILE).touch()
         for folder in (self.build, self.intermediate):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from server.core.errors import WriteFailedError
-from server.engines.results import read_run
+from server.engines.results import RunState, read_run
 from server.engines.run_folder import RunFolder, create_run_folder
 from tests.support.lean_runs import log_text, result_of, write_run
 
@@ -80,6 +80,18 @@ def test_what_lean_wrote_is_kept(tmp_path: Path, written: str | None) -> None:
     assert run.path.exists() is (written is not None)
     assert not run.build.exists()
     assert not run.intermediate.exists()
+
+
+def test_results_of_a_process_that_has_ended_are_interrupted(tmp_path: Path) -> None:
+    """At once, although LEAN's state is Running and the file is new."""
+    run = create_run_folder(tmp_path, NOW)
+    write_run(run.path, result=result_of(state={"Status": "Running"}))
+    now = datetime.now(UTC)
+    assert read_run(run.path, now).state is RunState.RUNNING
+
+    run.end()
+
+    assert read_run(run.path, now).state is RunState.INTERRUPTED
 
 
 def test_a_file_in_its_place_is_an_error(tmp_path: Path) -> None:
