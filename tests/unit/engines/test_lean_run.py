@@ -72,6 +72,18 @@ def test_recorded_runs_that_did_not(recorded_lean_runs: Path, name: str, text: s
     assert "\n" not in str(caught.value)
 
 
+def test_the_log_is_named_where_it_has_the_error(tmp_path: Path) -> None:
+    """An abort of .NET is printed, and not logged."""
+    write_run(tmp_path / "printed", log=log_text("Engine.Run(): begins"))
+    write_run(tmp_path / "logged", log=log_text("ERROR:: Engine.Run(): too little memory"))
+    printed = CommandOutcome(exit_code=-6, lines=("Unhandled exception. System.Exception: too little memory",))
+
+    for name, outcome in (("printed", printed), ("logged", CommandOutcome(exit_code=1))):
+        with pytest.raises(ToolFailedError, match=r"the algorithm failed: .*too little memory") as caught:
+            finished(tmp_path / name, outcome)
+        assert ("all of it in" in str(caught.value)) is (name == "logged")
+
+
 def test_an_abort_after_the_results_is_a_success_with_a_notice(tmp_path: Path) -> None:
     """The exit code alone does not decide."""
     write_run(tmp_path, result=result_of(), log=log_text("Engine.Run(): done"), failed=[], succeeded=[])
