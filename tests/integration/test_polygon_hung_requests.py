@@ -14,6 +14,7 @@ import pytest
 from server.core.cancel import CancelToken
 from server.data_download.report import DownloadReport
 from server.plugins.polygon_provider import transport
+from server.plugins.polygon_provider.open_requests import OpenRequest, WatchedReader
 from tests.support.harness import Rig, sessions
 from tests.support.hostile_server import Behaviour, HostileServer, dripping, flooding, silent
 from tests.support.market import Market
@@ -147,3 +148,20 @@ def test_a_cancel_ends_the_wait_for_a_name(tmp_path: Path, hung_resolver: thread
     """The next download does not wait for the resolver."""
     assert cancelled(rig_for("https://polygon.invalid", tmp_path), hung_resolver).cancelled
     assert_next_run_starts(tmp_path)
+
+
+def test_an_ended_request_reads_nothing_more() -> None:
+    """A socket that was shut down still yields what has arrived, so that a fast server could keep its reader busy."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+        request = OpenRequest(60)
+        request.use(ours)
+        reader = WatchedReader(ours.makefile("rb", buffering=0), request)
+        assert reader.read(5) == b"HTTP/"
+        request.end()
+
+        with pytest.raises(TimeoutError):
+            reader.read(5)
+        reader.close()
+        request.release()

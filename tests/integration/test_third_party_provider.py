@@ -299,11 +299,11 @@ def test_a_source_whose_close_fails_has_made_its_files(installation: Installatio
 
 
 def test_many_series_are_fetched_with_few_file_descriptors(installation: Installation) -> None:
-    """101 symbols where a process may open 64 files: 16 locks at a time, a quarter of the limit."""
+    """101 symbols where a process may open 64 files: 8 locks at a time, an eighth of the limit."""
     symbols = tuple(f"A{chr(65 + number // 26)}{chr(65 + number % 26)}" for number in range(101))
 
     answer = installation.download("--json", symbols=symbols, descriptors=64)
 
     report = json.loads(answer.out)
     assert (answer.code, report["days_downloaded"], report["days_failed"]) == (0, 202, 0), answer.err
-    assert installation.text("fetched.txt").split() == [*["16"] * 6, "5"]
+    assert installation.text("fetched.txt").split() == [*["8"] * 12, "5"]

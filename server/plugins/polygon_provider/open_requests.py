@@ -7,6 +7,8 @@ A name is resolved in a thread of its own, which is abandoned.
 
 from __future__ import annotations
 
+import http.client
+import io
 import socket
 import threading
 import time
@@ -191,8 +193,47 @@ class OpenRequests:
                     request.end()
 
 
+class WatchedReader(io.RawIOBase):
+    """Reads a socket until its request is ended: a socket that was shut down still yields what keeps arriving."""
+
+    def __init__(self, raw: io.RawIOBase, request: OpenRequest) -> None:
+        self._raw = raw
+        self._request = request
+
+    def readable(self) -> bool:
+        """Return that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Read what has arrived into a buffer.
+
+        Raises:
+            TimeoutError: The request was ended.
+        """
+        if self._request.ended:
+            raise TimeoutError("the request was ended")
+        return self._raw.readinto(buffer)
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor."""
+        return self._raw.fileno()
+
+    def close(self) -> None:
+        """Close the socket's file."""
+        self._raw.close()
+        super().close()
+
+
+class _WatchedResponse(http.client.HTTPResponse):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fp = io.BufferedReader(WatchedReader(self.fp.detach(), _CURRENT.get()))
+
+
 class _WatchedConnection(HTTPConnection):
     """Mixed into urllib3's connections: reports the socket to the request of the current thread."""
+
+    response_class = _WatchedResponse
 
     def _new_conn(self) -> socket.socket:
         new = super()._new_conn()
