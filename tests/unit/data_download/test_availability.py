@@ -31,6 +31,17 @@ def asked(ago: timedelta, times: int) -> EmptyMark:
     return EmptyMark((NOW - ago).timestamp(), times)
 
 
+def test_parts_of_gaps() -> None:
+    """Narrowed to days, or joined with another one of its series; days that are fetched anew stay marked."""
+    gap = Gap(series=Series("SPY", Resolution.MINUTE), days=tuple(DAYS[:3]), refresh=frozenset(DAYS[1:2]))
+
+    assert gap.narrowed([DAYS[1], DAYS[5]]) == Gap(series=gap.series, days=(DAYS[1],), refresh=frozenset({DAYS[1]}))
+    assert gap.narrowed(DAYS[:1]) == Gap(series=gap.series, days=(DAYS[0],))
+    assert gap.narrowed(DAYS[4:]) is None
+    other = Gap(series=gap.series, days=(DAYS[0], DAYS[5]), refresh=frozenset(DAYS[5:]))
+    assert other.joined(gap) == Gap(series=gap.series, days=(*DAYS[:3], DAYS[5]), refresh=frozenset({DAYS[1], DAYS[5]}))
+
+
 def test_what_is_neither_there_nor_known_to_be_empty_is_missing() -> None:
     """The missing days in order, and none other."""
     gap = found(known(on_disk=set(DAYS[:2]), empty={DAYS[3]: asked(timedelta(days=1), 1)}))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.lean.bar_checks import without_bad_days
+from server.lean.bar_checks import implausible_rows, without_bad_days
 from server.lean.bars import Bars
 from server.lean.errors import FormatError
 from tests.support.market import clock
@@ -37,6 +37,7 @@ GOOD = (10.0, 11.0, 9.0, 10.5, 100.0)
         (10.0, 10.0, 10.0, 10.0, 0.0),
         (0.00005, 0.00005, 0.00005, 0.00005, 0.000001),
         (999_999_999.99, 999_999_999.99, 0.01, 0.01, 1e15),
+        (1e-12, 1e-12, 1e-12, 1e-12, 1e-12),
     ],
 )
 def test_plausible_bars_stay(row: tuple[float, float, float, float, float]) -> None:
@@ -68,6 +69,8 @@ BAD = [
     ((10, 1e9, 9, 10, 1), "has high 1000000000,"),
     ((1e29, 1e29, 1e29, 1e29, 1), "has open 1e+29,"),
     ((1e-30, 1, 1e-30, 1, 1), "has open 1e-30,"),
+    ((1e-12, 1, 1e-30, 1, 1), "has low 1e-30,"),
+    ((10, 10, 10, 10, 2e15), "has volume 2e+15,"),
     ((10, 9, 11, 10, 1), "has low 11 above high 9"),
     ((12, 11, 9, 10, 1), "has open 12 outside its range, low 9 to high 11"),
     ((8.5, 11, 9, 10, 1), "has open 8.5 outside"),
@@ -89,6 +92,17 @@ def test_the_day_of_a_bad_bar_is_left_out(row: tuple[float, float, float, float,
     assert bad[DAYS[1]].startswith(f"the bar of 2024-03-05 09:31:00 New York {words}")
     assert kept.time.tolist() == [*bars.time[:2], *bars.time[4:]]
     assert kept.volume.tolist() == [100.0] * 4
+
+
+def test_rows_of_a_file_are_named_by_their_position() -> None:
+    """Each bad one, and none of the others; a file without rows has none."""
+    bars = bars_of(GOOD, (10, 9, 11, 10, 1), GOOD, (10, 11, 9, 10, -1))
+
+    assert implausible_rows(bars) == {
+        1: "has low 11 above high 9",
+        3: "has volume -1, but volumes are from 0 to 1e+15",
+    }
+    assert implausible_rows(bars_of()) == {}
 
 
 def test_a_bad_bar_outside_the_days_is_an_error() -> None:

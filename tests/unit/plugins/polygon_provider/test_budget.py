@@ -88,6 +88,22 @@ def test_a_wait_ends_with_the_oldest_requests_minute(open_budget: OpenBudget, cl
     assert clock.waits == reported == [pytest.approx(40, abs=0.1)]
 
 
+def test_short_waits_are_waited_too(open_budget: OpenBudget, clock: FakeTime) -> None:
+    """Half a second that is left of the minute, and a pause after a 429."""
+    budget = open_budget(1)
+    budget.acquire()
+    clock.pause(59.5)
+    clock.waits.clear()
+    budget.acquire()
+    assert clock.waits == [pytest.approx(0.55, abs=0.01)]
+
+    unlimited = open_budget(None)
+    unlimited.hold(0.5)
+    clock.waits.clear()
+    unlimited.acquire()
+    assert clock.waits == [pytest.approx(0.5, abs=0.01)]
+
+
 def test_budgets_share_a_file(open_budget: OpenBudget, clock: FakeTime) -> None:
     """Two budgets of two requests allow two together."""
     one, other = open_budget(2), open_budget(2)
@@ -193,7 +209,7 @@ def test_a_cancelled_wait_sends_nothing(open_budget: OpenBudget, path: Path) -> 
     """The request that was not sent is not counted."""
     budget = open_budget(1, pause=lambda seconds: True)
     budget.acquire()
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled, match=r"^cancelled while waiting for the request budget$"):
         budget.acquire()
 
     assert len(instants(path)) == 1
@@ -205,8 +221,25 @@ def test_a_closed_budget_cancels(open_budget: OpenBudget) -> None:
     budget.close()
     budget.close()
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(Cancelled, match=r"^cancelled before the request budget allowed another request$"):
         budget.acquire()
+
+
+def test_a_closed_budget_opens_no_file(open_budget: OpenBudget, path: Path) -> None:
+    """A thread that a cancelled run left behind may still set a limit."""
+    budget = open_budget(None)
+    budget.close()
+    budget.limit(5)
+
+    assert not path.exists()
+
+
+def test_the_file_has_a_version(open_budget: OpenBudget, path: Path) -> None:
+    """So that a later program knows what it reads."""
+    open_budget(5).acquire()
+
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
 
 
 def test_a_budget_may_be_closed_while_threads_wait_for_it(open_budget: OpenBudget) -> None:
@@ -251,7 +284,7 @@ def test_a_damaged_file_is_replaced(open_budget: OpenBudget, path: Path, clock: 
     open_budget(1).acquire()
 
     (message,) = warned
-    assert str(path) in message
+    assert message.startswith(f"{path} is damaged (file is not a database)")
     assert [file.read_bytes() for file in path.parent.glob("requests.sqlite.damaged-*")] == [content]
     assert 60 <= sum(clock.waits) < 62
 
@@ -268,7 +301,8 @@ def test_damage_during_a_run_is_survived(open_budget: OpenBudget, path: Path, cl
     budget.acquire()
 
     (message,) = warned
-    assert "damaged" in message
+    assert message.startswith(f"{path} is damaged (")
+    assert "None" not in message
     assert clock.waits == []
     budget.acquire()
     assert 60 <= sum(clock.waits) < 62
@@ -286,7 +320,10 @@ def test_a_table_with_other_columns_gives_way_to_memory(open_budget: OpenBudget,
     budget.acquire()
 
     (message,) = warned
-    assert "requests of other processes are not counted" in message
+    assert message == (
+        f"the request budget {path} cannot be used (no such column: item_timestamp); "
+        "requests of other processes are not counted in this run"
+    )
     assert 60 <= sum(clock.waits) < 62
 
 
@@ -299,7 +336,8 @@ def test_a_folder_that_cannot_be_used_gives_way_to_memory(open_budget: OpenBudge
     budget.acquire()
 
     (message,) = warned
-    assert str(path) in message
+    assert message.startswith(f"the request budget {path} cannot be used ([Errno ")
+    assert message.endswith("); requests of other processes are not counted in this run")
     assert 60 <= sum(clock.waits) < 62
 
 
@@ -315,7 +353,7 @@ def test_a_locked_file_gives_way_to_memory(
         budget.acquire()
 
     (message,) = warned
-    assert "locked" in message
+    assert "cannot be used (database is locked)" in message
 
 
 # --- requests in flight ---
