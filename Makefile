@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run serve test test-lowest lock bench bench-live assets clean .venv-lean
+.PHONY: run serve test test-lowest lock mutation bench bench-live assets clean .venv-lean
 
 # The versions to install, for reproducible test runs on every supported Python.
 LOCK := requirements-dev.lock
@@ -46,6 +46,20 @@ test-lowest:
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e '.[test,bench]'
 	$(LOWEST)/bin/pytest tests/unit
 
+# Change the modules of setup.cfg's [mutmut] one place at a time, and list the changes with which the tests still pass.
+MUTATION := .venv-mutation
+
+mutation: $(MUTATION)/.installed
+	rm -rf mutants
+	$(MUTATION)/bin/mutmut run
+	$(MUTATION)/bin/mutmut results
+
+$(MUTATION)/.installed: setup.cfg pyproject.toml $(LOCK)
+	$(PYTHON) -m venv --clear $(MUTATION)
+	$(MUTATION)/bin/pip install --quiet --constraint $(LOCK) -e '.[test,bench]'
+	$(MUTATION)/bin/pip install --quiet mutmut==3.8.1
+	touch $@
+
 # Write the lock file from setup.cfg: the newest compatible versions for Python 3.11 and newer.
 lock: $(VENV)/bin/python
 	$(BIN)/pip install --quiet uv
@@ -86,4 +100,4 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(LEAN_CLI) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(LEAN_CLI) $(MUTATION) mutants build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -32,7 +32,7 @@ def asked(ago: timedelta, times: int) -> EmptyMark:
 
 
 def test_parts_of_gaps() -> None:
-    """Narrowed to days, or joined with another one of its series; days that are fetched anew stay marked."""
+    """Narrowed to days, or joined with another one of its series; days that are fetched again stay marked."""
     gap = Gap(series=Series("SPY", Resolution.MINUTE), days=tuple(DAYS[:3]), refresh=frozenset(DAYS[1:2]))
 
     assert gap.narrowed([DAYS[1], DAYS[5]]) == Gap(series=gap.series, days=(DAYS[1],), refresh=frozenset({DAYS[1]}))
