@@ -23,12 +23,12 @@ from typing import Any
 from attrs import frozen
 
 from server.core.errors import WriteFailedError
+from server.core.lean_cli import FRESH_DATABASES, container_name
 from server.core.private_folder import private_folder, write_private_file, writing_private_files
 from server.core.secret import Secret, mask_secrets
 from server.engines.lean_config import BACKTESTING
 from server.engines.lean_project import NOT_SOURCE
 from server.engines.run_folder import STORAGE
-from server.lean.cli import FRESH_DATABASES, container_name
 from server.settings.lean_json import FILE_NAME
 
 RUNS_FOLDER = ".backtest-server-runs"

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from server.core.cancel import CancelToken
 from server.core.errors import BacktestServerError, ConfigurationError, ToolFailedError, ToolMissingError
+from server.core.lean_cli import INTERRUPT_GRACE, container_notice, machine_problem, remove_container
 from server.core.subprocess_runner import CommandOutcome, CommandRequest
 from server.engines.base import EngineProgress, EngineRequest, EngineResult
 from server.engines.cli_workspace import CliWorkspace, open_cli_workspace
@@ -41,7 +42,6 @@ from server.engines.lean_run import (
     start_error,
 )
 from server.engines.run_folder import create_run_folder
-from server.lean.cli import INTERRUPT_GRACE, container_notice, machine_problem, remove_container
 from server.settings.lean_json import read_lean_json
 
 # What LEAN's CLI prints when it cannot start LEAN, the error that this becomes, and its text.

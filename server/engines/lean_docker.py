@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from server.core.cancel import CancelToken
+from server.core.docker_command import Mount, call_docker, container_path
 from server.core.errors import (
     BacktestServerError,
     Cancelled,
@@ -22,7 +23,6 @@ from server.core.errors import (
 )
 from server.core.subprocess_runner import CommandOutcome, CommandRequest, run_command
 from server.engines.base import EngineProgress, EngineRequest, EngineResult
-from server.engines.docker_command import Mount, call_docker, container_path
 from server.engines.lean_build import BUILD_VARIABLES, assembly_name, build_arguments, build_failure, no_dll
 from server.engines.lean_config import RunPaths, lean_config
 from server.engines.lean_options import LeanOptions
@@ -234,7 +234,7 @@ class DockerEngine:
                 self._call("rm", "-f", name)
 
     def _call(self, *arguments: str) -> bool:
-        return call_docker(self._docker, *arguments, environ=self._environ)
+        return call_docker(self._docker, *arguments, environ=self._environ) is not None
 
     def _start_failure(self, outcome: CommandOutcome, data_folder: Path) -> BacktestServerError:
         failures = (

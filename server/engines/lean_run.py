@@ -19,6 +19,7 @@ from server.core.errors import (
     ToolMissingError,
     WriteFailedError,
 )
+from server.core.lean_cli import INTERRUPT_GRACE, last_error
 from server.core.secret import Secret, mask_secrets, without_secrets
 from server.core.subprocess_runner import CommandOutcome, CommandRequest, run_command
 from server.engines.base import AlgorithmFailedError, EngineProgress, EngineRequest, LeanInterruptedError
@@ -27,7 +28,6 @@ from server.engines.lean_options import LeanOptions
 from server.engines.progress import follow_run
 from server.engines.results import LeanRun, RunState, read_run
 from server.engines.run_folder import STORAGE, RunFolder
-from server.lean.cli import INTERRUPT_GRACE, last_error
 
 NOT_FOR_LEAN_VARIABLES = frozenset({"BACKTEST_SERVER_TOKEN", "POLYGON_API_KEY", "MASSIVE_API_KEY"})
 """Variables that LEAN's environment does not have: the server's token and vendors' keys."""

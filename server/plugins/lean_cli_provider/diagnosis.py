@@ -14,9 +14,9 @@ from datetime import date
 from attrs import frozen
 
 from server.core.errors import BacktestServerError, ToolFailedError, ToolMissingError
+from server.core.lean_cli import last_error, machine_problem
 from server.core.subprocess_runner import CommandOutcome
 from server.data_download.errors import AuthenticationError, NotPublishedError, PlanLimitError
-from server.lean.cli import last_error, machine_problem
 from server.lean.series import Series
 from server.plugins.lean_cli_provider.config import TIME_LIMIT_VARIABLE
 

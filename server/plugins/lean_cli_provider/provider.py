@@ -12,11 +12,11 @@ from loguru import logger
 
 from server.core.errors import ConfigurationError
 from server.core.events import Event
+from server.core.lean_cli import INTERRUPT_GRACE, container_notice, remove_container
 from server.core.subprocess_runner import CommandOutcome, CommandRequest, display_command, run_command
 from server.data_download.availability import Gap
 from server.data_download.errors import BadResponseError
 from server.data_download.provider import Capabilities, DataSink, ProviderContext
-from server.lean.cli import INTERRUPT_GRACE, container_notice, remove_container
 from server.lean.errors import FormatError
 from server.lean.layout import layout_of
 from server.lean.series import Series

@@ -16,9 +16,9 @@ from typing import Any
 
 from attrs import frozen
 
+from server.core.lean_cli import FRESH_DATABASES, container_name
 from server.core.private_folder import private_folder, write_private_file, writing_private_files
 from server.core.secret import Secret
-from server.lean.cli import FRESH_DATABASES, container_name
 from server.lean.layout import EQUITY_USA, layout_of
 from server.lean.series import Series
 

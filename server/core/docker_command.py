@@ -50,24 +50,27 @@ def container_path(mounts: Sequence[Mount], path: Path) -> str:
     raise ValueError(f"{path} is not mounted")
 
 
-def call_docker(docker: Path | str, *arguments: str, environ: Mapping[str, str]) -> bool:
-    """Call docker and return whether it succeeded in time.
+def call_docker(
+    docker: Path | str, *arguments: str, environ: Mapping[str, str], seconds: float = CALL_SECONDS
+) -> str | None:
+    """Call docker and return its output; None if it did not succeed in time.
 
     Args:
         docker: The program.
         arguments: Its arguments.
         environ: Its environment.
+        seconds: The time limit.
     """
     try:
         answer = subprocess.run(
             [str(docker), *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=CALL_SECONDS,
+            timeout=seconds,
             env=dict(environ),
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return answer.returncode == 0
+        return None
+    return answer.stdout.decode("utf-8", "replace").strip() if answer.returncode == 0 else None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
+
+from server.core.docker_command import call_docker
 
 FRESH_DATABASES: Mapping[str, str] = {"file-database-last-update": "12/31/9999 00:00:00"}
 """The key of a lean.json with which the CLI leaves market hours and symbol properties of the data folder as they are;
@@ -100,20 +101,6 @@ def machine_problem(lines: Sequence[str]) -> str | None:
 
 
 def _docker(environ: Mapping[str, str], *arguments: str) -> str | None:
-    """Call docker and return its output; None if it did not succeed in time."""
+    """Call the docker of the PATH and return its output; None if it did not succeed in time, or does not exist."""
     docker = shutil.which("docker", path=environ.get("PATH", ""))
-    if docker is None:
-        return None
-    try:
-        answer = subprocess.run(
-            [docker, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=_DOCKER_SECONDS,
-            env=dict(environ),
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.decode("utf-8", "replace").strip() if answer.returncode == 0 else None
+    return None if docker is None else call_docker(docker, *arguments, environ=environ, seconds=_DOCKER_SECONDS)

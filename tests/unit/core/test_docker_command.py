@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.engines.docker_command import Mount, container_path
+from server.core.docker_command import Mount, container_path
 
 
 @pytest.mark.parametrize(

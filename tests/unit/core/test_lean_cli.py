@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from server.lean.cli import FRESH_DATABASES, last_error, machine_problem
+from server.core.lean_cli import FRESH_DATABASES, last_error, machine_problem
 from tests.support.stand_in_lean import cli_habits
 
 NOISE = "HTTPSConnectionPool(host='raw.githubusercontent.com', port=443): Max retries exceeded with url: /x"
