@@ -179,6 +179,7 @@ def cancel_on_signals(grace: float = _GRACE_SECONDS) -> Iterator[CancelToken]:
     """
     from server.core.cancel import CancelToken
     from server.core.running_programs import kill_programs
+    from server.core.stopping_signals import stopping_signals
 
     token = CancelToken()
 
@@ -193,10 +194,7 @@ def cancel_on_signals(grace: float = _GRACE_SECONDS) -> Iterator[CancelToken]:
         timers.append(timer)
 
     timers: list[threading.Timer] = []
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, stop) for number in numbers}
+    before = {number: signal.signal(number, stop) for number in stopping_signals()}
     try:
         yield token
     finally:

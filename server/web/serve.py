@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from server.backtest_server import BacktestManager
 from server.core.errors import BacktestServerError, ConfigurationError
 from server.core.running_programs import kill_programs
+from server.core.stopping_signals import stopping_signals
 from server.jobs import JobStore
 from server.observability import add_secret, log_listener
 from server.observability.baseline import Baseline
@@ -133,7 +134,7 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM stop the server; what follows is cleaned up before the process ends.
+    """Let Ctrl-C, SIGTERM and the end of the terminal stop the server, which cleans up before the process ends.
 
     Raises:
         KeyboardInterrupt: At the end, after Ctrl-C.
@@ -144,7 +145,7 @@ def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
         received.append(number)
         server.handle_exit(number, frame)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in stopping_signals()}
     try:
         yield
     finally:

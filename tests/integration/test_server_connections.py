@@ -161,7 +161,7 @@ def test_clients_that_go_away_are_not_reported(served: Served, reset: bool) -> N
     assert served.errors == [f"serving on {served.url}"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130)])
 def test_a_stopped_server_leaves_no_journal(
     polygon_server: Callable[..., PolygonServer], tmp_path: Path, number: int, code: int
 ) -> None:
