@@ -10,7 +10,7 @@ from server.core.errors import ToolFailedError, ToolMissingError
 from server.core.subprocess_runner import CommandOutcome
 from server.engines.lean_build import assembly_name, build_arguments, build_failure, compiler_error
 
-PROJECT = Path("/work/Shop/Shop.csproj")
+PROJECT = Path("/projects/Shop/Shop.csproj")
 
 
 def test_nothing_is_written_into_the_project() -> None:
@@ -40,7 +40,7 @@ def test_the_name_of_the_dll(tmp_path: Path, text: str, expected: str) -> None:
     ("line", "expected"),
     [
         (
-            "/work/Shop/Main.cs(12,9): error CS0103: The name 'x' does not exist in the current context "
+            "/projects/Shop/Main.cs(12,9): error CS0103: The name 'x' does not exist in the current context "
             "[/work/Shop/Shop.csproj]",
             "CS0103: The name 'x' does not exist in the current context (Main.cs, line 12)",
         ),
@@ -49,7 +49,7 @@ def test_the_name_of_the_dll(tmp_path: Path, text: str, expected: str) -> None:
             "CS1002: ; expected (Main.cs, line 3)",
         ),
         (
-            "/work/Shop/Shop.csproj : error NU1101: Unable to find package Foo. No packages exist",
+            "/projects/Shop/Shop.csproj : error NU1101: Unable to find package Foo. No packages exist",
             "NU1101: Unable to find package Foo. No packages exist (Shop.csproj)",
         ),
         (

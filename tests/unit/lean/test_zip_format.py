@@ -125,7 +125,7 @@ def two_members(spoil: Callable[[bytes, zipfile.ZipInfo], bytes] = lambda data, 
 
 def test_a_damaged_second_member_is_empty() -> None:
     """LEAN does not open it; the first one counts."""
-    data = two_members(lambda data, second: data[: second.header_offset] + b"XXXX" + data[second.header_offset + 4 :])
+    data = two_members(lambda data, second: data[: second.header_offset] + b"RUIN" + data[second.header_offset + 4 :])
 
     assert members(two_members()) == [("a.csv", ROWS), ("b.csv", b"other" * 50)]
     assert members(data) == [("a.csv", ROWS), ("b.csv", b"")]
