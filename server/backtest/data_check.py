@@ -6,7 +6,7 @@ for a symbol. A file that did not change since it was last checked is not opened
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date
 
@@ -32,9 +32,11 @@ _NO_PROGRESS: Callable[[int], object] = lambda files: None  # noqa: E731
 
 @frozen(kw_only=True)
 class DataRequest:
-    """Data that a backtest needs, besides its own symbols.
+    """Data that a backtest needs.
 
     Attributes:
+        symbols: Upper case.
+        resolution: The length of a bar.
         days: Trading days, ascending.
         optional: Whether the backtest runs without it: damage of it does not refuse the run.
         filled_later: Whether days that a file lacks, and rows that it lost, are fetched after the run and judged then.
@@ -79,12 +81,9 @@ class DataCheck:
 
 def check_data(
     folder: DataFolder,
-    symbols: Sequence[str],
-    resolution: Resolution,
-    days: Sequence[date],
+    requests: Iterable[DataRequest],
     *,
     today: date,
-    further: Sequence[DataRequest] = (),
     cancel: CancelToken,
     progress: Callable[[int], object] = _NO_PROGRESS,
 ) -> DataCheck:
@@ -92,22 +91,18 @@ def check_data(
 
     Args:
         folder: The data folder.
-        symbols: Upper case.
-        resolution: The length of a bar.
-        days: The trading days of the backtest, ascending.
+        requests: The data: of its symbols, and for example the hour and daily bars of its benchmark.
         today: The day of the run in New York: LEAN looks up a ticker as of today.
-        further: What it needs in addition, such as the hour and daily bars of its benchmark.
         cancel: Stops the check when cancelled.
         progress: Receives the number of files checked so far, after each symbol.
 
     Raises:
         Cancelled: It was cancelled.
     """
-    own = DataRequest(symbols=tuple(symbols), resolution=resolution, days=tuple(days))
     check = _Check(folder, today)
     found: dict[tuple[str, str, str], DataFinding] = {}
     files = 0
-    for request in (own, *further):
+    for request in requests:
         for symbol in request.symbols if request.days else ():
             if cancel.cancelled:
                 raise Cancelled("the backtest was stopped while its data was checked")

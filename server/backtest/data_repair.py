@@ -127,11 +127,10 @@ def check_and_repair(
         DamagedDataError: Damage is left, and `allow_damaged` is not set.
         Cancelled: It was cancelled.
     """
+    own = DataRequest(symbols=tuple(symbols), resolution=resolution, days=tuple(days))
 
     def check() -> DataCheck:
-        return check_data(
-            folder, symbols, resolution, days, today=today, further=further, cancel=cancel, progress=progress
-        )
+        return check_data(folder, (own, *further), today=today, cancel=cancel, progress=progress)
 
     found = check()
     done = CheckedData(check=found)

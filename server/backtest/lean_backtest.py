@@ -44,6 +44,11 @@ class LeanBacktest:
     accepted: Collection[AcceptedDoubt] = ()
 
     @property
+    def _range(self) -> tuple[date, date]:
+        """The first and last day of the algorithm before its first run: by its source, else those of the request."""
+        return self.source.start or self.start, self.source.end or self.end
+
+    @property
     def benchmark(self) -> Benchmark | None:
         """The benchmark before the first run; None where the source sets one that is not literal."""
         return benchmark_before(self.source, self.start, self.end)
@@ -67,7 +72,7 @@ class LeanBacktest:
 
     def algorithm_data(self, resolution: Resolution) -> tuple[DataRequest, ...]:
         """Return the bars of the request's shares in the range that the source states, as far as it is another one."""
-        first, last = self.source.start or self.start, self.source.end or self.end
+        first, last = self._range
         if (first, last) == (self.start, self.end) or last < first:
             return ()
         settled = self.data.calendar.settled_through(self.data.clock())
@@ -95,7 +100,7 @@ class LeanBacktest:
         Raises:
             BacktestServerError: LEAN failed.
         """
-        first, last = self.source.start or self.start, self.source.end or self.end
+        first, last = self._range
         rounds = run_rounds(
             run_engine,
             self.data,

@@ -161,14 +161,14 @@ class RunData:
         wanted = opened_days(run.requests.succeeded_paths)
         in_one_file = opened_series(run.requests.succeeded_paths)
         wanted |= dict.fromkeys(in_one_file, tuple(days))
-        further = [
+        opened = [
             DataRequest(symbols=(series.ticker,), resolution=series.resolution, days=tuple(mine))
             for series, mine in wanted.items()
             if mine
         ]
         if reads_earlier and days and days[0] > self.calendar.first_day:
             earlier = self.calendar.trading_days(self.calendar.first_day, self.calendar.previous_trading_day(days[0]))
-            further += [
+            opened += [
                 DataRequest(
                     symbols=(series.ticker,),
                     resolution=series.resolution,
@@ -177,13 +177,8 @@ class RunData:
                 )
                 for series in in_one_file
             ]
-        if not further:
-            return ()
         today = self.clock().astimezone(NEW_YORK).date()
-        first = further[0]
-        check = check_data(
-            self.folder, (), first.resolution, first.days, today=today, further=further, cancel=self.cancel
-        )
+        check = check_data(self.folder, opened, today=today, cancel=self.cancel)
         found = dict.fromkeys((*check.damage, *check.lost))
         return tuple(one for one in found if one.kind != "ends_early" and finding_key(one) not in known)
 

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from server.backtest.data_check import DataCheck, check_data
+from server.backtest.data_check import DataCheck, DataRequest, check_data
 from server.backtest.data_repair import CheckedData, check_and_repair
 from server.core.cancel import CancelToken
 from server.data_download.data_folder import DataFolder
@@ -60,10 +60,16 @@ def path_of(series: Series, day: date | None = None) -> str:
 
 
 def check(
-    folder: DataFolder, symbols: Sequence[str], resolution: Resolution, days: Sequence[date], **more: Any
+    folder: DataFolder,
+    symbols: Sequence[str],
+    resolution: Resolution,
+    days: Sequence[date],
+    *further: DataRequest,
+    **more: Any,
 ) -> DataCheck:
     """Check the data of a backtest."""
-    return check_data(folder, symbols, resolution, days, today=ENGINE_RAN_ON, cancel=CancelToken(), **more)
+    own = DataRequest(symbols=tuple(symbols), resolution=resolution, days=tuple(days))
+    return check_data(folder, (own, *further), today=ENGINE_RAN_ON, cancel=CancelToken(), **more)
 
 
 @contextmanager

@@ -183,9 +183,9 @@ def test_a_daily_file_that_ends_early(folder: DataFolder) -> None:
 def test_further_requests_may_be_optional(folder: DataFolder) -> None:
     """As the benchmark is; the own request of the same file is not."""
     put(folder.path, {path_of(Series("IBM", HOUR)): b"rubbish", path_of(SPY_MINUTE, DAYS[0]): b""})
-    further = [DataRequest(symbols=("IBM",), resolution=HOUR, days=tuple(DAYS), optional=True)]
+    further = DataRequest(symbols=("IBM",), resolution=HOUR, days=tuple(DAYS), optional=True)
 
-    found = check(folder, ["SPY"], MINUTE, DAYS, further=further)
+    found = check(folder, ["SPY"], MINUTE, DAYS, further)
 
     assert [(one.symbol, one.kind, one.optional) for one in found.damage] == [
         ("SPY", "empty_zip", False),
@@ -275,7 +275,9 @@ def test_a_cancelled_check(folder: DataFolder) -> None:
     cancel.cancel()
 
     with pytest.raises(Cancelled, match="while its data was checked"):
-        check_data(folder, ["SPY"], DAILY, DAYS, today=DAYS[-1], cancel=cancel)
+        check_data(
+            folder, [DataRequest(symbols=("SPY",), resolution=DAILY, days=tuple(DAYS))], today=DAYS[-1], cancel=cancel
+        )
 
 
 def test_progress_counts_files(folder: DataFolder) -> None:
