@@ -117,7 +117,7 @@ def check_and_repair(
         resolution: The length of a bar.
         days: The trading days of the backtest, ascending.
         today: The day of the run in New York.
-        further: What it needs in addition (see `check_data`).
+        further: What it needs in addition, such as the hour and daily bars of its benchmark.
         download: The download before it: days that failed in it are not requested once more.
         allow_damaged: Return damage that is left instead of raising it.
         cancel: Stops the work when cancelled.
